@@ -1,0 +1,31 @@
+"""Checkpoints: fetch a file, verify it, read its tensors, give them canonical names.
+
+This room knows NumPy, not Keras: what comes out are arrays in the layout of their source.
+"""
+
+from .coco_categories import COCO_CATEGORY_IDS
+from .hub import CorruptedFileError, HubFile, NotInRepositoryError, fetch
+from .hub_config import detr_settings
+from .hub_folder import HubFolder, resolve_hub_folder
+from .reading import read_tensors
+from .renaming import RenamedTensors, to_canonical_names
+from .tables.detr import DETR_TABLE
+from .tables.rename_table import RenameTable
+from .tables.resnet import RESNET_TABLE
+
+__all__ = [
+    "COCO_CATEGORY_IDS",
+    "DETR_TABLE",
+    "RESNET_TABLE",
+    "CorruptedFileError",
+    "HubFile",
+    "HubFolder",
+    "NotInRepositoryError",
+    "RenameTable",
+    "RenamedTensors",
+    "detr_settings",
+    "fetch",
+    "read_tensors",
+    "resolve_hub_folder",
+    "to_canonical_names",
+]

@@ -1,0 +1,13 @@
+"""The category ids of COCO that are in use.
+
+COCO numbers its categories 1 to 90 and uses 80 of these numbers. The class head of the official
+DETR and Deformable DETR has one row for every number from 0 to 90: row `i` scores category id
+`i`, and the rows of the unused ids were never trained.
+
+Source: Lin et al. 2014, the `categories` of instances_val2017.json; `num_classes = 91` in
+facebookresearch/detr models/detr.py.
+"""
+
+_UNUSED_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
+
+COCO_CATEGORY_IDS = tuple(i for i in range(1, 91) if i not in _UNUSED_IDS)

@@ -1,0 +1,189 @@
+"""Fetch one file of the Hugging Face Hub into its own cache, and verify it at every load.
+
+The transfer is huggingface_hub's: it shows progress, takes up again where a connection broke off,
+and moves a file to its final name only when it is complete. What it leaves out is done here: the
+content is compared with a hash, so that neither a damaged transfer nor a damaged disk gets through.
+"""
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import constants, hf_hub_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """Name one file of a repository on the Hub.
+
+    Attributes:
+        repo_id: str, "owner/name".
+        filename: str, the path inside the repository.
+        revision: str, a branch, a tag or a commit.
+        sha256: optional str, the SHA-256 of the content in hexadecimal, or its first 8 digits or
+            more. Without it the Hub's own hash is compared, which it has for weights.
+    """
+
+    repo_id: str
+    filename: str
+    revision: str = "main"
+    sha256: str | None = None
+
+    def __post_init__(self):
+        if self.sha256 is not None and not re.fullmatch(r"[0-9a-f]{8,64}", self.sha256):
+            raise ValueError(
+                "`sha256` must be 8 to 64 lower-case hexadecimal digits. "
+                f"Received: {self.sha256!r}."
+            )
+
+    def __str__(self):
+        revision = "" if self.revision == "main" else f"@{self.revision}"
+        return f"{self.repo_id}{revision}/{self.filename}"
+
+
+class CorruptedFileError(ValueError):
+    """The content of a downloaded file isn't what its hash promises."""
+
+
+class NotInRepositoryError(FileNotFoundError):
+    """The Hub answered: the repository, the revision or the file doesn't exist."""
+
+
+def fetch(hub_file: HubFile, local_files_only: bool = False) -> Path:
+    """Return the verified local path of a file on the Hub, downloading it if need be.
+
+    Args:
+        hub_file: `HubFile`.
+        local_files_only: whether to look in the cache only.
+
+    Returns:
+        Path inside huggingface_hub's cache. The environment variables HF_HOME, HF_ENDPOINT,
+        HF_TOKEN and HF_HUB_OFFLINE mean what they mean to huggingface_hub.
+
+    Raises:
+        FileNotFoundError: the Hub can't be reached and the file isn't in the cache, or it
+            doesn't exist (then a `NotInRepositoryError`).
+        PermissionError: the repository asks for a login or for consent to its terms.
+        ConnectionError: the transfer broke off. Nothing half-written stays.
+        CorruptedFileError: the content is wrong. It is removed from the cache.
+        ValueError: the repository's name is malformed.
+    """
+    try:
+        path = Path(
+            hf_hub_download(
+                hub_file.repo_id,
+                hub_file.filename,
+                revision=hub_file.revision,
+                local_files_only=local_files_only,
+            )
+        )
+    except LocalEntryNotFoundError as error:
+        raise FileNotFoundError(_advice_without_network(hub_file, local_files_only)) from error
+    except GatedRepoError as error:
+        raise PermissionError(
+            f"The Hub repository {hub_file.repo_id!r} is gated. Accept its terms on "
+            f"{constants.ENDPOINT}/{hub_file.repo_id}, run `hf auth login`, and try again."
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise NotInRepositoryError(
+            f"There is no Hub repository {hub_file.repo_id!r} at {constants.ENDPOINT}. Check the "
+            "spelling; if the repository is private, run `hf auth login` first."
+        ) from error
+    except RevisionNotFoundError as error:
+        raise NotInRepositoryError(
+            f"The Hub repository {hub_file.repo_id!r} has no revision {hub_file.revision!r}. "
+            "Pass a branch, a tag or a commit that exists."
+        ) from error
+    except EntryNotFoundError as error:
+        raise NotInRepositoryError(
+            f"The Hub repository {hub_file.repo_id!r} has no file {hub_file.filename!r} at "
+            f"revision {hub_file.revision!r}. Check the names of its files."
+        ) from error
+    except HFValidationError as error:
+        raise ValueError(
+            f"`repo_id` must have the form 'owner/name'. Received: {hub_file.repo_id!r}."
+        ) from error
+    except Exception as error:  # the HTTP client's types differ among huggingface_hub's versions
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's fault, not the network's
+        raise ConnectionError(
+            f"The download of {str(hub_file)!r} from {constants.ENDPOINT} broke off: {error}. "
+            "Nothing half-written was kept; try again."
+        ) from error
+    _verify(hub_file, path)
+    return path
+
+
+def _advice_without_network(hub_file, local_files_only):
+    """Say what to fetch, with which command, and where to put it."""
+    if constants.HF_HUB_OFFLINE:
+        why = "HF_HUB_OFFLINE forbids downloading it"
+    elif local_files_only:
+        why = "only the cache was searched"
+    else:
+        why = f"{constants.ENDPOINT} can't be reached"
+    revision = "" if hub_file.revision == "main" else f" --revision {hub_file.revision}"
+    folder = "models--" + hub_file.repo_id.replace("/", "--")
+    return (
+        f"The file {hub_file.filename!r} of the Hub repository {hub_file.repo_id!r} isn't in the "
+        f"cache {constants.HF_HUB_CACHE!r}, and {why}. With a connection, run `hf download "
+        f"{hub_file.repo_id} {hub_file.filename}{revision}`; from another machine, copy the folder "
+        f"{folder!r} of its cache into this one. Or pass a downloaded file as `weights=`, or a "
+        "local folder with config.json and model.safetensors as the preset."
+    )
+
+
+def _verify(hub_file, path):
+    """Compare a file's content with the hash it should have.
+
+    Raises:
+        CorruptedFileError: they differ.
+    """
+    blob = _blob_of(path)
+    # The Hub names the blob of an LFS file by the SHA-256 of its content.
+    hub_hash = blob.name if re.fullmatch(r"[0-9a-f]{64}", blob.name) else None
+    expected = hub_file.sha256 or hub_hash
+    if expected is None:
+        return
+    with path.open("rb") as file:
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    if actual.startswith(expected):
+        return
+    received = f"{str(hub_file)!r} should have the SHA-256 {expected}, but has {actual}."
+    if actual == hub_hash:
+        # Removing it would not help, and others may be using it: the Hub's file has changed.
+        raise CorruptedFileError(
+            f"{received} It came intact from {constants.ENDPOINT}, so the repository serves other "
+            "content than was expected: pass the `revision` that is meant, or another `sha256`."
+        )
+    try:
+        for wrong in (path, blob, blob.resolve()):
+            wrong.unlink(missing_ok=True)
+    except OSError:
+        advice = (
+            f"Delete {str(path)!r} and {str(blob)!r}, which couldn't be removed, and try again."
+        )
+    else:
+        advice = "It was removed from the cache: try again to download it anew."
+    raise CorruptedFileError(
+        f"{received} The content was damaged on its way or on the disk. {advice}"
+    )
+
+
+def _blob_of(path):
+    """Return the blob that a cached file points to, or the file itself without symbolic links.
+
+    Only one link is followed: a blob may be a link itself, into a store shared by all repositories
+    that has names of another kind.
+    """
+    return path.parent / os.readlink(path) if path.is_symlink() else path

@@ -1,0 +1,120 @@
+"""Open a model in the Hub's layout: config.json beside its weights, on the Hub or in a folder."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .hub import HubFile, NotInRepositoryError, fetch
+from .reading import WEIGHT_FILE_NAMES, read_tensors, shard_names
+
+_HANDLE = re.compile(r"hf://(?P<repo_id>[\w.-]+/[\w.-]+)(@(?P<revision>[^\s@]+))?")
+
+
+@dataclass(frozen=True)
+class HubFolder:
+    """A model in the Hub's layout.
+
+    Attributes:
+        location: the local folder, or the `HubFile` of config.json, pinned to its commit so that
+            the weights come from the same one.
+        config: dict, the content of config.json.
+    """
+
+    location: Path | HubFile
+    config: dict[str, Any]
+
+    def read_tensors(self) -> dict[str, np.ndarray]:
+        """Read the weights under their own names, downloading them if need be.
+
+        Safetensors are preferred to files of torch, one file to shards.
+
+        Raises:
+            FileNotFoundError, ConnectionError, PermissionError, CorruptedFileError, ValueError:
+                as `fetch` and `read_tensors` do.
+        """
+        if isinstance(self.location, HubFile):
+            return read_tensors(_fetch_weights(self.location))
+        return read_tensors(self.location)
+
+
+def resolve_hub_folder(handle) -> HubFolder:
+    """Open a handle to a model in the Hub's layout, and read its config.json.
+
+    Args:
+        handle: str "hf://owner/name" or "hf://owner/name@revision", or the path of a local folder.
+
+    Raises:
+        ValueError: the handle has another form, or config.json isn't JSON.
+        FileNotFoundError: there is no config.json, or no way to get it.
+    """
+    match = _HANDLE.fullmatch(str(handle))
+    if match:
+        asked = HubFile(match["repo_id"], "config.json", match["revision"] or "main")
+        path = fetch(asked)
+        # The cache keeps every file in a folder named by its commit.
+        commit = path.parent.name
+        location = HubFile(asked.repo_id, asked.filename, commit)
+        return HubFolder(location, _read_config(path))
+    if not str(handle) or str(handle).startswith("hf://") or not Path(handle).is_dir():
+        raise ValueError(
+            "The handle of a model must be 'hf://owner/name', 'hf://owner/name@revision', or an "
+            "existing folder that holds config.json and model.safetensors. "
+            f"Received: {str(handle)!r}."
+        )
+    return HubFolder(Path(handle), _read_config(Path(handle) / "config.json"))
+
+
+def _read_config(path):
+    """Read a config.json."""
+    if not path.exists():
+        raise FileNotFoundError(
+            f"The folder {str(path.parent)!r} holds no config.json, so it isn't in the Hub's "
+            "layout: config.json beside model.safetensors."
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"Can't read {str(path)!r} ({path.stat().st_size:,} bytes): {error}. It should be the "
+            "JSON file of a Hub repository; download it again."
+        ) from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{str(path)!r} should hold a JSON object. Received: {config!r:.60}.")
+    return config
+
+
+def _fetch_weights(config_file):
+    """Fetch the first of `WEIGHT_FILE_NAMES` that a repository has, with its shards.
+
+    Returns:
+        Path of the weights, or of the index beside its shards.
+    """
+    unreachable = None
+    for name in WEIGHT_FILE_NAMES:
+        try:
+            path = _fetch_sibling(config_file, name, local_files_only=unreachable is not None)
+        except NotInRepositoryError:
+            continue
+        except FileNotFoundError as error:
+            # Without a connection the cache may still hold one of the other names.
+            unreachable = unreachable or error
+            continue
+        if name.endswith(".index.json"):
+            for shard in shard_names(path):
+                _fetch_sibling(config_file, shard)
+        return path
+    if unreachable is not None:
+        raise unreachable
+    raise NotInRepositoryError(
+        f"The Hub repository {config_file.repo_id!r} holds no weights at revision "
+        f"{config_file.revision!r}. Expected one of {', '.join(WEIGHT_FILE_NAMES)}."
+    )
+
+
+def _fetch_sibling(config_file, name, local_files_only=False):
+    """Fetch a file of the repository and commit that `config_file` belongs to."""
+    return fetch(HubFile(config_file.repo_id, name, config_file.revision), local_files_only)

@@ -1,0 +1,201 @@
+"""Read the tensors of a checkpoint file, whatever wrote it, into NumPy arrays."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, deserialize
+
+# In the order of preference: safetensors can't hold code, and need no torch.
+WEIGHT_FILE_NAMES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+
+_TORCH_SUFFIXES = (".pth", ".pt", ".bin")
+_GIT_LFS_POINTER = b"version https://git-lfs"
+_DTYPES = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("i1"),
+    "U64": np.dtype("<u8"),
+    "U32": np.dtype("<u4"),
+    "U16": np.dtype("<u2"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
+}
+
+
+def read_tensors(path) -> dict[str, np.ndarray]:
+    """Read every tensor of a checkpoint.
+
+    Args:
+        path: str or path of a .safetensors file, a .pth, .pt or .bin file (needs torch, and is read
+            with `weights_only=True`), a `*.index.json` beside its shards, or a folder that holds
+            one of `WEIGHT_FILE_NAMES`.
+
+    Returns:
+        dict of name to array. 16-bit floats come out as float32, other dtypes as they are stored.
+        The official wrapping `{"model": {...}}`, and `{"state_dict": {...}}`, are taken off.
+
+    Raises:
+        FileNotFoundError: there is no such file, or a shard of it is missing.
+        ValueError: the file is cut off, damaged, or no checkpoint.
+        ImportError: the file needs torch, and torch isn't installed.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = _find_weights(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"There is no checkpoint file {str(path)!r}. Check the path, or download "
+            "the file first."
+        )
+    if path.name.endswith(".index.json"):
+        return _read_shards(path)
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    if path.suffix in _TORCH_SUFFIXES:
+        return _read_torch(path)
+    raise ValueError(
+        f"`path` must end in .safetensors, .pth, .pt, .bin or .index.json, or be a folder. "
+        f"Received: {str(path)!r}."
+    )
+
+
+def shard_names(index_path) -> tuple[str, ...]:
+    """Return the names of the files that a `*.index.json` spreads its tensors over, sorted.
+
+    Raises:
+        ValueError: the file isn't such an index.
+    """
+    return tuple(sorted(set(_read_index(Path(index_path)).values())))
+
+
+def _find_weights(folder):
+    """Return the weights in a folder, by the order of `WEIGHT_FILE_NAMES`."""
+    for name in WEIGHT_FILE_NAMES:
+        if (folder / name).exists():
+            return folder / name
+    raise FileNotFoundError(
+        f"The folder {str(folder)!r} holds no weights. Expected one of "
+        f"{', '.join(WEIGHT_FILE_NAMES)}."
+    )
+
+
+def _unreadable(path, reason):
+    """Make the error of a file that can't be read."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        is_pointer = file.read(len(_GIT_LFS_POINTER)) == _GIT_LFS_POINTER
+    if is_pointer:
+        advice = "It is a Git LFS pointer, not the weights themselves: run `git lfs pull`."
+    else:
+        advice = (
+            "It was cut off or damaged on its way, or is no checkpoint: delete it and download it "
+            "again."
+        )
+    return ValueError(
+        f"Can't read the checkpoint {str(path)!r} ({size:,} bytes): {reason}. {advice}"
+    )
+
+
+def _read_safetensors(path):
+    """Read a .safetensors file."""
+    try:
+        views = deserialize(path.read_bytes())
+    except SafetensorError as error:
+        raise _unreadable(path, error) from error
+    return {name: _to_array(path, name, view) for name, view in views}
+
+
+def _to_array(path, name, view):
+    """Turn the bytes of one safetensors entry into an array.
+
+    NumPy has no bfloat16, and safetensors' own reader for NumPy fails on it; but a bfloat16 is the
+    upper half of a float32.
+    """
+    if view["dtype"] == "BF16":
+        upper = np.frombuffer(view["data"], dtype="<u2").astype(np.uint32)
+        return (upper << 16).view(np.float32).reshape(view["shape"])
+    if view["dtype"] not in _DTYPES:
+        raise ValueError(
+            f"The tensor {name!r} of {str(path)!r} has the dtype {view['dtype']}, which NumPy "
+            f"lacks. Save it as float32, or as one of BF16, {', '.join(_DTYPES)}."
+        )
+    array = np.frombuffer(view["data"], dtype=_DTYPES[view["dtype"]]).reshape(view["shape"])
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def _read_torch(path):
+    """Read a file that torch wrote."""
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(
+            f"Reading {path.name!r} needs torch, which isn't installed. Run "
+            '`pip install "keras_detr[torch]"`, or pass a .safetensors file, which needs no torch.'
+        ) from error
+    try:
+        # The official training script stores its arguments in the file: a plain Namespace is
+        # harmless, and everything else that isn't a tensor stays forbidden.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # on damaged bytes torch raises almost any type
+        reason = str(error).strip().split("\n")[0].rstrip(".") or "the file ends too early"
+        raise _unreadable(path, f"{type(error).__name__}: {reason}") from error
+    for key in ("model", "state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    tensors = {}
+    if isinstance(content, Mapping):
+        tensors = {str(k): v.detach() for k, v in content.items() if isinstance(v, torch.Tensor)}
+    if not tensors:
+        raise _unreadable(path, "it holds no dictionary of tensors")
+    narrow = (torch.bfloat16, torch.float16)
+    return {k: (v.float() if v.dtype in narrow else v).numpy() for k, v in tensors.items()}
+
+
+def _read_index(path):
+    """Read the `weight_map` of an index file: dict of tensor name to file name."""
+    try:
+        weight_map = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        names = set(weight_map.values())
+        # A name with a folder in it could point anywhere on this machine.
+        is_index = bool(names) and all(
+            Path(name).name == name and Path(name).suffix in (".safetensors", *_TORCH_SUFFIXES)
+            for name in names
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unreadable(path, f"it is no index of shards ({error})") from error
+    if not is_index:
+        raise _unreadable(path, "it is no index of shards beside it")
+    return weight_map
+
+
+def _read_shards(path):
+    """Read all the files that an index names, and check that every tensor of it came."""
+    weight_map = _read_index(path)
+    tensors = {}
+    for name in shard_names(path):
+        shard = path.parent / name
+        if not shard.exists():
+            raise FileNotFoundError(
+                f"The shard {str(shard)!r}, named by {path.name!r}, is missing. Download it too."
+            )
+        tensors.update(read_tensors(shard))
+    missing = sorted(weight_map.keys() - tensors.keys())
+    if missing:
+        raise _unreadable(
+            path, f"its shards lack {len(missing)} tensors, the first is {missing[0]!r}"
+        )
+    return tensors

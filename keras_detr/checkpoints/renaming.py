@@ -1,0 +1,107 @@
+"""Give the tensors of a checkpoint the names that the rest of the package speaks."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from .tables.rename_table import RenameTable
+
+_FUSED = re.compile(r"(.*\.)in_proj_(weight|bias)")
+
+
+@dataclass(frozen=True)
+class RenamedTensors:
+    """Tensors under canonical names, and what was left out.
+
+    Attributes:
+        tensors: dict of canonical name to array, in the source's layout (convolutions
+            (out, in, height, width), dense kernels (out, in)). Names that the table doesn't know
+            keep their own name.
+        skipped: dict of source name to the reason why no variable wants it.
+    """
+
+    tensors: dict[str, np.ndarray]
+    skipped: dict[str, str]
+
+
+def to_canonical_names(tensors: dict[str, np.ndarray], table: RenameTable) -> RenamedTensors:
+    """Rename tensors by a table, and split fused attention projections.
+
+    Args:
+        tensors: dict of source name to array.
+        table: `RenameTable` of the architecture.
+
+    Returns:
+        `RenamedTensors`. Every source name is in `skipped` or lives on in `tensors`: nothing is
+        lost. Canonical names map to themselves.
+
+    Raises:
+        ValueError: two tensors of different values claim one canonical name, or a fused
+            projection can't be split into three.
+    """
+    wrappers = re.compile(table.wrappers)
+    renames = [(re.compile(pattern), target) for pattern, target in table.renames]
+    skips = [(re.compile(pattern), reason) for pattern, reason in table.skips]
+    renamed: dict[str, np.ndarray] = {}
+    sources: dict[str, str] = {}
+    skipped: dict[str, str] = {}
+    for source, value in tensors.items():
+        name = source[wrappers.match(source).end() :]
+        reason = next((reason for pattern, reason in skips if pattern.fullmatch(name)), None)
+        if reason is not None:
+            skipped[source] = reason
+            continue
+        target = _canonical_name(name, renames)
+        parts = {source: value} if target is None else _split_fused(source, target, value)
+        for canonical, part in parts.items():
+            if canonical not in renamed:
+                renamed[canonical] = part
+                sources[canonical] = source
+            elif not _is_equal(renamed[canonical], part):
+                raise ValueError(
+                    f"The tensors {sources[canonical]!r} and {source!r} both mean {canonical!r}, "
+                    "but their values differ. The file seems to hold two models: keep the tensors "
+                    "of one of them."
+                )
+    return RenamedTensors(renamed, skipped)
+
+
+def _canonical_name(name, renames):
+    """Return the target of the first row that matches, None without any."""
+    for pattern, target in renames:
+        match = pattern.fullmatch(name)
+        if match:
+            return match.expand(target)
+    return None
+
+
+def _split_fused(source, target, value):
+    """Split a fused query, key and value projection into its three parts.
+
+    Args:
+        source: str, the tensor's own name, for the error.
+        target: str, its canonical name.
+        value: array; if fused, (3 * hidden, ...) with query, key, value in this order.
+
+    Returns:
+        dict of canonical name to array: three of them, or just the one that isn't fused.
+
+    Source: torch.nn.MultiheadAttention, `in_proj_weight`.
+    """
+    fused = _FUSED.fullmatch(target)
+    if not fused:
+        return {target: value}
+    if value.ndim == 0 or value.shape[0] % 3:
+        raise ValueError(
+            f"The tensor {source!r} should stack the query, key and value projections, so its "
+            f"first axis should be a multiple of 3. Received: shape {value.shape}."
+        )
+    prefix, kind = fused.groups()
+    parts = np.split(value, 3, axis=0)
+    return {f"{prefix}{axis}_proj.{kind}": part for axis, part in zip("qkv", parts, strict=True)}
+
+
+def _is_equal(first, second):
+    """Tell whether two arrays have the same shape and values; NaN equals NaN."""
+    return first.shape == second.shape and np.array_equal(first, second, equal_nan=True)

@@ -1,0 +1,1 @@
+"""Rename tables: one for each architecture, as data."""

@@ -1,0 +1,64 @@
+"""Names of a ResNet's tensors.
+
+Canonical are torchvision's names, which timm shares: `conv1.weight`, `bn1.running_mean`,
+`layer1.0.conv2.weight`, `layer1.0.downsample.0.weight`. Hugging Face's ResNet counts its stages
+from 0 and calls the same tensors `embedder.embedder.convolution.weight`,
+`encoder.stages.0.layers.0.layer.1.convolution.weight`, `...shortcut.convolution.weight`.
+
+Source: torchvision models/resnet.py; transformers models/resnet/modeling_resnet.py.
+"""
+
+from .rename_table import RenameTable
+
+_NORM = r"(weight|bias|running_mean|running_var)"
+
+
+def _hugging_face_rows():
+    """Give the rows of Hugging Face's spelling, whose stages and convolutions start at 0."""
+    rows = [
+        (r"embedder\.embedder\.convolution\.weight", r"conv1.weight"),
+        (rf"embedder\.embedder\.normalization\.{_NORM}", r"bn1.\1"),
+    ]
+    for stage in range(4):
+        block = rf"encoder\.stages\.{stage}\.layers\.(\d+)"
+        layer = rf"layer{stage + 1}.\1"
+        for index in range(3):
+            rows += [
+                (
+                    rf"{block}\.layer\.{index}\.convolution\.weight",
+                    f"{layer}.conv{index + 1}.weight",
+                ),
+                (rf"{block}\.layer\.{index}\.normalization\.{_NORM}", rf"{layer}.bn{index + 1}.\2"),
+            ]
+        rows += [
+            (rf"{block}\.shortcut\.convolution\.weight", rf"{layer}.downsample.0.weight"),
+            (rf"{block}\.shortcut\.normalization\.{_NORM}", rf"{layer}.downsample.1.\2"),
+        ]
+    return tuple(rows)
+
+
+RESNET_RENAMES = (
+    (r"conv1\.weight", r"conv1.weight"),
+    (rf"bn1\.{_NORM}", r"bn1.\1"),
+    (r"layer([1-4])\.(\d+)\.conv([1-3])\.weight", r"layer\1.\2.conv\3.weight"),
+    (rf"layer([1-4])\.(\d+)\.bn([1-3])\.{_NORM}", r"layer\1.\2.bn\3.\4"),
+    (r"layer([1-4])\.(\d+)\.downsample\.0\.weight", r"layer\1.\2.downsample.0.weight"),
+    (rf"layer([1-4])\.(\d+)\.downsample\.1\.{_NORM}", r"layer\1.\2.downsample.1.\3"),
+    *_hugging_face_rows(),
+)
+
+CLASSIFIER_SKIPS = (
+    (r"fc\.(weight|bias)", "ImageNet classifier, not part of the backbone"),
+    (r"classifier\.\d+\.(weight|bias)", "ImageNet classifier, not part of the backbone"),
+)
+
+BOOKKEEPING_SKIPS = (
+    (r"(.*\.)?num_batches_tracked", "batch counter, not used"),
+    (r"(.*\.)?total_(params|ops)", "written by a profiler, not a weight"),
+)
+
+RESNET_TABLE = RenameTable(
+    wrappers=r"((module|model|resnet|_backbone)\.)*",
+    renames=RESNET_RENAMES,
+    skips=BOOKKEEPING_SKIPS + CLASSIFIER_SKIPS,
+)

@@ -1,0 +1,242 @@
+"""Reading checkpoints: formats, wrappings, shards, and everything that isn't a checkpoint."""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors import serialize
+from safetensors.numpy import save, save_file
+
+from keras_detr.checkpoints import read_tensors
+
+TENSORS = {
+    "conv": np.random.default_rng(0).normal(size=(2, 3, 3, 3)).astype(np.float32),
+    "empty": np.zeros((0, 4), np.float32),
+    "scalar": np.array(3, np.int64),
+}
+BYTES = save(TENSORS)
+
+
+def assert_same(actual, expected):
+    assert actual.keys() == expected.keys()
+    for name, value in expected.items():
+        assert actual[name].dtype == value.dtype
+        np.testing.assert_array_equal(actual[name], value)
+
+
+def test_safetensors(tmp_path):
+    save_file(TENSORS, tmp_path / "model.safetensors")
+    assert_same(read_tensors(tmp_path / "model.safetensors"), TENSORS)
+    assert_same(read_tensors(str(tmp_path)), TENSORS)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int32", "int16", "int8", "uint64", "uint8", "bool"])
+def test_other_dtypes_stay(tmp_path, dtype):
+    tensors = {"x": np.array([[0, 1], [1, 0]], dtype)}
+    save_file(tensors, tmp_path / "x.safetensors")
+    assert_same(read_tensors(tmp_path / "x.safetensors"), tensors)
+
+
+def test_float16_becomes_float32(tmp_path):
+    half = np.array([1.5, -2, np.inf, 6e-8], np.float16)
+    save_file({"x": half}, tmp_path / "x.safetensors")
+    assert_same(read_tensors(tmp_path / "x.safetensors"), {"x": half.astype(np.float32)})
+
+
+def test_bfloat16_becomes_float32(tmp_path):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file as save_torch_file
+
+    x = torch.tensor([[1.0, -2.5, 3e38], [1e-40, float("inf"), 0.1]], dtype=torch.bfloat16)
+    save_torch_file({"x": x}, tmp_path / "x.safetensors")
+    torch.save({"x": x}, tmp_path / "x.bin")
+    for name in ("x.safetensors", "x.bin"):
+        assert_same(read_tensors(tmp_path / name), {"x": x.float().numpy()})
+
+
+def test_a_dtype_that_numpy_lacks(tmp_path):
+    entry = {"dtype": "float8_e4m3fn", "shape": (2,), "data": b"\0\0"}
+    try:
+        content = serialize({"weird": entry})
+    except TypeError:  # newer versions want a TensorSpec
+        header = json.dumps({"weird": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}})
+        content = len(header).to_bytes(8, "little") + header.encode() + b"\0\0"
+    (tmp_path / "x.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match=r"'weird'.*F8_E4M3"):
+        read_tensors(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin"])
+@pytest.mark.parametrize("wrapping", [None, "model", "state_dict"])
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_torch_files(tmp_path, suffix, wrapping, is_zip):
+    torch = pytest.importorskip("torch")
+    content = {name: torch.tensor(value) for name, value in TENSORS.items()}
+    if wrapping:
+        # The official training script stores its arguments beside the weights.
+        content = {wrapping: content, "args": argparse.Namespace(lr=1e-4), "epoch": 3}
+    path = tmp_path / f"checkpoint{suffix}"
+    torch.save(content, path, _use_new_zipfile_serialization=is_zip)
+    assert_same(read_tensors(path), TENSORS)
+
+
+def test_parameters_that_require_gradients(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save(dict(torch.nn.Linear(2, 3).named_parameters()), tmp_path / "x.pth")
+    assert read_tensors(tmp_path / "x.pth")["weight"].shape == (3, 2)
+
+
+@pytest.mark.parametrize("content", [{"epoch": 3}, [1, 2], {"model": {}}, "text"])
+def test_torch_files_without_tensors(tmp_path, content):
+    torch = pytest.importorskip("torch")
+    torch.save(content, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match="no dictionary of tensors"):
+        read_tensors(tmp_path / "x.pth")
+
+
+class Intruder:
+    """An object whose unpickling would run code."""
+
+    def __reduce__(self):
+        return (print, ("code ran",))
+
+
+def test_torch_files_cannot_run_code(tmp_path, capsys):
+    torch = pytest.importorskip("torch")
+    torch.save({"model": {"x": torch.zeros(1)}, "extra": Intruder()}, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match=r"x\.pth"):
+        read_tensors(tmp_path / "x.pth")
+    assert "code ran" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kept", [0, 3, 60, -1])
+def test_torch_files_cut_off(tmp_path, kept):
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "detr-r50.pth"
+    torch.save({"x": torch.arange(100.0)}, path)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=rf"detr-r50\.pth.*\({path.stat().st_size:,} bytes\)"):
+        read_tensors(path)
+
+
+def test_without_torch(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (tmp_path / "x.pth").write_bytes(b"anything")
+    with pytest.raises(ImportError, match=r'pip install "keras_detr\[torch\]".*\.safetensors'):
+        read_tensors(tmp_path / "x.pth")
+    save_file(TENSORS, tmp_path / "x.safetensors")
+    assert_same(read_tensors(tmp_path / "x.safetensors"), TENSORS)
+
+
+def test_missing_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.safetensors.*Check the path"):
+        read_tensors(tmp_path / "nowhere.safetensors")
+    with pytest.raises(FileNotFoundError, match=r"holds no weights.*model\.safetensors"):
+        read_tensors(tmp_path)
+
+
+def test_an_unknown_suffix(tmp_path):
+    (tmp_path / "model.h5").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"must end in .*model\.h5"):
+        read_tensors(tmp_path / "model.h5")
+
+
+def test_a_git_lfs_pointer(tmp_path):
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 166\n"
+    (tmp_path / "model.safetensors").write_text(pointer)
+    with pytest.raises(ValueError, match="git lfs pull"):
+        read_tensors(tmp_path)
+
+
+def check_damaged(content):
+    """Read damaged bytes: either the clear error, or arrays if they happen to be valid."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "damaged.safetensors"
+        path.write_bytes(content)
+        try:
+            tensors = read_tensors(path)
+        except ValueError as error:
+            assert str(path) in str(error)
+            return False
+        return all(isinstance(value, np.ndarray) for value in tensors.values())
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, len(BYTES) - 1))
+def test_any_truncation_is_refused(kept):
+    assert not check_damaged(BYTES[:kept])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200))
+def test_random_bytes_never_crash(content):
+    check_damaged(content)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, len(BYTES) - 1), st.integers(1, 255))
+def test_any_damaged_byte_never_crashes(position, change):
+    damaged = bytearray(BYTES)
+    damaged[position] ^= change
+    check_damaged(bytes(damaged))
+
+
+@pytest.fixture
+def sharded(tmp_path):
+    save_file({"a": np.ones(2, np.float32)}, tmp_path / "part-1.safetensors")
+    save_file({"b": np.ones(3, np.float32)}, tmp_path / "part-2.safetensors")
+    weight_map = {"a": "part-1.safetensors", "b": "part-2.safetensors"}
+    write_index(tmp_path, weight_map)
+    return tmp_path
+
+
+def write_index(folder, weight_map):
+    content = json.dumps({"metadata": {}, "weight_map": weight_map})
+    (folder / "model.safetensors.index.json").write_text(content)
+
+
+def test_shards(sharded):
+    expected = {"a": np.ones(2, np.float32), "b": np.ones(3, np.float32)}
+    assert_same(read_tensors(sharded), expected)
+    assert_same(read_tensors(sharded / "model.safetensors.index.json"), expected)
+
+
+def test_shards_of_torch(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save({"a": torch.ones(2)}, tmp_path / "part-1.bin")
+    index = tmp_path / "pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "part-1.bin"}}))
+    assert_same(read_tensors(tmp_path), {"a": np.ones(2, np.float32)})
+
+
+def test_missing_shards_and_tensors(sharded):
+    (sharded / "part-2.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"part-2\.safetensors"):
+        read_tensors(sharded)
+    write_index(sharded, {"a": "part-1.safetensors", "c": "part-1.safetensors"})
+    with pytest.raises(ValueError, match="lack 1 tensors, the first is 'c'"):
+        read_tensors(sharded)
+
+
+@pytest.mark.parametrize(
+    "weight_map",
+    [
+        {},
+        [],
+        None,
+        {"a": 3},
+        {"a": "../elsewhere.safetensors"},
+        {"a": "model.safetensors.index.json"},
+        {"a": ".."},
+    ],
+)
+def test_malformed_indices(tmp_path, weight_map):
+    write_index(tmp_path, weight_map)
+    with pytest.raises(ValueError, match=r"model\.safetensors\.index\.json"):
+        read_tensors(tmp_path)
