@@ -3,7 +3,7 @@
 This room knows NumPy, not Keras: what comes out are arrays in the layout of their source.
 """
 
-from .coco_categories import COCO_CATEGORY_IDS
+from .coco_categories import COCO_CATEGORY_IDS, COCO_CLASS_NAMES
 from .hub import CorruptedFileError, HubFile, NotInRepositoryError, fetch
 from .hub_config import detr_settings
 from .hub_folder import HubFolder, resolve_hub_folder
@@ -15,6 +15,7 @@ from .tables.resnet import RESNET_TABLE
 
 __all__ = [
     "COCO_CATEGORY_IDS",
+    "COCO_CLASS_NAMES",
     "DETR_TABLE",
     "RESNET_TABLE",
     "CorruptedFileError",

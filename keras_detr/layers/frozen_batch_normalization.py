@@ -1,0 +1,55 @@
+"""Batch normalization that never learns."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("keras_detr")
+class FrozenBatchNormalization(keras.layers.Layer):
+    """Scale and shift every channel by statistics and affine parameters that stay as loaded.
+
+    Neither the statistics nor the affine parameters are trainable, whatever `trainable` says:
+    detectors train with too few images a step for batch statistics.
+
+    Args:
+        epsilon: float, added to the variance.
+        **kwargs: of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: float (..., channels).
+
+    Returns:
+        float (..., channels), in the compute dtype.
+
+    Source: Carion et al. 2020, section A.4; models/backbone.py of the original.
+    """
+
+    def __init__(self, epsilon=1e-5, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+
+    def build(self, input_shape):
+        """Create the four per-channel variables, the identity to begin with."""
+        shape = (input_shape[-1],)
+        self.gamma = self.add_weight(shape, "ones", trainable=False, autocast=False, name="gamma")
+        self.beta = self.add_weight(shape, "zeros", trainable=False, autocast=False, name="beta")
+        self.moving_mean = self.add_weight(
+            shape, "zeros", trainable=False, autocast=False, name="moving_mean"
+        )
+        self.moving_variance = self.add_weight(
+            shape, "ones", trainable=False, autocast=False, name="moving_variance"
+        )
+
+    def call(self, inputs):
+        """Apply one multiplication and one addition; both factors are computed in float32."""
+        scale = self.gamma * ops.rsqrt(self.moving_variance + self.epsilon)
+        offset = self.beta - self.moving_mean * scale
+        return inputs * ops.cast(scale, inputs.dtype) + ops.cast(offset, inputs.dtype)
+
+    def compute_output_shape(self, input_shape):
+        """Return the input's shape."""
+        return input_shape
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "epsilon": self.epsilon}

@@ -1,0 +1,108 @@
+"""From raw outputs to detections."""
+
+import keras
+from keras import ops
+
+from keras_detr.ops.boxes import check_box_format, convert_box_format
+
+ACTIVATIONS = ("softmax", "sigmoid")
+
+
+@keras.saving.register_keras_serializable("keras_detr")
+class SetPredictionDecoder(keras.layers.Layer):
+    """Turn a set of predictions into detections, the most confident first.
+
+    A set predictor gives every object one query, so there is no non-maximum suppression.
+
+    Args:
+        bounding_box_format: str, the format of the boxes returned.
+        activation: "softmax" (DETR: logits end with no-object; every query gives its best class)
+            or "sigmoid" (Deformable DETR: every pair of query and class is a candidate).
+        max_detections: int, how many detections an image gets; at most one for each candidate.
+        confidence_threshold: float in [0, 1] or `None`. Detections below it become padding.
+        **kwargs: of `keras.layers.Layer`.
+
+    Call arguments:
+        predictions: dict with "classification" (batch, queries, classes) logits and "box"
+            (batch, queries, 4), rel_center_xywh.
+        image_size: pair (height, width) of the unpadded images in pixels, each a number or a
+            (batch,) tensor. Needed for absolute formats.
+
+    Returns:
+        dict of "boxes" float32 (batch, detections, 4), "classes" int32 (batch, detections),
+        "confidence" float32 (batch, detections), and "num_detections" int32 (batch,). Padding has
+        class -1, and -1 for boxes and confidence.
+
+    Source: models/detr.py of the original, `PostProcess`; Deformable DETR's likewise.
+    """
+
+    def __init__(
+        self,
+        bounding_box_format,
+        activation="softmax",
+        max_detections=100,
+        confidence_threshold=None,
+        **kwargs,
+    ):
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        check_box_format(bounding_box_format)
+        if activation not in ACTIVATIONS:
+            raise ValueError(
+                f"`activation` must be one of {ACTIVATIONS}. Received: {activation!r}."
+            )
+        self.bounding_box_format = bounding_box_format
+        self.activation = activation
+        self.max_detections = max_detections
+        self.confidence_threshold = confidence_threshold
+        self.built = True
+
+    def call(self, predictions, image_size=None):
+        """Return the detections."""
+        logits = ops.cast(predictions["classification"], "float32")
+        boxes = ops.cast(predictions["box"], "float32")
+        if self.activation == "softmax":
+            probabilities = ops.softmax(logits, axis=-1)[..., :-1]
+            scores = ops.max(probabilities, axis=-1)
+            classes = ops.cast(ops.argmax(probabilities, axis=-1), "int32")
+            confidence, queries = self._best(scores)
+            classes = ops.take_along_axis(classes, queries, axis=1)
+        else:
+            num_classes = logits.shape[-1]
+            scores = ops.reshape(ops.sigmoid(logits), (-1, logits.shape[1] * num_classes))
+            confidence, candidates = self._best(scores)
+            queries, classes = candidates // num_classes, candidates % num_classes
+        boxes = ops.take_along_axis(boxes, ops.expand_dims(queries, -1), axis=1)
+        if image_size is not None:
+            image_size = [ops.reshape(ops.cast(side, "float32"), (-1, 1)) for side in image_size]
+        boxes = convert_box_format(
+            boxes, "rel_center_xywh", self.bounding_box_format, image_size=image_size
+        )
+        if self.confidence_threshold is None:
+            num_detections = ops.sum(ops.ones_like(classes), axis=1)
+        else:
+            is_kept = confidence >= self.confidence_threshold
+            classes = ops.where(is_kept, classes, -1)
+            boxes = ops.where(ops.expand_dims(is_kept, -1), boxes, -1.0)
+            confidence = ops.where(is_kept, confidence, -1.0)
+            num_detections = ops.sum(ops.cast(is_kept, "int32"), axis=1)
+        return {
+            "boxes": boxes,
+            "classes": classes,
+            "confidence": confidence,
+            "num_detections": num_detections,
+        }
+
+    def _best(self, scores):
+        confidence, indices = ops.top_k(scores, min(self.max_detections, scores.shape[1]))
+        return confidence, ops.cast(indices, "int32")
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "bounding_box_format": self.bounding_box_format,
+            "activation": self.activation,
+            "max_detections": self.max_detections,
+            "confidence_threshold": self.confidence_threshold,
+        }

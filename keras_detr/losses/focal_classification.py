@@ -1,0 +1,77 @@
+"""Deformable DETR's classification: a yes or no for every pair of query and class."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("keras_detr")
+class FocalClassification:
+    """Compare independent logits of classes to the classes of matched objects.
+
+    Args:
+        alpha: float in [0, 1], the weight of a query's class against its other classes.
+        gamma: float, how much less well-classified pairs count.
+
+    Source: Lin et al. 2017, equation 5; Zhu et al. 2021, section A.4.
+    """
+
+    activation = "sigmoid"
+
+    def __init__(self, alpha=0.25, gamma=2.0):
+        self.alpha = alpha
+        self.gamma = gamma
+
+    def num_classes(self, logits):
+        """Return the number of real classes that logits (..., C) speak of."""
+        return logits.shape[-1]
+
+    def cost(self, logits, is_class):
+        """Return the matching cost of objects and queries.
+
+        Args:
+            logits: float32 (batch, layers, queries, C).
+            is_class: float32 (batch, objects, C), one-hot classes of the objects.
+
+        Returns:
+            float32 (batch, layers, objects, queries).
+        """
+        probability = ops.sigmoid(logits)
+        # The original adds the same guard before its logarithms.
+        guard = 1e-8
+        if_negative = -(1 - self.alpha) * probability**self.gamma * ops.log(1 - probability + guard)
+        if_positive = -self.alpha * (1 - probability) ** self.gamma * ops.log(probability + guard)
+        return ops.einsum("bnc,blqc->blnq", is_class, if_positive - if_negative)
+
+    def loss(self, logits, target_is_class, num_objects, mean_over_replicas):
+        """Return the focal loss of every layer, divided by the number of objects.
+
+        Args:
+            logits: float32 (batch, layers, queries, C).
+            target_is_class: float32 (batch, layers, queries, C), one-hot; zeros for no object.
+            num_objects: float32 scalar, the mean number of objects on a replica, at least 1.
+            mean_over_replicas: unused: `num_objects` is global already.
+
+        Returns:
+            float32 (layers,). The mean over all replicas is the loss of the whole batch.
+        """
+        probability = ops.sigmoid(logits)
+        # The stable form of the binary cross-entropy with logits.
+        cross_entropy = (
+            ops.relu(logits) - logits * target_is_class + ops.log1p(ops.exp(-ops.abs(logits)))
+        )
+        is_wrong = probability + target_is_class - 2 * probability * target_is_class
+        weight = self.alpha * target_is_class + (1 - self.alpha) * (1 - target_is_class)
+        return ops.sum(weight * is_wrong**self.gamma * cross_entropy, axis=(0, 2, 3)) / num_objects
+
+    def is_object(self, logits):
+        """Return which queries speak of an object, more likely than not: bool (batch, queries)."""
+        return ops.max(logits, axis=-1) > 0.0
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {"alpha": self.alpha, "gamma": self.gamma}
+
+    @classmethod
+    def from_config(cls, config):
+        """Build from `get_config`."""
+        return cls(**config)

@@ -1,0 +1,252 @@
+"""The loss between a set of predictions and a set of objects."""
+
+import keras
+from keras import ops
+
+from keras_detr.losses.focal_classification import FocalClassification
+from keras_detr.losses.matching_costs import giou_cost, l1_cost
+from keras_detr.losses.softmax_classification import SoftmaxClassification
+from keras_detr.losses.target_checks import check_targets
+from keras_detr.losses.target_objects import pack_target_objects
+from keras_detr.ops import backends
+from keras_detr.ops.boxes import center_to_corners, generalized_iou
+from keras_detr.ops.linear_assignment import METHODS, linear_assignment
+
+
+@keras.saving.register_keras_serializable("keras_detr")
+class HungarianLoss(keras.losses.Loss):
+    """Match every object with one query at the least cost, then compare the pairs.
+
+    Every decoder layer is matched anew, all layers and images in one call. Under `tf.distribute`
+    sums are divided by counts over all replicas, so that several devices compute what one would.
+
+    Args:
+        classification: what separates the families: `SoftmaxClassification` (DETR) or
+            `FocalClassification` (Deformable DETR). Default: `SoftmaxClassification()`.
+        class_cost: float, weight of the classification in the matching cost.
+        box_cost: float, weight of the L1 distance of boxes in the matching cost.
+        giou_cost: float, weight of the generalized IoU in the matching cost.
+        class_weight: float, weight of the classification in the loss.
+        box_weight: float, weight of the L1 distance in the loss.
+        giou_weight: float, weight of the generalized IoU in the loss.
+        assignment: "auto", "host" (SciPy) or "in_graph": see `linear_assignment`.
+        name: str.
+        **kwargs: of `keras.losses.Loss`; `reduction` has no effect, the loss is a scalar already.
+
+    Call arguments:
+        y_true: dict of "boxes" float (batch, objects, 4), rel_center_xywh of the unpadded image,
+            and "classes" int (batch, objects), 0-based, -1 for padding. Boxes are clipped to the
+            image; those without area are dropped, and both are counted.
+        y_pred: dict of "classification" (batch, queries, C + 1 or C) logits and "box" (batch,
+            queries, 4), rel_center_xywh; optionally "aux_classification" and "aux_box" with an axis
+            of decoder layers after the batch axis.
+
+    Returns:
+        float32 scalar.
+
+    Raises:
+        ValueError: shapes don't fit, or (where values can be read) a label is out of range, or an
+            image has more objects than there are queries.
+
+    Source: Carion et al. 2020, section 3.1; models/detr.py and models/matcher.py of the original.
+    """
+
+    component_names = ("classification_loss", "box_loss", "giou_loss")
+    metric_names = ("class_error", "cardinality_error", "clipped_boxes", "dropped_boxes")
+
+    def __init__(
+        self,
+        classification=None,
+        *,
+        class_cost=1.0,
+        box_cost=5.0,
+        giou_cost=2.0,
+        class_weight=1.0,
+        box_weight=5.0,
+        giou_weight=2.0,
+        assignment="auto",
+        name="hungarian_loss",
+        **kwargs,
+    ):
+        super().__init__(name=name, **kwargs)
+        if assignment not in METHODS:
+            raise ValueError(f"`assignment` must be one of {METHODS}. Received: {assignment!r}.")
+        self.classification = classification or SoftmaxClassification()
+        self.class_cost = class_cost
+        self.box_cost = box_cost
+        self.giou_cost = giou_cost
+        self.class_weight = class_weight
+        self.box_weight = box_weight
+        self.giou_weight = giou_weight
+        self.assignment = assignment
+
+    @classmethod
+    def detr(cls, **kwargs):
+        """Return the loss of Carion et al. 2020, with other settings from `kwargs`."""
+        return cls(**{"name": "detr_loss", **kwargs})
+
+    @classmethod
+    def deformable_detr(cls, **kwargs):
+        """Return the loss of Zhu et al. 2021, with other settings from `kwargs`."""
+        settings = {
+            "classification": FocalClassification(),
+            "class_cost": 2.0,
+            "class_weight": 2.0,
+            "name": "deformable_detr_loss",
+        }
+        return cls(**{**settings, **kwargs})
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        """Return the total loss."""
+        if sample_weight is not None:
+            raise ValueError(
+                "`HungarianLoss` takes no `sample_weight`: objects of several images share one "
+                "normalizer. Leave images out of the data set instead."
+            )
+        return self.call(y_true, y_pred)
+
+    def call(self, y_true, y_pred):
+        """Return the total loss."""
+        return self.total(self.components(y_true, y_pred))
+
+    def total(self, components):
+        """Add up what `components` returned, scaled as Keras' trainers expect under distribution.
+
+        Args:
+            components: dict of scalars.
+        """
+        total = sum(components[name] for name in self.component_names)
+        return total / backends.num_replicas()
+
+    def components(self, y_true, y_pred, is_compiled_by_xla=False):
+        """Return the parts of the loss and what else is worth logging.
+
+        Args:
+            y_true: as in a call.
+            y_pred: as in a call.
+            is_compiled_by_xla: bool, whether the surrounding TensorFlow program is compiled with
+                `jit_compile=True`, where SciPy can't be called.
+
+        Returns:
+            dict of float32 scalars. "classification_loss", "box_loss", "giou_loss": weighted, over
+            all decoder layers; their sum is the loss. Of the last layer, without gradients:
+            "class_error" (percent of objects whose query names another class) and
+            "cardinality_error" (mean absolute error of the number of objects in an image).
+            "clipped_boxes", "dropped_boxes": counts.
+        """
+        logits, boxes = _stack_layers(y_pred)
+        num_classes = self.classification.num_classes(logits)
+        check_targets(y_true, logits.shape[0], num_classes)
+        objects = pack_target_objects(y_true["boxes"], y_true["classes"])
+        is_class = ops.one_hot(objects.classes, num_classes, dtype="float32")
+        queries = self._match(logits, boxes, objects, is_class, is_compiled_by_xla)
+
+        num_objects = ops.cast(ops.sum(objects.num_objects), "float32")
+        # At least 1 over all replicas, as one device would have it.
+        divisor = (
+            ops.maximum(backends.sum_over_replicas(num_objects), 1.0) / backends.num_replicas()
+        )
+        targets = _classes_of_queries(queries, is_class, boxes.shape[2])
+        class_losses = self.classification.loss(logits, targets, divisor, _mean_over_replicas)
+        box_losses, giou_losses = _box_losses(boxes, queries, objects)
+        return {
+            "classification_loss": self.class_weight * ops.sum(class_losses),
+            "box_loss": self.box_weight * ops.sum(box_losses) / divisor,
+            "giou_loss": self.giou_weight * ops.sum(giou_losses) / divisor,
+            **self._errors(ops.stop_gradient(logits[:, -1]), queries[:, -1], objects),
+            "clipped_boxes": objects.num_clipped,
+            "dropped_boxes": objects.num_dropped,
+        }
+
+    def _match(self, logits, boxes, objects, is_class, is_compiled_by_xla):
+        """Return the query of each object, int32 (batch, layers, objects), -1 for padding."""
+        logits, boxes = ops.stop_gradient(logits), ops.stop_gradient(boxes)
+        cost = (
+            self.class_cost * self.classification.cost(logits, is_class)
+            + self.box_cost * l1_cost(objects.boxes, boxes)
+            + self.giou_cost * giou_cost(objects.boxes, boxes)
+        )
+        num_layers, num_queries = boxes.shape[1:3]
+        max_objects = ops.shape(objects.classes)[1]
+        queries = linear_assignment(
+            ops.reshape(cost, (-1, max_objects, num_queries)),
+            ops.repeat(objects.num_objects, num_layers),
+            self.assignment,
+            is_compiled_by_xla,
+        )
+        return ops.reshape(queries, (-1, num_layers, max_objects))
+
+    def _errors(self, logits, queries, objects):
+        """Return class_error and cardinality_error of one layer."""
+        of_objects = ops.take_along_axis(
+            logits, ops.expand_dims(ops.maximum(queries, 0), -1), axis=1
+        )
+        names_class = ops.equal(ops.cast(ops.argmax(of_objects, -1), "int32"), objects.classes)
+        is_right = ops.cast(ops.logical_and(names_class, objects.is_object), "float32")
+        num_objects = ops.cast(objects.num_objects, "float32")
+        accuracy = ops.sum(is_right) / ops.maximum(ops.sum(num_objects), 1.0)
+        num_predicted = ops.sum(ops.cast(self.classification.is_object(logits), "float32"), axis=-1)
+        return {
+            "class_error": 100.0 * (1.0 - accuracy),
+            "cardinality_error": ops.mean(ops.abs(num_predicted - num_objects)),
+        }
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "classification": keras.saving.serialize_keras_object(self.classification),
+            "class_cost": self.class_cost,
+            "box_cost": self.box_cost,
+            "giou_cost": self.giou_cost,
+            "class_weight": self.class_weight,
+            "box_weight": self.box_weight,
+            "giou_weight": self.giou_weight,
+            "assignment": self.assignment,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Build from `get_config`."""
+        config = dict(config)
+        config["classification"] = keras.saving.deserialize_keras_object(config["classification"])
+        return cls(**config)
+
+
+def _stack_layers(y_pred):
+    """Return float32 logits and boxes of all decoder layers, the last one last.
+
+    Returns:
+        pair: (batch, layers, queries, classes) and (batch, layers, queries, 4).
+    """
+    stacked = []
+    for name in ("classification", "box"):
+        last = ops.expand_dims(ops.cast(y_pred[name], "float32"), 1)
+        if f"aux_{name}" in y_pred:
+            earlier = ops.cast(y_pred[f"aux_{name}"], "float32")
+            last = ops.concatenate([earlier, last], axis=1)
+        stacked.append(last)
+    return stacked
+
+
+def _classes_of_queries(queries, is_class, num_queries):
+    """Return one-hot classes (batch, layers, queries, C), zeros where no object is matched."""
+    is_matched = ops.one_hot(queries, num_queries, dtype="float32")
+    return ops.einsum("blnq,bnc->blqc", is_matched, is_class)
+
+
+def _box_losses(boxes, queries, objects):
+    """Return sums of the L1 distances and of 1 - GIoU over matched pairs, by layer."""
+    matched = ops.take_along_axis(boxes, ops.expand_dims(ops.maximum(queries, 0), -1), axis=2)
+    targets = ops.expand_dims(objects.boxes, 1)
+    # Padding is compared to itself, which has no gradient.
+    is_pair = ops.expand_dims(queries >= 0, -1)
+    matched = ops.where(is_pair, matched, targets)
+    l1 = ops.sum(ops.abs(matched - targets), axis=(0, 2, 3))
+    giou = generalized_iou(center_to_corners(matched), center_to_corners(targets))
+    not_giou = ops.where(queries >= 0, 1.0 - giou, 0.0)
+    return l1, ops.sum(not_giou, axis=(0, 2))
+
+
+def _mean_over_replicas(value):
+    return backends.sum_over_replicas(value) / backends.num_replicas()

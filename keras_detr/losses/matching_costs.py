@@ -1,0 +1,37 @@
+"""What it costs to match an object with a query."""
+
+from keras import ops
+
+from keras_detr.ops.boxes import center_to_corners, generalized_iou
+
+
+def l1_cost(object_boxes, query_boxes):
+    """Return the sum of absolute differences of four coordinates, for all pairs.
+
+    Args:
+        object_boxes: float32 (batch, objects, 4), rel_center_xywh.
+        query_boxes: float32 (batch, layers, queries, 4), rel_center_xywh.
+
+    Returns:
+        float32 (batch, layers, objects, queries).
+
+    Source: models/matcher.py of the original.
+    """
+    total = 0.0
+    for i in range(4):
+        # One coordinate at a time: a quarter of the memory of one broadcast.
+        total = total + ops.abs(object_boxes[:, None, :, None, i] - query_boxes[:, :, None, :, i])
+    return total
+
+
+def giou_cost(object_boxes, query_boxes):
+    """Return minus the generalized intersection over union, for all pairs.
+
+    Arguments and returns are those of `l1_cost`.
+
+    Source: models/matcher.py of the original.
+    """
+    return -generalized_iou(
+        center_to_corners(object_boxes)[:, None, :, None],
+        center_to_corners(query_boxes)[:, :, None],
+    )

@@ -1,0 +1,73 @@
+"""DETR's classification: one class or no-object for every query."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("keras_detr")
+class SoftmaxClassification:
+    """Compare logits that end with no-object to the classes of matched objects.
+
+    Args:
+        no_object_weight: float, the weight of queries without an object in the cross-entropy:
+            there are many more of them than of objects.
+
+    Source: Carion et al. 2020, sections 3.1 and A.4; models/detr.py of the original.
+    """
+
+    activation = "softmax"
+
+    def __init__(self, no_object_weight=0.1):
+        self.no_object_weight = no_object_weight
+
+    def num_classes(self, logits):
+        """Return the number of real classes that logits (..., C + 1) speak of."""
+        return logits.shape[-1] - 1
+
+    def cost(self, logits, is_class):
+        """Return the matching cost of objects and queries, minus the probability of the class.
+
+        Args:
+            logits: float32 (batch, layers, queries, C + 1).
+            is_class: float32 (batch, objects, C), one-hot classes of the objects.
+
+        Returns:
+            float32 (batch, layers, objects, queries).
+        """
+        probabilities = ops.softmax(logits, axis=-1)[..., :-1]
+        return -ops.einsum("bnc,blqc->blnq", is_class, probabilities)
+
+    def loss(self, logits, target_is_class, num_objects, mean_over_replicas):
+        """Return the weighted cross-entropy of every layer, a mean over all queries.
+
+        Args:
+            logits: float32 (batch, layers, queries, C + 1).
+            target_is_class: float32 (batch, layers, queries, C), one-hot; zeros for no object.
+            num_objects: unused: the sum of weights normalizes.
+            mean_over_replicas: callable that averages a tensor over the replicas of a distribution.
+
+        Returns:
+            float32 (layers,). The mean over all replicas is the loss of the whole batch.
+        """
+        log_probabilities = ops.log_softmax(logits, axis=-1)
+        is_object = ops.sum(target_is_class, axis=-1)
+        log_probability = (
+            ops.sum(target_is_class * log_probabilities[..., :-1], axis=-1)
+            + (1.0 - is_object) * self.no_object_weight * log_probabilities[..., -1]
+        )
+        weights = is_object + (1.0 - is_object) * self.no_object_weight
+        normalizer = mean_over_replicas(ops.sum(weights, axis=(0, 2)))
+        return -ops.sum(log_probability, axis=(0, 2)) / normalizer
+
+    def is_object(self, logits):
+        """Return which queries speak of an object: bool (batch, queries)."""
+        return ops.argmax(logits, axis=-1) != logits.shape[-1] - 1
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {"no_object_weight": self.no_object_weight}
+
+    @classmethod
+    def from_config(cls, config):
+        """Build from `get_config`."""
+        return cls(**config)

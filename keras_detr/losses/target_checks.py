@@ -1,0 +1,68 @@
+"""Errors for targets that no loss should be computed from."""
+
+import numpy as np
+from keras import ops
+
+from keras_detr.ops import backends
+
+
+def check_targets(y_true, batch_size, num_classes):
+    """Check the structure of targets, and their labels where values can be read.
+
+    Args:
+        y_true: dict of "boxes" and "classes".
+        batch_size: int or `None`, of the predictions.
+        num_classes: int.
+
+    Raises:
+        ValueError: a key is missing, a shape doesn't fit, or a label is out of range.
+    """
+    if not isinstance(y_true, dict) or not {"boxes", "classes"} <= set(y_true):
+        came = sorted(y_true) if isinstance(y_true, dict) else type(y_true).__name__
+        raise ValueError(
+            f"`y_true` must be a dict with the keys 'boxes' and 'classes'. Received: {came}."
+        )
+    boxes_shape, classes_shape = tuple(y_true["boxes"].shape), tuple(y_true["classes"].shape)
+    if len(boxes_shape) != 3 or boxes_shape[-1] != 4:
+        raise ValueError(
+            "`y_true['boxes']` must have the shape (batch, objects, 4). Received: "
+            f"{boxes_shape}. Pad images with fewer objects, with class -1."
+        )
+    if len(classes_shape) != 2 or not _are_compatible(boxes_shape[:2], classes_shape):
+        raise ValueError(
+            "`y_true['classes']` must have the shape (batch, objects), like the boxes. Received: "
+            f"{classes_shape}, and boxes of shape {boxes_shape}."
+        )
+    if not _are_compatible(boxes_shape[:1], (batch_size,)):
+        raise ValueError(
+            f"`y_true` and `y_pred` must speak of the same images. Received: {boxes_shape[0]} "
+            f"images with targets and {batch_size} with predictions."
+        )
+    if backends.is_concrete(y_true["classes"]):
+        check_labels(ops.convert_to_numpy(y_true["classes"]), num_classes)
+
+
+def check_labels(classes, num_classes):
+    """Check that every label names a class or is padding.
+
+    Args:
+        classes: NumPy array of any shape; -1 is padding.
+        num_classes: int, labels run from 0 to `num_classes - 1`.
+
+    Raises:
+        ValueError: a label is out of range; the message shows it.
+    """
+    is_wrong = ~((classes >= -1) & (classes < num_classes) & (classes == np.round(classes)))
+    if is_wrong.any():
+        wrong = ", ".join(str(label) for label in np.unique(classes[is_wrong])[:5])
+        place = tuple(int(index[0]) for index in np.nonzero(is_wrong))
+        raise ValueError(
+            f"`classes` must lie in 0..{num_classes - 1} for num_classes={num_classes}, or be -1 "
+            f"for padding. Received: {wrong} (first at index {place}). Labels are 0-based and "
+            "no-object isn't one of them: subtract 1 from labels that start at 1, or map category "
+            "ids to 0..N-1."
+        )
+
+
+def _are_compatible(shape, other):
+    return all(a is None or b is None or a == b for a, b in zip(shape, other, strict=True))

@@ -1,0 +1,8 @@
+"""Backbones, necks and task models."""
+
+from keras_detr.models.backbones import ResNetBackbone
+from keras_detr.models.detr import DETR
+from keras_detr.models.necks import SingleScaleNeck
+from keras_detr.models.set_prediction_detector import SetPredictionDetector
+
+__all__ = ["DETR", "ResNetBackbone", "SetPredictionDetector", "SingleScaleNeck"]

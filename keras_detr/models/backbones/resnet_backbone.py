@@ -1,0 +1,252 @@
+"""ResNet v1.5 as torchvision has it, with frozen statistics."""
+
+from typing import ClassVar
+
+import keras
+
+from keras_detr.checkpoints import RESNET_TABLE
+from keras_detr.layers.frozen_batch_normalization import FrozenBatchNormalization
+from keras_detr.models.backbones.resnet_checkpoint import resnet_variables
+from keras_detr.models.backbones.resnet_presets import RESNET_PRESETS
+from keras_detr.models.keras_cv_bases import Backbone
+from keras_detr.models.preset_loading import load_backbone
+from keras_detr.models.saved_preset import save_preset
+
+NUM_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+BOTTLENECK_DEPTHS = (50, 101)
+BOTTLENECK_EXPANSION = 4
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STANDARD_DEVIATION = (58.395, 57.12, 57.375)
+
+
+@keras.saving.register_keras_serializable("keras_detr")
+class ResNetBackbone(Backbone):
+    """Extract features of strides 4 to 32 from RGB images.
+
+    The stride of a bottleneck is on its 3x3 convolution, and padding is symmetric, so that
+    torchvision's weights give torchvision's features. Usable in KerasCV's detectors too.
+
+    Args:
+        depth: int, 18, 34, 50 or 101.
+        dilation: bool, whether the last stage keeps its resolution and dilates its convolutions
+            instead (the DC5 models): "P5" then has stride 16.
+        include_rescaling: bool, whether images come as 0..255 RGB and are normalized with
+            ImageNet's mean and standard deviation here. Otherwise they come normalized.
+        num_frozen_stages: int, how many stages never train, counted from the stem: 2 freezes the
+            stem and the first stage, as published; 0 none. `trainable = True` doesn't thaw them.
+        stackwise_num_filters: tuple of 4 ints, the width of each stage (before a bottleneck's
+            expansion by 4).
+        stackwise_num_blocks: tuple of 4 ints, the blocks of each stage. Default: those of `depth`.
+        stem_num_filters: int, the width of the stem.
+        input_shape: tuple (height, width, channels); `None` for sizes that vary.
+        **kwargs: of `keras.Model`.
+
+    Call arguments:
+        inputs: float or int (batch, height, width, 3).
+
+    Returns:
+        float (batch, height / 32, width / 32, channels), the features of the last stage.
+
+    Raises:
+        ValueError: `depth` is unknown, or a stackwise argument doesn't have four entries.
+
+    Source: He et al. 2016; torchvision's resnet.py for version 1.5; models/backbone.py of the
+        original.
+    """
+
+    def __init__(
+        self,
+        depth=50,
+        *,
+        dilation=False,
+        include_rescaling=True,
+        num_frozen_stages=2,
+        stackwise_num_filters=(64, 128, 256, 512),
+        stackwise_num_blocks=None,
+        stem_num_filters=64,
+        input_shape=(None, None, 3),
+        **kwargs,
+    ):
+        if depth not in NUM_BLOCKS:
+            raise ValueError(f"`depth` must be one of {sorted(NUM_BLOCKS)}. Received: {depth!r}.")
+        blocks = stackwise_num_blocks or NUM_BLOCKS[depth]
+        for name, value in (
+            ("stackwise_num_filters", stackwise_num_filters),
+            ("stackwise_num_blocks", blocks),
+        ):
+            if len(value) != 4:
+                raise ValueError(f"`{name}` must have 4 entries, one a stage. Received: {value}.")
+
+        is_bottleneck = depth in BOTTLENECK_DEPTHS
+        images = keras.Input(shape=input_shape, name="images")
+        x = images
+        if include_rescaling:
+            x = keras.layers.Normalization(
+                mean=IMAGENET_MEAN,
+                variance=[deviation**2 for deviation in IMAGENET_STANDARD_DEVIATION],
+                dtype="float32",
+                name="rescaling",
+            )(x)
+        x = _convolve(x, stem_num_filters, 7, "conv1", "bn1", stride=2, use_relu=True)
+        x = keras.layers.ZeroPadding2D(1, name="maxpool_padding")(x)
+        x = keras.layers.MaxPooling2D(3, strides=2, name="maxpool")(x)
+        pyramid = {}
+        for stage in range(4):
+            is_dilated = dilation and stage == 3
+            for block in range(blocks[stage]):
+                x = _residual_block(
+                    x,
+                    f"layer{stage + 1}_{block}",
+                    stackwise_num_filters[stage],
+                    is_bottleneck,
+                    stride=2 if block == 0 and stage > 0 and not is_dilated else 1,
+                    # The first block keeps the dilation of the stage before, which is 1.
+                    dilation=2 if is_dilated and block > 0 else 1,
+                )
+            pyramid[f"P{stage + 2}"] = f"layer{stage + 1}_{blocks[stage] - 1}_out"
+        super().__init__(inputs=images, outputs=x, **kwargs)
+        self.pyramid_level_inputs = pyramid
+        # Under a half-precision policy images are normalized before they are rounded.
+        self.autocast = False
+        self.depth = depth
+        self.dilation = dilation
+        self.include_rescaling = include_rescaling
+        self.num_frozen_stages = num_frozen_stages
+        self.stackwise_num_filters = tuple(stackwise_num_filters)
+        self.stackwise_num_blocks = stackwise_num_blocks and tuple(stackwise_num_blocks)
+        self.stem_num_filters = stem_num_filters
+        self._freeze_stages()
+
+    @property
+    def padding_value(self):
+        """The color whose normalized value is zero, with which images are to be padded."""
+        return IMAGENET_MEAN if self.include_rescaling else (0.0, 0.0, 0.0)
+
+    @property
+    def trainable(self):
+        """Whether the stages that aren't frozen train."""
+        return super().trainable
+
+    @trainable.setter
+    def trainable(self, value):
+        keras.Model.trainable.fset(self, value)
+        self._freeze_stages()
+
+    def _freeze_stages(self):
+        num_frozen = getattr(self, "num_frozen_stages", 0)
+        prefixes = ("conv1", "layer1_", "layer2_", "layer3_", "layer4_")[:num_frozen]
+        for layer in self.layers:
+            if layer.name.startswith(prefixes):
+                layer.trainable = False
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "depth": self.depth,
+            "dilation": self.dilation,
+            "include_rescaling": self.include_rescaling,
+            "num_frozen_stages": self.num_frozen_stages,
+            "stackwise_num_filters": self.stackwise_num_filters,
+            "stackwise_num_blocks": self.stackwise_num_blocks,
+            "stem_num_filters": self.stem_num_filters,
+            "input_shape": tuple(self.input_shape[1:]),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Build from `get_config`."""
+        return cls(**config)
+
+    presets: ClassVar[dict] = RESNET_PRESETS
+    checkpoint_table = RESNET_TABLE
+
+    def checkpoint_variables(self):
+        """Return the variables by the names of `checkpoints.RESNET_TABLE`."""
+        return resnet_variables(self)
+
+    @classmethod
+    def from_preset(cls, preset, weights=None, load_weights=True, **overrides):
+        """Build the backbone of a preset, with its weights.
+
+        Args:
+            preset: str or path: a registered name (see `presets`), or a folder from
+                `save_to_preset`.
+            weights: str or path of a file with torchvision's or timm's names, .safetensors or .pth
+                (which needs torch), instead of the preset's own.
+            load_weights: bool, whether to fetch and load the preset's weights.
+            **overrides: arguments of the constructor.
+
+        Raises:
+            ValueError: the preset is unknown, a checkpoint is damaged or of another architecture.
+            FileNotFoundError: a file is missing, and can't be fetched.
+        """
+        return load_backbone(cls, preset, weights, load_weights, overrides)
+
+    def save_to_preset(self, folder):
+        """Write configuration and weights to a folder, for `from_preset`.
+
+        Args:
+            folder: str or path; created where it doesn't exist.
+        """
+        save_preset(self, folder)
+
+    @classmethod
+    def override_config(cls, config, arguments):
+        """Return a saved configuration with other arguments."""
+        return {**config, **arguments}
+
+
+def _convolve(x, filters, size, name, norm_name, stride=1, dilation=1, use_relu=False):
+    """Convolve without bias, with torch's symmetric padding, and normalize."""
+    if stride == 1:
+        padding = "same"
+    else:
+        # "same" would pad an even image at the bottom and on the right only.
+        padding = "valid"
+        if size > 1:
+            x = keras.layers.ZeroPadding2D(size // 2, name=f"{name}_padding")(x)
+    x = keras.layers.Conv2D(
+        filters,
+        size,
+        strides=stride,
+        padding=padding,
+        dilation_rate=dilation,
+        use_bias=False,
+        kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
+        name=name,
+    )(x)
+    x = FrozenBatchNormalization(name=norm_name)(x)
+    return keras.layers.ReLU(name=f"{norm_name}_relu")(x) if use_relu else x
+
+
+def _residual_block(x, name, filters, is_bottleneck, stride, dilation):
+    """Add what two or three convolutions make of `x` to `x`, projected where shapes differ."""
+
+    def convolve(x, index, filters, size, use_relu, **kwargs):
+        return _convolve(
+            x,
+            filters,
+            size,
+            f"{name}_conv{index}",
+            f"{name}_bn{index}",
+            use_relu=use_relu,
+            **kwargs,
+        )
+
+    if is_bottleneck:
+        num_outputs = filters * BOTTLENECK_EXPANSION
+        y = convolve(x, 1, filters, 1, use_relu=True)
+        y = convolve(y, 2, filters, 3, use_relu=True, stride=stride, dilation=dilation)
+        y = convolve(y, 3, num_outputs, 1, use_relu=False)
+    else:
+        num_outputs = filters
+        y = convolve(x, 1, filters, 3, use_relu=True, stride=stride, dilation=dilation)
+        y = convolve(y, 2, filters, 3, use_relu=False, dilation=dilation)
+    if stride != 1 or x.shape[-1] != num_outputs:
+        x = _convolve(
+            x, num_outputs, 1, f"{name}_downsample_0", f"{name}_downsample_1", stride=stride
+        )
+    y = keras.layers.Add(name=f"{name}_add")([y, x])
+    return keras.layers.ReLU(name=f"{name}_out")(y)

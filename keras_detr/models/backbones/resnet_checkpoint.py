@@ -1,0 +1,31 @@
+"""ResNet's variables by torchvision's names."""
+
+from keras_detr.models.checkpoint_variables import convolution, vector
+
+_NORM_VARIABLES = {
+    "weight": "gamma",
+    "bias": "beta",
+    "running_mean": "moving_mean",
+    "running_var": "moving_variance",
+}
+
+
+def resnet_variables(backbone):
+    """Return the variables of a `ResNetBackbone` by the names of `checkpoints.RESNET_TABLE`.
+
+    Args:
+        backbone: `ResNetBackbone`.
+
+    Returns:
+        dict of name -> `CheckpointVariable`.
+    """
+    variables = {}
+    for layer in backbone.layers:
+        # "layer1_0_downsample_1" is torchvision's "layer1.0.downsample.1".
+        name = layer.name.replace("_", ".")
+        if hasattr(layer, "moving_variance"):
+            for torch_name, keras_name in _NORM_VARIABLES.items():
+                variables[f"{name}.{torch_name}"] = vector(getattr(layer, keras_name))
+        elif hasattr(layer, "kernel"):
+            variables[f"{name}.weight"] = convolution(layer.kernel)
+    return variables

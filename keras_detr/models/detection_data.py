@@ -1,0 +1,152 @@
+"""The structures in which images and boxes come to a detector, brought to one."""
+
+import inspect
+
+import keras
+
+from keras_detr.ops.backends import is_tensorflow_dataset
+from keras_detr.preprocessing import array_checks
+
+
+def split_inputs(inputs):
+    """Return images and pixel mask (or `None`) of a model's inputs.
+
+    Args:
+        inputs: images (batch, height, width, 3), or a dict of "images" and "pixel_mask".
+
+    Raises:
+        ValueError: a dict has no images, or images don't have four axes.
+    """
+    images, pixel_mask = inputs, None
+    if isinstance(inputs, dict):
+        if "images" not in inputs:
+            raise ValueError(
+                "Inputs given as a dict must have the key 'images' (and may have 'pixel_mask'). "
+                f"Received the keys: {sorted(inputs)}."
+            )
+        images, pixel_mask = inputs["images"], inputs.get("pixel_mask")
+    if len(images.shape) != 4 or images.shape[-1] not in (3, None):
+        raise ValueError(
+            "Images must have the shape (batch, height, width, 3). Received: "
+            f"{tuple(images.shape)}."
+        )
+    return images, pixel_mask
+
+
+def split_batch(data):
+    """Return a batch as the pair (inputs, bounding_boxes), both without extra entries.
+
+    Args:
+        data: a dict with "images" and "bounding_boxes", a pair, or inputs alone.
+
+    Returns:
+        tuple: inputs as images or a dict of "images" and "pixel_mask"; bounding boxes as a dict of
+        "boxes" and "classes", or `None`.
+    """
+    if isinstance(data, (tuple, list)):
+        inputs, targets, *rest = (*data, None) if len(data) == 1 else data
+        if any(entry is not None for entry in rest):
+            raise ValueError(
+                "A batch must be a dict or a pair (inputs, bounding_boxes); sample weights aren't "
+                f"supported. Received: {len(data)} entries."
+            )
+    else:
+        inputs, targets = data, data.get("bounding_boxes") if isinstance(data, dict) else None
+    if isinstance(inputs, dict):
+        inputs = {name: inputs[name] for name in ("images", "pixel_mask") if name in inputs}
+    if isinstance(targets, dict):
+        targets = {name: targets[name] for name in ("boxes", "classes")}
+    return inputs, targets
+
+
+def training_data(model, x, y=None):
+    """Return the `x` and `y` with which Keras' trainers are to be called.
+
+    Args:
+        model: the detector, whose number of classes and box format targets must fit.
+        x: what the user passed: a data set, a generator, or arrays.
+        y: what the user passed: bounding boxes of arrays, or `None`.
+
+    Raises:
+        ValueError: arrays don't fit the model. Data sets raise when the batch is read.
+    """
+    if is_tensorflow_dataset(x):
+        from keras_detr.preprocessing import checked_training_batches
+
+        return (
+            checked_training_batches(x, model.num_classes, model.bounding_box_format),
+            None,
+        )
+    if inspect.isgenerator(x):
+        return (_checked_pair(model, *split_batch(batch)) for batch in x), None
+    if isinstance(x, keras.utils.PyDataset):
+        return _CheckedPyDataset(model, x), None
+    if isinstance(x, dict) or hasattr(x, "shape"):
+        return _checked_pair(model, *split_batch(x if y is None else (x, y)))
+    return x, y
+
+
+def prediction_inputs(x):
+    """Return the inputs of what the user passed to `predict`: no targets, no extra entries.
+
+    Args:
+        x: a data set or generator of batches, or arrays.
+
+    Raises:
+        ValueError: an image has a NaN.
+    """
+    if is_tensorflow_dataset(x):
+        from keras_detr.preprocessing import checked_prediction_batches
+
+        return checked_prediction_batches(x)
+    if inspect.isgenerator(x):
+        return ((_checked_inputs(split_batch(batch)[0]),) for batch in x)
+    if isinstance(x, dict) or hasattr(x, "shape"):
+        return _checked_inputs(split_batch(x)[0])
+    return x
+
+
+def _checked_inputs(inputs):
+    array_checks.check_images(split_inputs(inputs)[0])
+    return inputs
+
+
+def _checked_pair(model, inputs, bounding_boxes):
+    if bounding_boxes is None:
+        raise ValueError(
+            "Targets are missing. Pass a dict with 'images' and 'bounding_boxes', or images and "
+            "`y={'boxes': ..., 'classes': ...}`."
+        )
+    split_inputs(inputs)
+    return inputs, array_checks.check_arrays(
+        inputs, bounding_boxes, model.num_classes, model.bounding_box_format
+    )
+
+
+class _CheckedPyDataset(keras.utils.PyDataset):
+    """Check the batches of another data set as they come."""
+
+    def __init__(self, model, dataset):
+        super().__init__(
+            workers=dataset.workers,
+            use_multiprocessing=dataset.use_multiprocessing,
+            max_queue_size=dataset.max_queue_size,
+        )
+        self._model = model
+        self._dataset = dataset
+
+    def __len__(self):
+        return len(self._dataset)
+
+    @property
+    def num_batches(self):
+        return self._dataset.num_batches
+
+    def __getitem__(self, index):
+        return _checked_pair(self._model, *split_batch(self._dataset[index]))
+
+    def on_epoch_begin(self):
+        self._dataset.on_epoch_begin()
+
+    def on_epoch_end(self):
+        self._dataset.on_epoch_end()

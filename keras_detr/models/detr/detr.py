@@ -1,0 +1,191 @@
+"""DETR: an encoder-decoder transformer that predicts a set of objects."""
+
+from typing import ClassVar
+
+import keras
+from keras import ops
+
+from keras_detr.checkpoints import DETR_TABLE, detr_settings
+from keras_detr.layers.detr_decoder import DETRDecoder
+from keras_detr.layers.detr_encoder import DETREncoder
+from keras_detr.layers.initializers import torch_linear_initializers
+from keras_detr.layers.multilayer_perceptron import MultilayerPerceptron
+from keras_detr.layers.set_prediction_decoder import SetPredictionDecoder
+from keras_detr.losses.hungarian_loss import HungarianLoss
+from keras_detr.models.detr.detr_checkpoint import detr_variables, fit_detr_tensors
+from keras_detr.models.detr.detr_presets import DETR_PRESETS, detr_arguments
+from keras_detr.models.necks.single_scale_neck import SingleScaleNeck
+from keras_detr.models.set_prediction_detector import SetPredictionDetector
+
+
+@keras.saving.register_keras_serializable("keras_detr")
+class DETR(SetPredictionDetector):
+    """Detect objects as a set: no anchors, no non-maximum suppression.
+
+    Args:
+        backbone: a keras_detr, KerasCV or KerasHub backbone; its highest level is read.
+        num_classes: int, the real classes; labels run from 0 to `num_classes - 1`.
+        bounding_box_format: str, of targets and of detections: KerasCV's eight formats and
+            "rel_center_xywh". Relative formats mean fractions of the unpadded image.
+        num_queries: int, the most objects that an image can have.
+        hidden_dim: int, the size of tokens and queries.
+        num_heads: int, must divide `hidden_dim`.
+        num_encoder_layers: int.
+        num_decoder_layers: int.
+        feed_forward_dim: int, width of the feed-forward networks.
+        dropout: float in [0, 1).
+        activation: str or callable, of the feed-forward networks.
+        normalize_before: bool, pre-norm transformer layers instead of post-norm.
+        neck: layer from the pyramid to tokens, positions and mask. Default:
+            `SingleScaleNeck(hidden_dim)`.
+        prediction_decoder: `SetPredictionDecoder`. Default: one that keeps a detection for every
+            query.
+        class_names: sequence of str, one a class, or `None`.
+        **kwargs: of `keras.Model`.
+
+    Example:
+    ```python
+    model = keras_detr.DETR.from_preset("detr_r50", num_classes=3, bounding_box_format="xyxy")
+    model.compile()
+    model.fit(train_batches, validation_data=validation_batches, epochs=10)
+    detections = model.predict(images)
+    ```
+
+    Inputs, outputs and errors are those of `SetPredictionDetector`.
+
+    Source: Carion et al. 2020; models/detr.py of the original.
+    """
+
+    def __init__(
+        self,
+        backbone,
+        num_classes,
+        bounding_box_format=None,
+        *,
+        num_queries=100,
+        hidden_dim=256,
+        num_heads=8,
+        num_encoder_layers=6,
+        num_decoder_layers=6,
+        feed_forward_dim=2048,
+        dropout=0.1,
+        activation="relu",
+        normalize_before=False,
+        neck=None,
+        prediction_decoder=None,
+        class_names=None,
+        **kwargs,
+    ):
+        super().__init__(
+            backbone,
+            num_classes,
+            bounding_box_format,
+            prediction_decoder
+            or SetPredictionDecoder(
+                bounding_box_format, max_detections=num_queries, name="prediction_decoder"
+            ),
+            class_names=class_names,
+            **kwargs,
+        )
+        self.num_queries = num_queries
+        self.hidden_dim = hidden_dim
+        self.num_heads = num_heads
+        self.num_encoder_layers = num_encoder_layers
+        self.num_decoder_layers = num_decoder_layers
+        self.feed_forward_dim = feed_forward_dim
+        self.dropout = dropout
+        self.activation = keras.activations.get(activation)
+        self.normalize_before = normalize_before
+        self.neck = neck or SingleScaleNeck(hidden_dim, dtype=self.dtype_policy, name="neck")
+        transformer = {
+            "num_heads": num_heads,
+            "feed_forward_dim": feed_forward_dim,
+            "dropout": dropout,
+            "activation": activation,
+            "normalize_before": normalize_before,
+            "dtype": self.dtype_policy,
+        }
+        self.encoder = DETREncoder(num_encoder_layers, name="encoder", **transformer)
+        self.decoder = DETRDecoder(num_queries, num_decoder_layers, name="decoder", **transformer)
+        kernel_initializer, bias_initializer = torch_linear_initializers(hidden_dim)
+        self.class_head = keras.layers.Dense(
+            num_classes + 1,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            dtype=self.dtype_policy,
+            name="class_head",
+        )
+        self.box_head = MultilayerPerceptron(
+            hidden_dim, 4, num_layers=3, dtype=self.dtype_policy, name="box_head"
+        )
+        self._build_parts()
+
+    def _build_parts(self):
+        token_shape = (None, None, self.hidden_dim)
+        # A neck that comes from a saved configuration is built already.
+        if not self.neck.built:
+            self.neck.build(self._pyramid_shapes)
+        self.encoder.build(token_shape)
+        self.decoder.build(token_shape)
+        self.class_head.build((None, None, self.num_queries, self.hidden_dim))
+        self.box_head.build((None, None, self.num_queries, self.hidden_dim))
+        self.built = True
+
+    def predict_set(self, pyramid, pixel_mask, training, return_auxiliary):
+        """Return the raw outputs for a feature pyramid."""
+        flat = self.neck(pyramid, pixel_mask)
+        mask = None if flat["mask"] is None else ops.expand_dims(flat["mask"], 1)
+        memory = self.encoder(
+            flat["tokens"], flat["positions"], attention_mask=mask, training=training
+        )
+        states = self.decoder(
+            memory,
+            flat["positions"],
+            attention_mask=mask,
+            return_intermediate=return_auxiliary,
+            training=training,
+        )
+        logits = ops.cast(self.class_head(states), "float32")
+        boxes = ops.sigmoid(ops.cast(self.box_head(states), "float32"))
+        outputs = {"classification": logits[:, -1], "box": boxes[:, -1]}
+        if return_auxiliary and self.num_decoder_layers > 1:
+            outputs["aux_classification"] = logits[:, :-1]
+            outputs["aux_box"] = boxes[:, :-1]
+        return outputs
+
+    @classmethod
+    def default_loss(cls):
+        """Return the loss of Carion et al. 2020."""
+        return HungarianLoss.detr()
+
+    presets: ClassVar[dict] = DETR_PRESETS
+    checkpoint_table = DETR_TABLE
+    checkpoint_settings = staticmethod(detr_settings)
+    checkpoint_arguments = staticmethod(detr_arguments)
+
+    def checkpoint_variables(self):
+        """Return the variables by the names of `checkpoints.DETR_TABLE`."""
+        return detr_variables(self)
+
+    def fit_checkpoint(self, tensors, class_rows, may_reset_classes, source):
+        """Return a checkpoint's tensors with the class head and queries that the model has."""
+        return fit_detr_tensors(tensors, self, class_rows, may_reset_classes, source)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "num_queries": self.num_queries,
+            "hidden_dim": self.hidden_dim,
+            "num_heads": self.num_heads,
+            "num_encoder_layers": self.num_encoder_layers,
+            "num_decoder_layers": self.num_decoder_layers,
+            "feed_forward_dim": self.feed_forward_dim,
+            "dropout": self.dropout,
+            "activation": keras.activations.serialize(self.activation),
+            "normalize_before": self.normalize_before,
+            "neck": keras.saving.serialize_keras_object(self.neck),
+            "prediction_decoder": keras.saving.serialize_keras_object(self.prediction_decoder),
+        }
+
+    _parts = ("backbone", "dtype", "neck", "prediction_decoder")

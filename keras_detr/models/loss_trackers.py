@@ -1,0 +1,51 @@
+"""What `fit` logs beside the loss."""
+
+import keras
+
+COUNTS = ("clipped_boxes", "dropped_boxes")
+
+
+class LossTrackers:
+    """Hold the running means of the loss' parts, and the user's metrics.
+
+    Not a layer, so that compiling a model anew leaves no trace of the old ones in it.
+
+    Args:
+        loss: `HungarianLoss` or `None`.
+        metrics: list of `keras.metrics.Metric`, or `None`.
+
+    Raises:
+        ValueError: an entry of `metrics` is no metric.
+    """
+
+    def __init__(self, loss, metrics=None):
+        self.metrics = list(metrics or ())
+        for metric in self.metrics:
+            if not isinstance(metric, keras.metrics.Metric):
+                raise ValueError(
+                    "`metrics` must be a list of `keras.metrics.Metric` that take (targets, raw "
+                    f"outputs). Received: {metric!r}."
+                )
+        names = () if loss is None else (*loss.component_names, *loss.metric_names)
+        self._trackers = {
+            name: keras.metrics.Sum(name) if name in COUNTS else keras.metrics.Mean(name)
+            for name in names
+        }
+
+    @property
+    def all(self):
+        """All metrics, the loss' parts first."""
+        return [*self._trackers.values(), *self.metrics]
+
+    def update(self, components, batch_size):
+        """Add a batch.
+
+        Args:
+            components: dict of scalars, from `HungarianLoss.components`.
+            batch_size: int or int scalar, the weight of the batch in the means.
+        """
+        for name, tracker in self._trackers.items():
+            if name in COUNTS:
+                tracker.update_state(components[name])
+            else:
+                tracker.update_state(components[name], sample_weight=batch_size)

@@ -1,0 +1,130 @@
+"""From one feature map to the tokens that DETR's encoder reads."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_detr.layers.initializers import torch_linear_initializers
+from keras_detr.layers.sine_position_embedding import SinePositionEmbedding
+
+
+@keras.saving.register_keras_serializable("keras_detr")
+class SingleScaleNeck(keras.layers.Layer):
+    """Project the coarsest feature map, and flatten it with its positions and its mask.
+
+    Args:
+        hidden_dim: int, the size of a token.
+        position_embedding: layer that maps (features, mask) to codes of size `hidden_dim`.
+            Default: `SinePositionEmbedding(hidden_dim)`.
+        **kwargs: of `keras.layers.Layer`.
+
+    Call arguments:
+        pyramid: dict of level name -> (batch, height, width, channels); the highest level is used.
+        pixel_mask: (batch, image height, image width), non-zero on the image and 0 on padding, or
+            `None` if nothing is padded.
+
+    Returns:
+        dict of "tokens" (batch, tokens, hidden_dim), "positions" (batch or 1, tokens, hidden_dim)
+        and "mask" (bool (batch, tokens), true on the image; or `None`).
+
+    Source: Carion et al. 2020, section 3.2; models/detr.py of the original.
+    """
+
+    def __init__(self, hidden_dim=256, position_embedding=None, **kwargs):
+        super().__init__(**kwargs)
+        self.hidden_dim = hidden_dim
+        self.position_embedding = position_embedding or SinePositionEmbedding(
+            hidden_dim, dtype=self.dtype_policy, name="position_embedding"
+        )
+
+    def build(self, pyramid_shape, pixel_mask_shape=None):
+        """Create the projection.
+
+        Args:
+            pyramid_shape: dict of level name -> shape.
+            pixel_mask_shape: unused.
+        """
+        feature_shape = pyramid_shape[_coarsest(pyramid_shape)]
+        kernel_initializer, bias_initializer = torch_linear_initializers(feature_shape[-1])
+        self.input_projection = keras.layers.Conv2D(
+            self.hidden_dim,
+            1,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            dtype=self.dtype_policy,
+            name="input_projection",
+        )
+        self.input_projection.build(feature_shape)
+        if not self.position_embedding.built:
+            self.position_embedding.build((*feature_shape[:-1], self.hidden_dim))
+
+    def call(self, pyramid, pixel_mask=None):
+        """Return tokens, positions and mask."""
+        features = self.input_projection(pyramid[_coarsest(pyramid)])
+        mask = None
+        if pixel_mask is not None:
+            mask = _nearest(ops.cast(pixel_mask, "bool"), features)
+        positions = self.position_embedding(features, mask)
+        return {
+            "tokens": _flatten(features),
+            "positions": _flatten(positions),
+            "mask": None if mask is None else _flatten(ops.expand_dims(mask, -1))[..., 0],
+        }
+
+    def compute_output_shape(self, pyramid_shape, pixel_mask_shape=None):
+        """Return the shapes of tokens, positions and mask."""
+        batch, height, width, _ = pyramid_shape[_coarsest(pyramid_shape)]
+        num_tokens = None if None in (height, width) else height * width
+        return {
+            "tokens": (batch, num_tokens, self.hidden_dim),
+            "positions": (batch, num_tokens, self.hidden_dim),
+            "mask": None if pixel_mask_shape is None else (batch, num_tokens),
+        }
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "hidden_dim": self.hidden_dim,
+            "position_embedding": keras.saving.serialize_keras_object(self.position_embedding),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Build from `get_config`."""
+        config = dict(config)
+        config["position_embedding"] = keras.saving.deserialize_keras_object(
+            config["position_embedding"]
+        )
+        return cls(**config)
+
+
+def _coarsest(pyramid):
+    return max(pyramid, key=lambda level: int(level[1:]))
+
+
+def _flatten(feature_map):
+    """Return (batch, height * width, channels)."""
+    _, height, width, channels = feature_map.shape
+    if None in (height, width):
+        return ops.reshape(feature_map, (ops.shape(feature_map)[0], -1, channels))
+    return ops.reshape(feature_map, (-1, height * width, channels))
+
+
+def _nearest(mask, features):
+    """Sample an image's mask at the cells of its feature map.
+
+    The cell i of n takes the pixel floor(i * size / n), computed in float32 as torch does.
+    """
+    for axis in (1, 2):
+        size, num_cells = ops.shape(mask)[axis], ops.shape(features)[axis]
+        if isinstance(size, int) and isinstance(num_cells, int):
+            step = np.float32(size) / np.float32(num_cells)
+            cells = np.floor(np.arange(num_cells, dtype="float32") * step).astype("int32")
+            cells = np.minimum(cells, size - 1)
+        else:
+            step = ops.cast(size, "float32") / ops.cast(num_cells, "float32")
+            cells = ops.cast(ops.floor(ops.arange(num_cells, dtype="float32") * step), "int32")
+            cells = ops.minimum(cells, size - 1)
+        mask = ops.take(mask, cells, axis=axis)
+    return mask

@@ -1,0 +1,150 @@
+"""Build a model from a preset: a registered name, a saved folder, or a repository of the Hub."""
+
+from pathlib import Path
+
+import keras
+
+from keras_detr.checkpoints import fetch, read_tensors, resolve_hub_folder, to_canonical_names
+from keras_detr.models.checkpoint_variables import fill_variables, read_variables
+from keras_detr.models.saved_preset import load_saved_weights, read_saved_config
+
+DEFAULT_BOX_FORMAT = "xyxy"
+
+
+def load_detector(cls, preset, weights, load_weights, arguments):
+    """Build a detector from a preset and fill it.
+
+    Args:
+        cls: the detector's class: `presets`, `backbone_presets`, `checkpoint_settings`,
+            `checkpoint_arguments`, `checkpoint_table`, `checkpoint_variables` and
+            `fit_checkpoint` say what is special about its family.
+        preset: str or path: a registered name, a folder, or "hf://owner/name".
+        weights: str, path or `None`: a file with official or Hub names instead of the preset's.
+        load_weights: bool, whether to fill the model at all.
+        arguments: dict of constructor's arguments that override the preset's.
+
+    Returns:
+        The detector.
+
+    Raises:
+        ValueError: the preset is unknown, or its weights don't fit the model.
+        FileNotFoundError: a file is missing and can't be fetched.
+    """
+    saved = None if str(preset).startswith("hf://") else read_saved_config(preset)
+    if saved is not None:
+        return _load_saved(cls, preset, saved, weights, load_weights, arguments)
+    if preset in cls.backbone_presets:
+        return _load_on_backbone(cls, preset, weights, load_weights, arguments)
+    if preset in cls.presets:
+        settings = cls.presets[preset].settings
+        read = _tensors_of_preset(cls.presets[preset])
+    elif str(preset).startswith("hf://") or Path(preset).is_dir():
+        hub_folder = resolve_hub_folder(preset)
+        settings = cls.checkpoint_settings(hub_folder.config)
+        read = hub_folder.read_tensors
+    else:
+        known = [*cls.presets, *cls.backbone_presets]
+        raise ValueError(
+            f"`preset` must be one of {known}, a folder with a saved preset or in the Hub's "
+            f"layout (config.json and model.safetensors), or 'hf://owner/name'. Received: "
+            f"{str(preset)!r}."
+        )
+    model = cls(**_override({**cls.checkpoint_arguments(settings)}, arguments))
+    if weights is not None:
+        _fill(model, read_tensors(weights), settings, arguments, str(weights))
+    elif load_weights:
+        _fill(model, read(), settings, arguments, str(preset))
+    return model
+
+
+def load_backbone(cls, preset, weights, load_weights, arguments):
+    """Build a backbone from a preset and fill it; see `load_detector`."""
+    saved = None if str(preset).startswith("hf://") else read_saved_config(preset)
+    if saved is not None:
+        backbone = _rebuild(cls, preset, saved, arguments)
+        if weights is None and load_weights:
+            load_saved_weights(backbone, preset)
+    elif preset in cls.presets:
+        backbone = cls(**{"name": preset, **cls.presets[preset].settings, **arguments})
+        if weights is None and load_weights:
+            weights = fetch(cls.presets[preset].weights)
+    else:
+        raise ValueError(
+            f"`preset` must be one of {list(cls.presets)} or a folder with a saved preset. "
+            f"Received: {str(preset)!r}."
+        )
+    if weights is not None:
+        tensors = to_canonical_names(read_tensors(weights), cls.checkpoint_table).tensors
+        fill_variables(backbone.checkpoint_variables(), tensors, str(weights))
+    return backbone
+
+
+def _tensors_of_preset(preset):
+    return lambda: read_tensors(fetch(preset.weights))
+
+
+def _fill(model, tensors, settings, arguments, source):
+    """Fill a detector from a checkpoint with official or Hub names."""
+    tensors = to_canonical_names(tensors, model.checkpoint_table).tensors
+    tensors = model.fit_checkpoint(
+        tensors,
+        class_rows=settings.get("kept_class_rows"),
+        may_reset_classes="num_classes" in arguments,
+        source=source,
+    )
+    fill_variables(model.checkpoint_variables(), tensors, source)
+
+
+def _override(preset_arguments, arguments):
+    """Return the constructor's arguments with the user's in place of the preset's."""
+    merged = {"bounding_box_format": DEFAULT_BOX_FORMAT, **preset_arguments, **arguments}
+    names = merged.get("class_names")
+    if "class_names" not in arguments and names and len(names) != merged["num_classes"]:
+        merged["class_names"] = None
+    return merged
+
+
+def _load_on_backbone(cls, preset, weights, load_weights, arguments):
+    """Build a detector with a new head on a published backbone."""
+    if "num_classes" not in arguments:
+        raise ValueError(f"`num_classes` is missing: {preset!r} is a backbone without classes.")
+    backbone_class = cls.backbone_class
+    backbone = backbone_class.from_preset(preset, weights=weights, load_weights=load_weights)
+    return cls(**_override({"backbone": backbone}, arguments))
+
+
+def _load_saved(cls, preset, saved, weights, load_weights, arguments):
+    """Build a detector from a folder that `save_to_preset` wrote."""
+    if weights is not None or not load_weights or not arguments:
+        model = _rebuild(cls, preset, saved, arguments)
+        if weights is not None:
+            settings = {"kept_class_rows": None}
+            _fill(model, read_tensors(weights), settings, arguments, str(weights))
+        elif load_weights:
+            load_saved_weights(model, preset)
+        return model
+    # The saved weights fit the saved configuration: load these, and carry over what still fits.
+    original = _load_saved(cls, preset, saved, None, True, {})
+    model = _rebuild(cls, preset, saved, arguments)
+    tensors = model.fit_checkpoint(
+        read_variables(original.checkpoint_variables()),
+        class_rows=None,
+        may_reset_classes="num_classes" in arguments,
+        source=str(preset),
+    )
+    fill_variables(model.checkpoint_variables(), tensors, str(preset))
+    return model
+
+
+def _rebuild(cls, preset, saved, arguments):
+    """Build the model of a saved configuration, with other arguments in place of its own."""
+    registered = saved.get("registered_name", "")
+    if registered.rsplit(">", 1)[-1] != cls.__name__:
+        raise ValueError(
+            f"The folder {str(preset)!r} holds a {registered!r}, not a {cls.__name__}. Use "
+            "`from_preset` of the class that was saved."
+        )
+    if arguments:
+        config = cls.override_config(saved["config"], arguments)
+        saved = {**saved, "config": config, "build_config": None}
+    return keras.saving.deserialize_keras_object(saved, custom_objects={cls.__name__: cls})

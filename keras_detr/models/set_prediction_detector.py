@@ -1,0 +1,439 @@
+"""The abstract task: a detector that predicts a set of objects and trains through `fit`."""
+
+from typing import ClassVar
+
+import keras
+from keras import ops
+
+from keras_detr.losses.hungarian_loss import HungarianLoss
+from keras_detr.models.backbones.feature_pyramid import pyramid_extractor
+from keras_detr.models.backbones.resnet_backbone import ResNetBackbone
+from keras_detr.models.backbones.resnet_presets import RESNET_PRESETS
+from keras_detr.models.detection_data import (
+    prediction_inputs,
+    split_batch,
+    split_inputs,
+    training_data,
+)
+from keras_detr.models.keras_cv_bases import Task
+from keras_detr.models.loss_trackers import LossTrackers
+from keras_detr.models.preset_loading import load_detector
+from keras_detr.models.saved_preset import save_preset
+from keras_detr.models.trainable_state import apply_frozen_paths, frozen_paths
+from keras_detr.ops.boxes import check_box_format, convert_box_format
+from keras_detr.optimizers.detr_optimizer import detr_optimizer
+
+
+class SetPredictionDetector(Task):
+    """Predict a set of objects at once, and train it with bipartite matching.
+
+    Abstract: a detector builds its layers, implements `predict_set`, and names its default loss.
+    This class does what all of them share: inputs and masks, boxes and their formats, `compile`,
+    `fit`, `evaluate`, `predict`, decoding, saving.
+
+    Args:
+        backbone: a KerasCV, KerasHub or keras_detr backbone.
+        num_classes: int, the real classes; labels run from 0 to `num_classes - 1`.
+        bounding_box_format: str, of targets and of detections: KerasCV's eight formats and
+            "rel_center_xywh". Relative formats mean fractions of the unpadded image.
+        prediction_decoder: `SetPredictionDecoder`.
+        class_names: sequence of str, one a class, or `None`.
+        **kwargs: of `keras.Model`.
+
+    Call arguments:
+        inputs: images (batch, height, width, 3), or a dict of "images" and "pixel_mask" (batch,
+            height, width): 1 on the image, 0 on padding, which lies at the bottom and on the right.
+        return_auxiliary: bool, whether to return the outputs of all decoder layers.
+
+    Returns:
+        dict of float32 tensors: "classification" (batch, queries, logits) and "box" (batch,
+        queries, 4), rel_center_xywh of the unpadded image; with `return_auxiliary` also
+        "aux_classification" and "aux_box" with an axis of earlier layers after the batch axis.
+
+    Raises:
+        ValueError: `bounding_box_format` is missing or unknown, or an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        backbone,
+        num_classes,
+        bounding_box_format,
+        prediction_decoder,
+        class_names=None,
+        **kwargs,
+    ):
+        check_box_format(bounding_box_format)
+        if not isinstance(num_classes, int) or num_classes < 1:
+            raise ValueError(
+                "`num_classes` must be an integer of at least 1, the number of real classes "
+                f"(no-object isn't one of them). Received: {num_classes!r}."
+            )
+        if class_names is not None and len(class_names) != num_classes:
+            raise ValueError(
+                f"`class_names` must have one name for each of {num_classes} classes. Received: "
+                f"{len(class_names)} names."
+            )
+        # Images stay in float32 until the backbone has normalized them.
+        super().__init__(autocast=False, **kwargs)
+        self.backbone = backbone
+        self.num_classes = num_classes
+        self.bounding_box_format = bounding_box_format
+        self.prediction_decoder = prediction_decoder
+        self.class_names = None if class_names is None else tuple(class_names)
+        self._extract_pyramid, self._pyramid_shapes = pyramid_extractor(backbone)
+        self._loss_trackers = None
+
+    # What a detector implements.
+
+    def predict_set(self, pyramid, pixel_mask, training, return_auxiliary):
+        """Return the raw outputs for a feature pyramid; see the class for their structure."""
+        raise NotImplementedError(f"{type(self).__name__} must implement `predict_set`.")
+
+    @classmethod
+    def default_loss(cls):
+        """Return the loss of the detector's paper."""
+        return HungarianLoss.detr()
+
+    # From images to detections.
+
+    def call(self, inputs, training=None, return_auxiliary=True):
+        """Return raw outputs."""
+        images, pixel_mask = split_inputs(inputs)
+        images = ops.cast(images, "float32")
+        if pixel_mask is not None:
+            is_image = ops.expand_dims(ops.cast(pixel_mask, "bool"), -1)
+            padding = getattr(self.backbone, "padding_value", (0.0, 0.0, 0.0))
+            images = ops.where(is_image, images, ops.convert_to_tensor(padding, "float32"))
+        pyramid = self._extract_pyramid(images, training=training)
+        return self.predict_set(pyramid, pixel_mask, training, return_auxiliary)
+
+    def decode_predictions(self, predictions, images):
+        """Turn raw outputs into detections.
+
+        Args:
+            predictions: dict, the raw outputs.
+            images: the model's inputs that they belong to: images, or a dict with "pixel_mask".
+
+        Returns:
+            dict of "boxes" (batch, detections, 4) in `bounding_box_format`, "classes", "confidence"
+            (batch, detections), the most confident first, and "num_detections" (batch,).
+        """
+        return self.prediction_decoder(predictions, image_size=unpadded_size(images))
+
+    def encode_targets(self, inputs, bounding_boxes):
+        """Convert targets to what the loss compares: rel_center_xywh of the unpadded image.
+
+        Args:
+            inputs: the model's inputs that they belong to.
+            bounding_boxes: dict of "boxes" (batch, objects, 4) in `bounding_box_format`, and
+                "classes" (batch, objects).
+        """
+        height, width = unpadded_size(inputs)
+        boxes = convert_box_format(
+            ops.cast(bounding_boxes["boxes"], "float32"),
+            self.bounding_box_format,
+            "rel_center_xywh",
+            image_size=(ops.expand_dims(height, -1), ops.expand_dims(width, -1)),
+        )
+        return {"boxes": boxes, "classes": bounding_boxes["classes"]}
+
+    # Training.
+
+    def compile(
+        self,
+        optimizer="auto",
+        loss="auto",
+        metrics=None,
+        box_loss=None,
+        classification_loss=None,
+        **kwargs,
+    ):
+        """Configure training, by default with the paper's optimizer and loss.
+
+        Args:
+            optimizer: "auto" (`keras_detr.optimizers.detr_optimizer`), or any Keras optimizer.
+            loss: "auto" (the paper's `HungarianLoss`), or a `HungarianLoss`.
+            metrics: list of `keras.metrics.Metric`, updated with targets (rel_center_xywh) and raw
+                outputs.
+            box_loss: not taken; KerasCV's detectors have it.
+            classification_loss: not taken; KerasCV's detectors have it.
+            **kwargs: of `keras.Model.compile`: `jit_compile`, `run_eagerly`,
+                `steps_per_execution`, `auto_scale_loss`.
+
+        Raises:
+            ValueError: `box_loss` or `classification_loss` is given, or `loss` is no loss for sets.
+        """
+        if box_loss is not None or classification_loss is not None:
+            raise ValueError(
+                f"`{type(self).__name__}.compile` takes no `box_loss` and no "
+                "`classification_loss`: one loss matches predictions with objects and then "
+                "compares classes and boxes. Leave both out for the paper's loss, or pass "
+                "`loss=keras_detr.HungarianLoss(class_weight=..., box_weight=..., "
+                "giou_weight=...)`."
+            )
+        if isinstance(loss, str) and loss == "auto":
+            loss = self.default_loss()
+        if loss is not None and not isinstance(loss, HungarianLoss):
+            raise ValueError(
+                f'`loss` must be "auto" or a `keras_detr.HungarianLoss`. Received: {loss!r}.'
+            )
+        if isinstance(optimizer, str) and optimizer == "auto":
+            optimizer = detr_optimizer(self)
+        super().compile(optimizer=optimizer, loss=loss, **kwargs)
+        self._loss_trackers = LossTrackers(loss, metrics)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Return the total loss of a batch, and track its parts.
+
+        Args:
+            x: the model's inputs.
+            y: dict of boxes in `bounding_box_format` and classes.
+            y_pred: raw outputs.
+            sample_weight: not taken.
+            training: unused.
+        """
+        if sample_weight is not None:
+            raise ValueError("`sample_weight` isn't supported: objects share one normalizer.")
+        targets = self.encode_targets(x, y)
+        components = self.loss.components(
+            targets, y_pred, is_compiled_by_xla=bool(self.jit_compile)
+        )
+        self._loss_trackers.update(components, batch_size=ops.shape(y_pred["box"])[0])
+        total = self.loss.total(components)
+        for penalty in self.losses:
+            total = total + ops.sum(ops.cast(penalty, "float32"))
+        return total
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Update the metrics given to `compile`, and return all logs."""
+        if self._loss_trackers.metrics:
+            targets = self.encode_targets(x, y)
+            for metric in self._loss_trackers.metrics:
+                metric.update_state(targets, y_pred)
+        return self.get_metrics_result()
+
+    @property
+    def metrics(self):
+        """The loss, its parts, and the metrics given to `compile`."""
+        if not self.compiled:
+            return []
+        return [self._loss_tracker, *self._loss_trackers.all]
+
+    def train_step(self, *args):
+        """Take one step; batches may be KerasCV's dict as well as a pair."""
+        *state, data = args
+        return super().train_step(*state, split_batch(data))
+
+    def test_step(self, *args):
+        """Evaluate one batch; batches may be KerasCV's dict as well as a pair."""
+        *state, data = args
+        return super().test_step(*state, split_batch(data))
+
+    def predict_step(self, *args):
+        """Return detections of one batch, without computing what they don't need."""
+        *state, data = args
+        inputs = split_batch(data)[0]
+        kwargs = {"training": False, "return_auxiliary": False}
+        if state:
+            # The JAX trainer hands the variables over, and takes them back.
+            trainable_variables, non_trainable_variables = state[0]
+            outputs, non_trainable_variables = self.stateless_call(
+                trainable_variables, non_trainable_variables, inputs, **kwargs
+            )
+            return self.decode_predictions(outputs, inputs), non_trainable_variables
+        return self.decode_predictions(self(inputs, **kwargs), inputs)
+
+    # The door of the data: checked and brought to one structure.
+
+    def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
+        """Train on KerasCV's dicts, pairs or arrays; see `keras.Model.fit`.
+
+        Args:
+            x: `tf.data.Dataset`, generator or `keras.utils.PyDataset` of batches; or arrays. A
+                batch is a dict of "images", optionally "pixel_mask", and "bounding_boxes" (a dict
+                of "boxes" and "classes"), or a pair (inputs, bounding_boxes).
+            y: dict of "boxes" and "classes", if `x` holds arrays of inputs.
+            *args: as in `keras.Model.fit`.
+            validation_data: like `x`, or a pair (x, y) of arrays.
+            **kwargs: as in `keras.Model.fit`.
+
+        Raises:
+            ValueError: targets don't fit the model, or an image has a NaN; the message shows what.
+        """
+        x, y = training_data(self, x, y)
+        if isinstance(validation_data, (tuple, list)):
+            validation_data = training_data(self, *validation_data)
+        elif validation_data is not None:
+            validation_data, targets = training_data(self, validation_data, None)
+            validation_data = validation_data if targets is None else (validation_data, targets)
+        return super().fit(x, y, *args, validation_data=validation_data, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """Return the loss and its parts; takes what `fit` takes."""
+        if not kwargs.get("_use_cached_eval_dataset", False):
+            x, y = training_data(self, x, y)
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """Return detections for images; takes what `fit` takes, with or without targets.
+
+        Returns:
+            dict of NumPy arrays: see `decode_predictions`.
+        """
+        return super().predict(prediction_inputs(x), *args, **kwargs)
+
+    # Configuration and saving.
+
+    def get_config(self):
+        """Return the constructor's arguments, and which layers are frozen."""
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "num_classes": self.num_classes,
+            "bounding_box_format": self.bounding_box_format,
+            "class_names": self.class_names,
+            "frozen": frozen_paths(self),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Build from `get_config`, with the same layers frozen."""
+        config = dict(config)
+        frozen = config.pop("frozen", ())
+        for name in cls._parts:
+            if isinstance(config.get(name), dict):
+                config[name] = keras.saving.deserialize_keras_object(config[name])
+        model = cls(**config)
+        apply_frozen_paths(model, frozen)
+        return model
+
+    _parts = ("backbone", "dtype")
+
+    # Presets. What a family must say about its checkpoints:
+
+    presets: ClassVar[dict] = {}
+    backbone_presets: ClassVar[dict] = RESNET_PRESETS
+    backbone_class = ResNetBackbone
+
+    def checkpoint_variables(self):
+        """Return the variables by the names that the family's checkpoints give them."""
+        raise NotImplementedError(f"{type(self).__name__} has no table of checkpoint names.")
+
+    def fit_checkpoint(self, tensors, class_rows, may_reset_classes, source):
+        """Return a checkpoint's tensors with the class head and queries that the model has."""
+        raise NotImplementedError(f"{type(self).__name__} has no table of checkpoint names.")
+
+    @classmethod
+    def from_preset(
+        cls,
+        preset,
+        weights=None,
+        load_weights=True,
+        num_classes=None,
+        num_queries=None,
+        bounding_box_format=None,
+        **overrides,
+    ):
+        """Build the model of a preset, with its weights.
+
+        Args:
+            preset: str or path: a registered name (see `presets`; a name of `backbone_presets`
+                gives a new detector on a published backbone), a folder from `save_to_preset`, a
+                folder in the Hub's layout (config.json and model.safetensors), or "hf://owner/name"
+                with any fine-tuned detector of the family.
+            weights: str or path of a file with official or Hub names, .safetensors or .pth (which
+                needs torch), instead of the preset's own.
+            load_weights: bool, whether to fetch and load the preset's weights.
+            num_classes: int or `None`. Another number than the preset's starts with a new class
+                head, and says so in the log; all else stays as it is.
+            num_queries: int or `None`. Fewer queries keep the first ones, more add new ones.
+            bounding_box_format: str or `None`, by default that of a saved preset, else "xyxy".
+            **overrides: other arguments of the constructor.
+
+        Returns:
+            The model, of this class.
+
+        Raises:
+            ValueError: the preset is unknown, a checkpoint is damaged or of another architecture.
+            FileNotFoundError: a file is missing, and can't be fetched (offline); the message says
+                what to fetch and where to put it.
+        """
+        chosen = {
+            "num_classes": num_classes,
+            "num_queries": num_queries,
+            "bounding_box_format": bounding_box_format,
+        }
+        arguments = {name: value for name, value in chosen.items() if value is not None}
+        return load_detector(cls, preset, weights, load_weights, {**arguments, **overrides})
+
+    def save_to_preset(self, folder):
+        """Write configuration and weights to a folder, for `from_preset`.
+
+        Args:
+            folder: str or path; created where it doesn't exist.
+        """
+        save_preset(self, folder)
+
+    @classmethod
+    def override_config(cls, config, arguments):
+        """Return a saved configuration with other arguments, its decoder kept in step."""
+        config = {**config, **arguments}
+        decoder = config.get("prediction_decoder")
+        if isinstance(decoder, dict):
+            settings = {**decoder["config"], "bounding_box_format": config["bounding_box_format"]}
+            if "num_queries" in arguments:
+                settings["max_detections"] = arguments["num_queries"]
+            config["prediction_decoder"] = {**decoder, "config": settings}
+        if "num_classes" in arguments and "class_names" not in arguments:
+            names = config.get("class_names")
+            if names is not None and len(names) != arguments["num_classes"]:
+                config["class_names"] = None
+        return config
+
+    # Compiling what was saved.
+
+    def get_compile_config(self):
+        """Return the configuration of `compile`, with the defaults resolved."""
+        config = super().get_compile_config()
+        if config and self._loss_trackers.metrics:
+            config["metrics"] = keras.saving.serialize_keras_object(self._loss_trackers.metrics)
+        return config
+
+    def compile_from_config(self, config):
+        """Compile as the saved model was."""
+        config = keras.saving.deserialize_keras_object(config)
+        for name in ("loss_weights", "weighted_metrics"):
+            config.pop(name, None)
+        self.compile(**config)
+        if self.built and self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)
+
+    @property
+    def layers(self):
+        """The model's layers, the backbone among them whatever the base class says."""
+        return keras.Model.layers.fget(self)
+
+    def __dir__(self):
+        # KerasCV hides the backbone from the saving code, for the sake of its functional tasks.
+        return sorted({*object.__dir__(self)} - {"backbone"} | {"_backbone"})
+
+
+def unpadded_size(inputs):
+    """Return heights and widths of the images inside of their padding.
+
+    Args:
+        inputs: images (batch, height, width, 3), or a dict with "pixel_mask".
+
+    Returns:
+        pair of float32 (batch,) or (1,) tensors.
+    """
+    images, pixel_mask = split_inputs(inputs)
+    if pixel_mask is None:
+        height, width = ops.shape(images)[1:3]
+        return tuple(ops.reshape(ops.cast(side, "float32"), (1,)) for side in (height, width))
+    is_image = ops.cast(ops.cast(pixel_mask, "bool"), "float32")
+    # Padding lies at the bottom and on the right, so one column and one row tell all.
+    return ops.sum(is_image[:, :, 0], axis=1), ops.sum(is_image[:, 0, :], axis=1)

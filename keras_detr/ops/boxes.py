@@ -1,0 +1,183 @@
+"""Box arithmetic: the nine formats, overlaps, and the inverse of the sigmoid.
+
+Every function works on arrays whose last axis holds the four coordinates of a box.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from keras import ops
+
+
+class BoxFormat(NamedTuple):
+    """Say what the four numbers of a box mean.
+
+    Attributes:
+        anchor: "corners" (two opposite corners), "corner_and_size" (top left corner, then size)
+            or "center_and_size".
+        vertical_first: whether y comes before x, and height before width.
+        is_relative: whether coordinates are fractions of the image instead of pixels.
+    """
+
+    anchor: str
+    vertical_first: bool
+    is_relative: bool
+
+
+BOX_FORMATS = {
+    "xyxy": BoxFormat("corners", vertical_first=False, is_relative=False),
+    "yxyx": BoxFormat("corners", vertical_first=True, is_relative=False),
+    "xywh": BoxFormat("corner_and_size", vertical_first=False, is_relative=False),
+    "center_xywh": BoxFormat("center_and_size", vertical_first=False, is_relative=False),
+    "center_yxhw": BoxFormat("center_and_size", vertical_first=True, is_relative=False),
+    "rel_xyxy": BoxFormat("corners", vertical_first=False, is_relative=True),
+    "rel_yxyx": BoxFormat("corners", vertical_first=True, is_relative=True),
+    "rel_xywh": BoxFormat("corner_and_size", vertical_first=False, is_relative=True),
+    "rel_center_xywh": BoxFormat("center_and_size", vertical_first=False, is_relative=True),
+}
+
+
+def check_box_format(bounding_box_format, argument="bounding_box_format"):
+    """Return the `BoxFormat` of a format's name.
+
+    Args:
+        bounding_box_format: str, one of `BOX_FORMATS`.
+        argument: str, the name of the caller's argument, for the error.
+
+    Raises:
+        ValueError: the name is missing or unknown.
+    """
+    if bounding_box_format is None:
+        raise ValueError(
+            f"`{argument}` is missing. The same four numbers mean different boxes in different "
+            f"formats, so there is no default: pass one of {sorted(BOX_FORMATS)}."
+        )
+    if bounding_box_format not in BOX_FORMATS:
+        raise ValueError(
+            f"`{argument}` must be one of {sorted(BOX_FORMATS)}. Received: {bounding_box_format!r}."
+        )
+    return BOX_FORMATS[bounding_box_format]
+
+
+def convert_box_format(boxes, source, target, image_size=None, stack: Callable = ops.stack):
+    """Convert boxes from one format to another.
+
+    Only operators and `stack` touch the boxes, so one table serves `keras.ops`, NumPy and
+    tf.data alike.
+
+    Args:
+        boxes: float (..., 4).
+        source: str, the format of `boxes`, one of `BOX_FORMATS`.
+        target: str, the format to return.
+        image_size: pair (height, width) in pixels, each a number or an array that broadcasts
+            against `boxes[..., 0]` (for a batch of boxes (B, N, 4): shape (B, 1)). Needed only
+            between a relative and an absolute format.
+        stack: the `stack(arrays, axis)` of the array library that `boxes` belongs to.
+
+    Returns:
+        float (..., 4). Boxes are neither clipped nor reordered.
+
+    Raises:
+        ValueError: a format is unknown, or `image_size` is needed and missing.
+    """
+    from_format = check_box_format(source, "source")
+    to_format = check_box_format(target, "target")
+    if from_format == to_format:
+        return boxes
+    if from_format.is_relative != to_format.is_relative and image_size is None:
+        raise ValueError(
+            f"`image_size` is needed to convert boxes from {source!r} to {target!r}: one is "
+            "relative to the image, the other in pixels. Pass (height, width)."
+        )
+    a, b, c, d = (boxes[..., i] for i in range(4))
+    if from_format.vertical_first:
+        a, b, c, d = b, a, d, c
+    if from_format.anchor == "corners":
+        left, top, width, height = a, b, c - a, d - b
+    elif from_format.anchor == "corner_and_size":
+        left, top, width, height = a, b, c, d
+    else:
+        left, top, width, height = a - c * 0.5, b - d * 0.5, c, d
+    # A shortcut where both anchors name the point directly keeps the round trip exact.
+    if from_format.anchor == to_format.anchor:
+        first, second, third, fourth = a, b, c, d
+    elif to_format.anchor == "corners":
+        first, second, third, fourth = left, top, left + width, top + height
+    elif to_format.anchor == "corner_and_size":
+        first, second, third, fourth = left, top, width, height
+    else:
+        first, second, third, fourth = left + width * 0.5, top + height * 0.5, width, height
+    if from_format.is_relative != to_format.is_relative:
+        image_height, image_width = image_size
+        if to_format.is_relative:
+            first, third = first / image_width, third / image_width
+            second, fourth = second / image_height, fourth / image_height
+        else:
+            first, third = first * image_width, third * image_width
+            second, fourth = second * image_height, fourth * image_height
+    if to_format.vertical_first:
+        first, second, third, fourth = second, first, fourth, third
+    return stack([first, second, third, fourth], axis=-1)
+
+
+def center_to_corners(boxes):
+    """Convert (center x, center y, width, height) to (left, top, right, bottom).
+
+    Args:
+        boxes: float (..., 4), relative or absolute.
+    """
+    center, half_size = boxes[..., :2], boxes[..., 2:] * 0.5
+    return ops.concatenate([center - half_size, center + half_size], axis=-1)
+
+
+def generalized_iou(boxes_xyxy, other_boxes_xyxy):
+    """Return the generalized intersection over union of boxes, element by element.
+
+    Shapes broadcast, so `boxes[:, :, None]` against `others[:, None]` gives all pairs. Boxes of no
+    area are allowed: 0/0 counts as 0.
+
+    Args:
+        boxes_xyxy: float (..., 4), corners.
+        other_boxes_xyxy: float (..., 4), corners.
+
+    Returns:
+        float (...), in [-1, 1].
+
+    Source: Rezatofighi et al. 2019, algorithm 1.
+    """
+    left_top = ops.maximum(boxes_xyxy[..., :2], other_boxes_xyxy[..., :2])
+    right_bottom = ops.minimum(boxes_xyxy[..., 2:], other_boxes_xyxy[..., 2:])
+    intersection = _area(left_top, right_bottom)
+    area = _area(boxes_xyxy[..., :2], boxes_xyxy[..., 2:])
+    other_area = _area(other_boxes_xyxy[..., :2], other_boxes_xyxy[..., 2:])
+    union = area + other_area - intersection
+    hull = _area(
+        ops.minimum(boxes_xyxy[..., :2], other_boxes_xyxy[..., :2]),
+        ops.maximum(boxes_xyxy[..., 2:], other_boxes_xyxy[..., 2:]),
+    )
+    return _divide_or_zero(intersection, union) - _divide_or_zero(hull - union, hull)
+
+
+def inverse_sigmoid(probability, epsilon=1e-5):
+    """Return the logit of a probability, finite for 0 and 1.
+
+    Args:
+        probability: float, values outside [0, 1] are clipped.
+        epsilon: float, the least value of the numerator and of the denominator.
+
+    Source: Deformable DETR, util/misc.py.
+    """
+    probability = ops.clip(probability, 0.0, 1.0)
+    return ops.log(ops.maximum(probability, epsilon) / ops.maximum(1.0 - probability, epsilon))
+
+
+def _area(left_top, right_bottom):
+    size = ops.maximum(right_bottom - left_top, 0.0)
+    return size[..., 0] * size[..., 1]
+
+
+def _divide_or_zero(numerator, denominator):
+    # Both branches of a `where` are differentiated, so the unused one must be finite too.
+    is_zero = ops.equal(denominator, 0.0)
+    safe = ops.where(is_zero, ops.ones_like(denominator), denominator)
+    return ops.where(is_zero, ops.zeros_like(numerator), numerator / safe)

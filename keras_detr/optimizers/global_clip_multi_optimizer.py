@@ -1,0 +1,50 @@
+"""Several optimizers that clip their gradients together."""
+
+import keras
+from keras import ops
+
+from keras_detr.ops import backends
+
+
+@keras.saving.register_keras_serializable("keras_detr")
+class GlobalClipMultiOptimizer(keras.optimizers.MultiOptimizer):
+    """Clip the norm of all gradients at once, then let each variable's own optimizer step.
+
+    Keras' `MultiOptimizer` would leave each of its optimizers to clip the gradients that it sees,
+    which are not all. Under `tf.distribute` the norm is that of the summed gradients.
+
+    Args:
+        optimizer_map: `keras.optimizers.OptimizerMap`, or a callable from variables to optimizers.
+        clip_norm: float, the largest norm of all gradients together, or `None`.
+        **kwargs: of `keras.optimizers.MultiOptimizer`.
+
+    Source: Carion et al. 2020, section A.4; engine.py of the original.
+    """
+
+    def __init__(self, optimizer_map, clip_norm=None, **kwargs):
+        super().__init__(optimizer_map, **kwargs)
+        if clip_norm is not None and clip_norm <= 0:
+            raise ValueError(f"`clip_norm` must be positive or `None`. Received: {clip_norm}.")
+        self.clip_norm = clip_norm
+
+    def apply(self, grads, trainable_variables=None):
+        """Clip, then step."""
+        if self.clip_norm is not None:
+            grads = _clip_by_global_norm(list(grads), self.clip_norm)
+        super().apply(grads, trainable_variables)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "clip_norm": self.clip_norm}
+
+
+def _clip_by_global_norm(grads, clip_norm):
+    square = 0.0
+    for grad in grads:
+        if grad is not None:
+            total = backends.sum_over_replicas(ops.convert_to_tensor(grad))
+            square = square + ops.sum(ops.square(ops.cast(total, "float32")))
+    norm = ops.sqrt(square)
+    # The original divides by norm + 1e-6 and never scales up.
+    scale = ops.minimum(clip_norm / (norm + 1e-6), 1.0)
+    return [None if grad is None else grad * ops.cast(scale, grad.dtype) for grad in grads]
