@@ -23,8 +23,8 @@ class SinePositionEmbedding(keras.layers.Layer):
 
     Call arguments:
         features: (batch, height, width, channels). Only its shape matters.
-        feature_mask: bool (batch, height, width), true on the image and false on padding, or `None` if
-            nothing is padded.
+        feature_mask: bool (batch, height, width), true on the image and false on padding, or
+            `None` if nothing is padded.
 
     Returns:
         (batch, height, width, hidden_dim) in the compute dtype. Without a mask the batch axis has

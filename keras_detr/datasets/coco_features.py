@@ -1,0 +1,109 @@
+"""From a TFDS builder with coco/2017's features to a data set of our elements."""
+
+import re
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from keras_detr.ops.boxes import check_box_format, convert_box_format
+
+
+def elements_from_builder(
+    builder, split, bounding_box_format="rel_yxyx", crowds=None, shuffle_files=False
+):
+    """Read a prepared split as elements of images and their boxes.
+
+    Args:
+        builder: tfds.core.DatasetBuilder with coco/2017's features, already prepared.
+        split: str, a TFDS split such as "validation" or "train[:10%]".
+        bounding_box_format: str, the format of the boxes returned.
+        crowds: "drop" or "keep" boxes that stand for a crowd; None drops them when every part
+            of `split` is a "train" split, and keeps them when none is.
+        shuffle_files: bool, whether files are read in random order.
+
+    Returns:
+        tf.data.Dataset of `{"images": uint8 (height, width, 3), "bounding_boxes": {"boxes":
+        float32 (N, 4), "classes": int32 (N,), 0-based, "area": float32 (N,) in pixels,
+        "is_crowd": bool (N,)}, "image_id": int64, "image_size": int32 (height, width)}`. Images
+        without boxes are kept. Its attribute `class_names` lists the names of the classes; a
+        data set mapped from it doesn't have it.
+
+    Raises:
+        ValueError: the format, `split` or `crowds` can't be understood.
+    """
+    check_box_format(bounding_box_format)
+    is_crowd_dropped = _is_crowd_dropped(split, crowds)
+
+    def element(features):
+        return element_from_features(features, bounding_box_format, is_crowd_dropped)
+
+    read_config = tfds.ReadConfig(add_tfds_id=False)
+    dataset = builder.as_dataset(
+        split=split,
+        shuffle_files=shuffle_files,
+        read_config=read_config,
+        decoders={"image": _decode_accurately()},
+    ).map(element, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset.class_names = list(builder.info.features["objects"]["label"].names)
+    return dataset
+
+
+@tfds.decode.make_decoder(output_dtype=tf.uint8)
+def _decode_accurately(example, feature):
+    # TensorFlow's faster default is a grey level off PIL, with which the original weights were
+    # trained and scored.
+    return tf.io.decode_jpeg(example, channels=3, dct_method="INTEGER_ACCURATE")
+
+
+def element_from_features(features, bounding_box_format, is_crowd_dropped):
+    """Turn one TFDS example with coco/2017's features into our element.
+
+    Args:
+        features: dict of tensors, as TFDS decodes them; boxes are rel_yxyx.
+        bounding_box_format: str, the format to return.
+        is_crowd_dropped: bool, whether boxes that stand for a crowd are left out.
+
+    Returns:
+        dict, see `elements_from_builder`.
+    """
+    image, objects = features["image"], features["objects"]
+    image_size = tf.shape(image)[:2]
+    height, width = tf.unstack(tf.cast(image_size, tf.float32))
+    bounding_boxes = {
+        "boxes": convert_box_format(
+            objects["bbox"], "rel_yxyx", bounding_box_format, (height, width), stack=tf.stack
+        ),
+        "classes": tf.cast(objects["label"], tf.int32),
+        "area": tf.cast(objects["area"], tf.float32),
+        "is_crowd": objects["is_crowd"],
+    }
+    if is_crowd_dropped:
+        is_kept = tf.logical_not(objects["is_crowd"])
+        bounding_boxes = {
+            key: tf.boolean_mask(rows, is_kept) for key, rows in bounding_boxes.items()
+        }
+    return {
+        "images": image,
+        "bounding_boxes": bounding_boxes,
+        "image_id": features["image/id"],
+        "image_size": image_size,
+    }
+
+
+def _is_crowd_dropped(split, crowds):
+    if not isinstance(split, str):
+        raise ValueError(
+            "`split` must be one TFDS split, a str such as 'validation' or 'train[:10%]'. "
+            f"Received: {split!r}."
+        )
+    if crowds not in (None, "drop", "keep"):
+        raise ValueError(f"`crowds` must be 'drop', 'keep' or None. Received: {crowds!r}.")
+    if crowds is not None:
+        return crowds == "drop"
+    is_train = {name == "train" for name in re.findall(r"[A-Za-z_]\w*(?=\s*(?:\[|\(|\+|$))", split)}
+    if len(is_train) != 1:
+        raise ValueError(
+            f"`split` {split!r} isn't plainly for training or for evaluation. Say `crowds='drop'` "
+            "(training) or `crowds='keep'` (evaluation)."
+        )
+    return is_train.pop()

@@ -1,0 +1,113 @@
+"""A small detection data set that needs no download: generated shapes."""
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from keras_detr.datasets.coco_features import elements_from_builder
+from keras_detr.datasets.shape_drawing import CLASS_NAMES, draw_scene, visible_extent
+from keras_detr.datasets.shapes_config import ShapesConfig
+
+
+class Shapes(tfds.core.GeneratorBasedBuilder):
+    """Generate images of shapes with coco/2017's features.
+
+    Boxes are the extent of the pixels that show an object, areas their number. There are no
+    crowds, and some images have no objects. The same config gives the same data set.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS = [ShapesConfig()]  # noqa: RUF012
+
+    def _info(self):
+        labels = tfds.features.ClassLabel(names=CLASS_NAMES)
+        objects = {
+            "area": np.int64,
+            "bbox": tfds.features.BBoxFeature(),
+            "id": np.int64,
+            "is_crowd": np.bool_,
+            "label": labels,
+        }
+        features = {
+            "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
+            "image/filename": tfds.features.Text(),
+            "image/id": np.int64,
+            "objects": tfds.features.Sequence(objects),
+        }
+        return self.dataset_info_from_configs(
+            description="Generated shapes with the features of coco/2017.",
+            features=tfds.features.FeaturesDict(features),
+        )
+
+    def _split_generators(self, dl_manager):
+        num_train, num_validation = (
+            self.builder_config.num_train,
+            self.builder_config.num_validation,
+        )
+        return {
+            "train": self._generate_examples(0, num_train),
+            "validation": self._generate_examples(num_train, num_train + num_validation),
+        }
+
+    def _generate_examples(self, first, last):
+        for image_id in range(first, last):
+            yield image_id, self._example(image_id)
+
+    def _example(self, image_id):
+        config = self.builder_config
+        rng = np.random.default_rng([config.seed, image_id])
+        height, width = (
+            int(side) for side in rng.integers(config.min_side, config.max_side + 1, 2)
+        )
+        num_objects = int(rng.integers(0, config.max_objects + 1))
+        scene = draw_scene(rng, height, width, num_objects, (config.min_size, config.max_size))
+        objects = []
+        for index, label in enumerate(scene.classes):
+            (top, left, bottom, right), area = visible_extent(scene.owners, index)
+            objects.append(
+                {
+                    "area": area,
+                    "bbox": tfds.features.BBox(
+                        ymin=top / height,
+                        xmin=left / width,
+                        ymax=bottom / height,
+                        xmax=right / width,
+                    ),
+                    "id": image_id * config.max_objects + index,
+                    "is_crowd": False,
+                    "label": int(label),
+                }
+            )
+        return {
+            "image": scene.image,
+            "image/filename": f"{image_id:06d}.jpg",
+            "image/id": image_id,
+            "objects": objects,
+        }
+
+
+def load_shapes(
+    split, *, data_dir=None, bounding_box_format="rel_yxyx", config=None, shuffle_files=False
+):
+    """Load a split of the generated shapes, generating them on first use.
+
+    Args:
+        split: str, a TFDS split such as "train", "validation" or "train[:100]".
+        data_dir: str, the folder to keep the data set in; None is TFDS' own.
+        bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
+        config: `ShapesConfig`; None is 2,000 training and 200 validation images.
+        shuffle_files: bool, whether files are read in random order.
+
+    Returns:
+        tf.data.Dataset of unbatched elements with the attribute `class_names`; see
+        `keras_detr.datasets.coco_features.elements_from_builder`.
+
+    Raises:
+        ValueError: an argument can't be understood.
+    """
+    builder = Shapes(data_dir=data_dir, config=config)
+    if not builder.is_prepared():
+        # Nothing is fetched: the generator asks the download manager for nothing.
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(try_download_gcs=False)
+        )
+    return elements_from_builder(builder, split, bounding_box_format, "keep", shuffle_files)

@@ -1,0 +1,137 @@
+"""Draw coloured shapes on textured backgrounds, with the pixels of each."""
+
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+CLASS_NAMES = ("circle", "square", "triangle", "star", "cross")
+
+# A shape may hide at most this share of another one.
+_LARGEST_HIDDEN_SHARE = 0.3
+_NUM_PLACES_TRIED = 20
+_SMALLEST_CONTRAST = 90.0
+
+
+class Scene(NamedTuple):
+    """Hold a drawn image and which pixels belong to which object.
+
+    Attributes:
+        image: uint8 (height, width, 3).
+        owners: int32 (height, width), the object a pixel shows, -1 for the background.
+        classes: int32 (N,), indices into `CLASS_NAMES`.
+    """
+
+    image: np.ndarray
+    owners: np.ndarray
+    classes: np.ndarray
+
+
+def draw_scene(rng, height, width, num_objects, size_range):
+    """Draw an image of shapes: rotated, coloured, overlapping but mostly visible.
+
+    Args:
+        rng: numpy.random.Generator.
+        height: int, pixels.
+        width: int, pixels.
+        num_objects: int, how many shapes to place; one that finds no place is left out.
+        size_range: pair of float, the extent of a shape as a share of the shorter side.
+
+    Returns:
+        `Scene`.
+    """
+    canvas = _background(rng, height, width)
+    owners = np.full((height, width), -1, np.int32)
+    full_areas, classes = [], []
+    for _ in range(num_objects):
+        label = int(rng.integers(len(CLASS_NAMES)))
+        mask = _place(rng, label, owners, full_areas, size_range)
+        if mask is None:
+            continue
+        canvas[mask] = _color(rng, canvas[mask].mean(axis=0)) + rng.normal(0, 6, (mask.sum(), 3))
+        owners[mask] = len(classes)
+        full_areas.append(int(mask.sum()))
+        classes.append(label)
+    image = np.clip(np.round(canvas), 0, 255).astype(np.uint8)
+    return Scene(image, owners, np.array(classes, np.int32))
+
+
+def visible_extent(owners, index):
+    """Return the box and area of an object's visible pixels.
+
+    Args:
+        owners: int32 (height, width), of a `Scene`.
+        index: int, the object.
+
+    Returns:
+        ((top, left, bottom, right), area) in pixels; bottom and right are one past the last.
+    """
+    mask = owners == index
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    box = (int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+    return box, int(mask.sum())
+
+
+def _place(rng, label, owners, full_areas, size_range):
+    height, width = owners.shape
+    for _ in range(_NUM_PLACES_TRIED):
+        radius = 0.5 * min(height, width) * rng.uniform(*size_range)
+        center = rng.uniform([radius, radius], [width - radius, height - radius])
+        mask = _shape_mask(label, center, radius, rng.uniform(0, 2 * np.pi), height, width)
+        hidden = np.bincount(owners[mask] + 1, minlength=len(full_areas) + 1)[1:]
+        remaining = np.bincount(owners[owners >= 0], minlength=len(full_areas)) - hidden
+        if mask.any() and np.all(remaining >= (1 - _LARGEST_HIDDEN_SHARE) * np.array(full_areas)):
+            return mask
+    return None
+
+
+def _shape_mask(label, center, radius, angle, height, width):
+    mask = Image.new("1", (width, height))
+    draw = ImageDraw.Draw(mask)
+    if CLASS_NAMES[label] == "circle":
+        (x, y) = center
+        draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=1)
+    else:
+        points = np.array(_outline(CLASS_NAMES[label])) * radius
+        cos, sin = np.cos(angle), np.sin(angle)
+        points = points @ np.array([[cos, sin], [-sin, cos]]) + center
+        draw.polygon([tuple(point) for point in points], fill=1)
+    return np.array(mask)
+
+
+def _outline(name):
+    """Return the corners of a shape in the unit circle."""
+    if name == "cross":
+        arm, reach = 0.3, 0.95
+        corner = [(arm, reach), (arm, arm), (reach, arm), (reach, -arm), (arm, -arm), (arm, -reach)]
+        return corner + [(-x, -y) for x, y in corner]
+    num_corners, inner = {"square": (4, 1.0), "triangle": (3, 1.0), "star": (10, 0.42)}[name]
+    turns = np.arange(num_corners) * 2 * np.pi / num_corners
+    radii = np.where(np.arange(num_corners) % 2 == 0, 1.0, inner)
+    return [(r * np.cos(t), r * np.sin(t)) for r, t in zip(radii, turns, strict=True)]
+
+
+def _color(rng, behind):
+    while True:
+        color = rng.uniform(0, 255, 3)
+        if np.linalg.norm(color - behind) >= _SMALLEST_CONTRAST:
+            return color
+
+
+def _background(rng, height, width):
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    first, second = rng.uniform(40, 215, (2, 3))
+    second = first + 0.5 * (second - first)
+    angle = rng.uniform(0, 2 * np.pi)
+    along = x * np.cos(angle) + y * np.sin(angle)
+    texture = rng.integers(3)
+    if texture == 0:  # A gradient.
+        share = (along - along.min()) / max(float(np.ptp(along)), 1.0)
+    elif texture == 1:  # Stripes.
+        share = 0.5 + 0.5 * np.sin(along * (2 * np.pi / rng.uniform(6, 24)))
+    else:  # Soft noise.
+        coarse = rng.uniform(0, 255, (max(height // 12, 2), max(width // 12, 2))).astype(np.uint8)
+        soft = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+        share = np.asarray(soft) / 255.0
+    canvas = first + share[..., None] * (second - first)
+    return canvas + rng.normal(0, rng.uniform(2, 10), (height, width, 3))

@@ -1,0 +1,53 @@
+"""The settings of the generated shapes."""
+
+import dataclasses
+
+import tensorflow_datasets as tfds
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class ShapesConfig(tfds.core.BuilderConfig):
+    """Say how many images of shapes are generated, and what they hold.
+
+    The name is made of all settings, so that different settings are different data sets.
+
+    Attributes:
+        num_train: int, images of the split "train".
+        num_validation: int, images of the split "validation".
+        min_side, max_side: int, pixels; height and width are drawn apart.
+        max_objects: int, the most objects of an image. Each number from 0 on is equally likely.
+        min_size, max_size: float, a shape's extent as a share of the image's shorter side.
+        seed: int, everything drawn follows from it.
+    """
+
+    name: str = ""
+    num_train: int = 2000
+    num_validation: int = 200
+    min_side: int = 96
+    max_side: int = 160
+    max_objects: int = 5
+    min_size: float = 0.15
+    max_size: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self):
+        if not 16 <= self.min_side <= self.max_side:
+            raise ValueError(
+                "`min_side` must be at least 16 pixels and at most `max_side`. Received: "
+                f"min_side={self.min_side!r}, max_side={self.max_side!r}."
+            )
+        if not 0 < self.min_size <= self.max_size <= 0.7:
+            raise ValueError(
+                "`min_size` and `max_size` must be shares of the shorter side, in this order, "
+                f"above 0 and at most 0.7. Received: {self.min_size!r}, {self.max_size!r}."
+            )
+        if min(self.num_train, self.num_validation) < 1 or self.max_objects < 1:
+            raise ValueError(
+                "`num_train`, `num_validation` and `max_objects` must be at least 1. Received: "
+                f"{self.num_train!r}, {self.num_validation!r}, {self.max_objects!r}."
+            )
+        self.name = self.name or (
+            f"train{self.num_train}_validation{self.num_validation}"
+            f"_sides{self.min_side}to{self.max_side}_upto{self.max_objects}objects"
+            f"_sizes{self.min_size:g}to{self.max_size:g}_seed{self.seed}"
+        )

@@ -1,0 +1,205 @@
+"""COCO's detection figures, as pycocotools computes them."""
+
+import contextlib
+import io
+
+import keras
+import numpy as np
+
+from keras_detr.evaluation.class_evaluation import evaluate_by_class
+from keras_detr.ops.boxes import check_box_format, convert_box_format
+
+FIGURES = (
+    "AP",
+    "AP50",
+    "AP75",
+    "AP_small",
+    "AP_medium",
+    "AP_large",
+    "AR1",
+    "AR10",
+    "AR100",
+    "AR_small",
+    "AR_medium",
+    "AR_large",
+)
+
+
+class COCOMetrics:
+    """Collect true and detected boxes batch by batch, and score them as COCO does.
+
+    Every image counts, those without objects too, and so does class 0. Boxes that stand for a
+    crowd are ignored by COCO's rule: detections inside them are neither right nor wrong.
+    Figures are only as official as the boxes' size: pixels are those of the original image.
+
+    Args:
+        bounding_box_format: str, the format of true and detected boxes, one of
+            `keras_detr.ops.boxes.BOX_FORMATS`.
+        num_classes: int, the real classes.
+        class_names: list of str, for `result_per_class`; None numbers them.
+
+    Raises:
+        ValueError: the format is missing or unknown, or there aren't `num_classes` names.
+
+    Source: cocodataset/cocoapi, PythonAPI/pycocotools/cocoeval.py.
+    """
+
+    def __init__(self, bounding_box_format=None, *, num_classes, class_names=None):
+        box_format = check_box_format(bounding_box_format)
+        if class_names is not None and len(class_names) != num_classes:
+            raise ValueError(
+                f"`class_names` must hold `num_classes` names, {num_classes}. "
+                f"Received: {len(class_names)} names."
+            )
+        self.bounding_box_format = bounding_box_format
+        self.num_classes = num_classes
+        self.class_names = class_names
+        self._is_relative = box_format.is_relative
+        self.reset_state()
+
+    def reset_state(self):
+        """Forget all images."""
+        self._num_images = 0
+        self._true_boxes, self._detections = [], []
+        self._evaluation = None
+
+    def update_state(self, y_true, y_pred, image_sizes=None):
+        """Add a batch of images.
+
+        Args:
+            y_true: dict of "boxes" (batch, N, 4), "classes" (batch, N), -1 for padding, and
+                perhaps "is_crowd" (batch, N) and "area" (batch, N) in pixels of the original
+                image; without "area" a box's own area decides whether it is small.
+            y_pred: dict of "boxes" (batch, K, 4), "classes" (batch, K), "confidence"
+                (batch, K) and perhaps "num_detections" (batch,), as a detector decodes them.
+                Class -1, and what is beyond "num_detections", is padding.
+            image_sizes: int (batch, 2), (height, width) of the original images in pixels;
+                needed for relative formats.
+
+        Raises:
+            ValueError: `image_sizes` is missing, lengths disagree, a class is out of range, or
+                a value isn't finite.
+        """
+        num_images = len(y_true["classes"])
+        if self._is_relative and image_sizes is None:
+            raise ValueError(
+                "`image_sizes` is needed: COCO scores boxes in pixels of the original image, and "
+                f"{self.bounding_box_format!r} is relative. Pass (height, width) of each image, "
+                "the entry 'image_size' of our data sets."
+            )
+        lengths = {"y_true": num_images, "y_pred": len(y_pred["classes"])}
+        if image_sizes is not None:
+            lengths["image_sizes"] = len(image_sizes)
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"All must have one row an image. Received the numbers: {lengths}.")
+        true_boxes, detections = [], []
+        for index in range(num_images):
+            size = None if image_sizes is None else _to_numpy(image_sizes[index])
+            image_id = self._num_images + index
+            true_boxes.append(self._true_rows(_image(y_true, index), size, image_id))
+            detections.append(self._detection_rows(_image(y_pred, index), size, image_id))
+        # Only a batch that is right as a whole is counted.
+        self._true_boxes += true_boxes
+        self._detections += detections
+        self._num_images += num_images
+        self._evaluation = None
+
+    def result(self):
+        """Return COCO's twelve figures.
+
+        Returns:
+            dict of float: "AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR1",
+            "AR10", "AR100", "AR_small", "AR_medium", "AR_large", each in [0, 1], or NaN where
+            there are no such objects (COCO prints -1).
+
+        Raises:
+            ValueError: there were no images.
+        """
+        stats = self._evaluated().stats
+        return {name: _figure(value) for name, value in zip(FIGURES, stats, strict=True)}
+
+    def result_per_class(self):
+        """Return the AP (IoU 0.50:0.95, all sizes, 100 detections) of each class.
+
+        Returns:
+            dict of float by class name, NaN for a class without objects.
+
+        Raises:
+            ValueError: there were no images.
+        """
+        # (IoU thresholds, recalls, classes, sizes, numbers of detections)
+        precision = self._evaluated().eval["precision"][:, :, :, 0, -1]
+        names = self.class_names or [str(label) for label in range(self.num_classes)]
+        return {name: _figure(precision[:, :, label].mean()) for label, name in enumerate(names)}
+
+    def _true_rows(self, image, size, image_id):
+        boxes, classes = self._checked("y_true", image, size)
+        is_real = classes >= 0
+        area = image.get("area")
+        is_crowd = image.get("is_crowd")
+        rows = np.zeros((int(is_real.sum()), 8))
+        rows[:, 0] = image_id
+        rows[:, 1] = classes[is_real]
+        rows[:, 2:6] = boxes[is_real]
+        rows[:, 6] = rows[:, 4] * rows[:, 5] if area is None else area[is_real]
+        rows[:, 7] = 0 if is_crowd is None else is_crowd[is_real]
+        return rows
+
+    def _detection_rows(self, image, size, image_id):
+        if "num_detections" in image:
+            number = int(image["num_detections"])
+            image = {key: value[:number] for key, value in image.items() if key != "num_detections"}
+        boxes, classes = self._checked("y_pred", image, size)
+        is_real = classes >= 0
+        rows = np.zeros((int(is_real.sum()), 7))
+        rows[:, 0] = image_id
+        rows[:, 1] = classes[is_real]
+        rows[:, 2:6] = boxes[is_real]
+        rows[:, 6] = image["confidence"][is_real]
+        # pycocotools takes a NaN overlap for a match.
+        if not np.isfinite(rows).all():
+            raise ValueError(
+                "`y_pred` must be finite. Received NaN or infinity in 'boxes' or 'confidence': "
+                "the model's training has diverged, or its input isn't finite."
+            )
+        return rows
+
+    def _checked(self, argument, image, size):
+        boxes = image["boxes"].astype(np.float64).reshape(-1, 4)
+        classes = image["classes"].astype(np.int64)
+        if len(boxes) != len(classes):
+            raise ValueError(
+                f"`{argument}`: an image has {len(boxes)} boxes and {len(classes)} classes."
+            )
+        if np.any(classes >= self.num_classes):
+            raise ValueError(
+                f"`{argument}`: classes must be below `num_classes`, {self.num_classes}. "
+                f"Received: {classes.max()}."
+            )
+        return convert_box_format(boxes, self.bounding_box_format, "xywh", size, np.stack), classes
+
+    def _evaluated(self):
+        if not self._num_images:
+            raise ValueError(
+                "There is nothing to score: `update_state` was called with no image. Check that "
+                "the data set isn't empty."
+            )
+        if self._evaluation is None:
+            true_boxes = np.concatenate(self._true_boxes)
+            detections = np.concatenate(self._detections)
+            # pycocotools prints its progress.
+            with contextlib.redirect_stdout(io.StringIO()):
+                self._evaluation = evaluate_by_class(true_boxes, detections, self.num_classes)
+        return self._evaluation
+
+
+def _figure(value):
+    return float("nan") if value < 0 else float(value)
+
+
+def _image(batch, index):
+    return {key: _to_numpy(value[index]) for key, value in batch.items()}
+
+
+def _to_numpy(value):
+    return keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else np.asarray(value)

@@ -1,0 +1,36 @@
+"""Show COCO's figures to people."""
+
+import math
+
+_LINES = (
+    ("AP", "IoU 0.50:0.95, all sizes, at most 100 detections"),
+    ("AP50", "IoU 0.50"),
+    ("AP75", "IoU 0.75"),
+    ("AP_small", "area below 32x32 pixels"),
+    ("AP_medium", "area from 32x32 to 96x96"),
+    ("AP_large", "area above 96x96"),
+    ("AR1", "recall with 1 detection an image"),
+    ("AR10", "recall with 10"),
+    ("AR100", "recall with 100"),
+    ("AR_small", "recall, small objects"),
+    ("AR_medium", "recall, medium objects"),
+    ("AR_large", "recall, large objects"),
+)
+
+
+def summary_table(result):
+    """Return COCO's figures as a table of text.
+
+    Args:
+        result: dict, from `COCOMetrics.result`.
+
+    Returns:
+        str, one line a figure, in percent as papers print them; a dash where there are no
+        objects to find.
+    """
+    lines = []
+    for name, meaning in _LINES:
+        value = result[name]
+        figure = "-" if math.isnan(value) else f"{100 * value:.1f}"
+        lines.append(f"{name:<10}{figure:>6}  {meaning}")
+    return "\n".join(lines)

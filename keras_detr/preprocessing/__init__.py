@@ -1,0 +1,29 @@
+"""Box-aware layers for tf.data, and the checks a training batch passes.
+
+Names are loaded on first use, so that `check_arrays` is importable without TensorFlow.
+"""
+
+import importlib
+
+_HOMES = {
+    "BoxAwareLayer": "box_aware_layer",
+    "PadToCanvas": "pad_to_canvas",
+    "RandomHorizontalFlip": "random_horizontal_flip",
+    "ResizeShortestSide": "resize_shortest_side",
+    "check_arrays": "array_checks",
+    "checked_prediction_batches": "detection_batches",
+    "checked_training_batches": "detection_batches",
+    "resized_size": "resize_shortest_side",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,171 @@
+"""The checks of a training batch, for arrays. TensorFlow isn't needed."""
+
+import keras
+import numpy as np
+
+from keras_detr.ops.boxes import check_box_format
+from keras_detr.preprocessing.batch_structure import x_and_box_parts
+from keras_detr.preprocessing.box_position import OUTSIDE_ADVICE, is_outside
+
+
+def check_arrays(x, bounding_boxes, num_classes, bounding_box_format):
+    """Check a batch of arrays and return its boxes dense.
+
+    Args:
+        x: images (batch, height, width, 3), or a dict of "images" and perhaps "pixel_mask"
+            (batch, height, width), 1 image and 0 padding at the bottom and right.
+        bounding_boxes: dict of "boxes" (batch, N, 4) and "classes" (batch, N), 0-based, -1 for
+            padding; or, for each, a list with one array an image. Other keys are left aside.
+        num_classes: int, classes must be below it.
+        bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
+
+    Returns:
+        dict of NumPy arrays, "boxes" float32 (batch, N, 4) and "classes" int32 (batch, N), -1
+        where an image has fewer boxes.
+
+    Raises:
+        ValueError: images aren't finite; boxes or classes have another shape or length; a
+            class isn't a whole number in [-1, num_classes); a real box isn't finite or lies
+            wholly outside its image.
+    """
+    check_box_format(bounding_box_format)
+    parts = x_and_box_parts(x, bounding_boxes)
+    images = _to_numpy(parts.images)
+    if images.ndim != 4:
+        raise ValueError(
+            "`images` must have the shape (batch, height, width, 3). "
+            f"Received shape: {images.shape}."
+        )
+    height, width = _image_sizes(images, parts.pixel_mask)
+    boxes, classes = _dense(_rows(parts.boxes), _rows(parts.classes))
+    if boxes.ndim != 3 or boxes.shape[-1] != 4:
+        raise ValueError(f"`boxes` must have the shape (batch, N, 4). Received: {boxes.shape}.")
+    if boxes.shape[:2] != classes.shape or len(boxes) != len(images):
+        raise ValueError(
+            "`images`, `boxes` and `classes` must agree in length: (batch, ...), (batch, N, 4), "
+            f"(batch, N). Received: {images.shape}, {boxes.shape}, {classes.shape}."
+        )
+    check_images(images)
+    _check_classes(classes, num_classes)
+    _check_boxes(boxes, classes, height, width, bounding_box_format)
+    return {"boxes": boxes.astype(np.float32), "classes": classes.astype(np.int32)}
+
+
+def check_images(images):
+    """Check that images hold numbers only.
+
+    Args:
+        images: array (batch, height, width, 3).
+
+    Raises:
+        ValueError: an image holds NaN or infinity; the message says which.
+    """
+    images = _to_numpy(images)
+    if np.issubdtype(images.dtype, np.integer) or images.dtype == bool:
+        return
+    for index, image in enumerate(images):
+        # A sum holds no copy of a large image, and isn't finite if one value isn't.
+        if not np.isfinite(np.sum(image, dtype=np.float64)):
+            raise ValueError(
+                f"`images` must be finite. Image {index} of the batch holds NaN or infinity."
+            )
+
+
+def _to_numpy(value):
+    if isinstance(value, (np.ndarray, list, tuple, float, int)):
+        return np.asarray(value)
+    return keras.ops.convert_to_numpy(value)
+
+
+def _rows(value):
+    """Return an array, or a list with an array an image."""
+    if hasattr(value, "row_splits"):  # A ragged tensor of TensorFlow.
+        return [np.asarray(row) for row in value.to_list()]
+    if isinstance(value, (list, tuple)):
+        return [_to_numpy(row) for row in value]
+    value = _to_numpy(value)
+    return list(value) if value.dtype == object else value
+
+
+def _dense(boxes, classes):
+    if isinstance(classes, list):
+        classes = [
+            np.reshape(row, (-1,)) if np.size(row) == 0 else np.asarray(row) for row in classes
+        ]
+        if any(row.ndim != 1 for row in classes):
+            raise ValueError(
+                "`classes` of an image must have the shape (N,). "
+                f"Received: {next(row.shape for row in classes if row.ndim != 1)}."
+            )
+    if isinstance(boxes, list):
+        boxes = [np.reshape(row, (0, 4)) if np.size(row) == 0 else np.asarray(row) for row in boxes]
+        for index, row in enumerate(boxes):
+            if row.ndim != 2 or row.shape[-1] != 4:
+                raise ValueError(
+                    "`boxes` of an image must have the shape (N, 4). "
+                    f"Received: {row.shape} for image {index}."
+                )
+    if isinstance(boxes, list) and isinstance(classes, list):
+        for index, (box_row, class_row) in enumerate(zip(boxes, classes, strict=False)):
+            if len(box_row) != len(class_row):
+                raise ValueError(
+                    "`boxes` and `classes` must agree in length. Received: "
+                    f"{len(box_row)} boxes and {len(class_row)} classes for image {index}."
+                )
+    return _stacked(boxes, (4,), np.float32), _stacked(classes, (), None)
+
+
+def _stacked(rows, row_shape, dtype):
+    if not isinstance(rows, list):
+        return rows if dtype is None else rows.astype(dtype)
+    longest = max((len(row) for row in rows), default=0)
+    dtype = dtype or np.result_type(np.int32, *(row.dtype for row in rows if row.size))
+    dense = np.full((len(rows), longest, *row_shape), -1, dtype)
+    for index, row in enumerate(rows):
+        dense[index, : len(row)] = row
+    return dense
+
+
+def _image_sizes(images, pixel_mask):
+    if pixel_mask is None:
+        height = np.full((len(images), 1), images.shape[1])
+        return height, np.full((len(images), 1), images.shape[2])
+    mask = _to_numpy(pixel_mask) != 0
+    if mask.shape != images.shape[:3]:
+        raise ValueError(
+            "`pixel_mask` must have the shape of `images`, without channels. Received the shapes "
+            f"{mask.shape} and {images.shape}."
+        )
+    return mask[:, :, 0].sum(1, keepdims=True), mask[:, 0, :].sum(1, keepdims=True)
+
+
+def _check_classes(classes, num_classes):
+    is_wrong = (classes != np.round(classes)) | (classes < -1) | (classes >= num_classes)
+    if is_wrong.any():
+        image, position = np.argwhere(is_wrong)[0]
+        raise ValueError(
+            f"`classes` must be whole numbers from 0 to {num_classes - 1} (num_classes - 1), or "
+            f"-1 for padding. Received: {classes[image, position]} for box {position} of image "
+            f"{image}. `num_classes` counts the real classes, 0-based, without background."
+        )
+
+
+def _check_boxes(boxes, classes, height, width, bounding_box_format):
+    is_real = classes >= 0
+    is_broken = is_real & ~np.isfinite(boxes).all(-1)
+    if is_broken.any():
+        image, position = np.argwhere(is_broken)[0]
+        raise ValueError(
+            f"`boxes` must be finite. Received: {boxes[image, position].tolist()} for box "
+            f"{position} of image {image}."
+        )
+    # Padding may hold anything, NaN and infinity too.
+    boxes = np.where(is_real[..., None], boxes, 0)
+    outside = is_real & is_outside(boxes, height, width, bounding_box_format, np)
+    if outside.any():
+        image, position = np.argwhere(outside)[0]
+        raise ValueError(
+            f"`boxes`: the box {boxes[image, position].tolist()} lies outside its image of "
+            f"(height, width) ({height[image, 0]}, {width[image, 0]}) in the format "
+            f"`{bounding_box_format}` (box {position} of image {image}). {OUTSIDE_ADVICE}"
+        )

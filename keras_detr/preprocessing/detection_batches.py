@@ -1,0 +1,216 @@
+"""The data set's door into `fit`: any accepted batch in, one checked structure out."""
+
+import tensorflow as tf
+
+from keras_detr.ops.boxes import check_box_format
+from keras_detr.preprocessing.batch_structure import batch_parts
+from keras_detr.preprocessing.box_position import OUTSIDE_ADVICE, is_outside
+from keras_detr.preprocessing.runtime_checks import checked
+
+
+def checked_training_batches(dataset, num_classes, bounding_box_format):
+    """Bring a data set's batches into one structure and check every value.
+
+    Args:
+        dataset: tf.data.Dataset of batches: a dict of "images" (batch, height, width, 3),
+            "bounding_boxes" and perhaps "pixel_mask"; or a tuple (x, bounding_boxes) where x
+            is images or a dict of "images" and "pixel_mask". "bounding_boxes" is a dict of
+            "boxes" (batch, N, 4) and "classes" (batch, N), 0-based, -1 for padding, dense or
+            ragged.
+        num_classes: int, classes must be below it.
+        bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
+
+    Returns:
+        tf.data.Dataset of `({"images", "pixel_mask"}, {"boxes", "classes"})`, boxes float32
+        (batch, N, 4) in the format they came in and classes int32 (batch, N), -1 where an
+        image has fewer. "pixel_mask" is there if it came.
+
+    Raises:
+        ValueError: the structure is another, before a batch is read.
+        tf.errors.InvalidArgumentError: while reading: boxes and classes disagree in length, a
+            class isn't a whole number in [-1, num_classes), images or boxes of real classes
+            aren't finite, or a real box lies wholly outside its image without padding. Boxes
+            partly outside or without area pass.
+    """
+    check_box_format(bounding_box_format)
+
+    def checked_batch(*batch):
+        parts = batch_parts(batch[0] if len(batch) == 1 else batch)
+        images, height, width = _checked_images(parts.images, parts.pixel_mask)
+        boxes, classes = _dense(parts.boxes, parts.classes)
+        boxes = _agreeing(boxes, images, 1, "`boxes` and `images` must agree in length")
+        classes = _checked_classes(classes, num_classes)
+        boxes = _checked_boxes(boxes, classes, height, width, bounding_box_format)
+        x = {"images": images}
+        if parts.pixel_mask is not None:
+            x["pixel_mask"] = parts.pixel_mask
+        return x, {"boxes": boxes, "classes": classes}
+
+    return dataset.map(checked_batch, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def checked_prediction_batches(dataset):
+    """Bring a data set's batches into the structure of a detector's inputs, without targets.
+
+    Args:
+        dataset: tf.data.Dataset of batches: images (batch, height, width, 3), a dict of "images"
+            and perhaps "pixel_mask", or what `checked_training_batches` takes.
+
+    Returns:
+        tf.data.Dataset of `({"images", "pixel_mask"},)`; "pixel_mask" is there if it came.
+
+    Raises:
+        ValueError: the structure is another, before a batch is read.
+        tf.errors.InvalidArgumentError: while reading: images aren't finite.
+    """
+
+    def checked_batch(*batch):
+        x = batch[0]
+        x = x if isinstance(x, dict) else {"images": x}
+        images, _, _ = _checked_images(x["images"], x.get("pixel_mask"))
+        return ({**{key: x[key] for key in ("pixel_mask",) if key in x}, "images": images},)
+
+    return dataset.map(checked_batch, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _checked_images(images, pixel_mask):
+    if isinstance(images, tf.RaggedTensor):
+        raise ValueError(
+            "`images` must be one dense tensor, and came ragged. Give the images of a batch one "
+            "size: map `keras_detr.preprocessing.PadToCanvas` before `.batch()`."
+        )
+    if images.shape.rank not in (None, 4):
+        raise ValueError(
+            "`images` must have the shape (batch, height, width, 3). Received: "
+            f"{tuple(images.shape)}. Batch the data set before `fit`, with `.batch(...)`."
+        )
+    if not images.dtype.is_integer:
+        # A sum holds no copy of the images, and isn't finite if one value isn't.
+        sums = tf.reduce_sum(_at_least_float32(images), axis=[1, 2, 3])
+        is_broken = tf.logical_not(tf.math.is_finite(sums))
+        images = checked(
+            images,
+            tf.logical_not(tf.reduce_any(is_broken)),
+            [
+                "`images` must be finite. NaN or infinity in image",
+                tf.where(is_broken)[:, 0],
+                "of the batch.",
+            ],
+        )
+    if pixel_mask is None:
+        size = tf.cast(tf.shape(images), tf.float32)
+        ones = tf.ones([tf.shape(images)[0], 1])
+        return images, ones * size[1], ones * size[2]
+    if pixel_mask.shape.rank not in (None, 3):
+        raise ValueError(
+            "`pixel_mask` must have the shape (batch, height, width). "
+            f"Received: {tuple(pixel_mask.shape)}."
+        )
+    images = _agreeing(images, pixel_mask, 3, "`pixel_mask` must have the shape of `images`")
+    mask = tf.cast(tf.not_equal(tf.cast(pixel_mask, tf.float32), 0.0), tf.float32)
+    height = tf.reduce_sum(mask[:, :, 0], axis=1, keepdims=True)
+    return images, height, tf.reduce_sum(mask[:, 0, :], axis=1, keepdims=True)
+
+
+def _dense(boxes, classes):
+    if isinstance(boxes, tf.RaggedTensor) and isinstance(classes, tf.RaggedTensor):
+        num_boxes, num_classes = boxes.row_lengths(), classes.row_lengths()
+        boxes = checked(
+            boxes,
+            tf.reduce_all(num_boxes == num_classes),
+            [
+                "`boxes` and `classes` must agree in length. Received, image by image:",
+                num_boxes,
+                num_classes,
+            ],
+        )
+    if isinstance(boxes, tf.RaggedTensor):
+        if boxes.ragged_rank > 1:
+            lengths = boxes.values.row_lengths()
+            boxes = checked(
+                boxes,
+                tf.reduce_all(lengths == 4),
+                ["`boxes` must have the shape (batch, N, 4). Lengths received:", lengths],
+            )
+        boxes = boxes.to_tensor(default_value=-1, shape=[None, None, 4])
+    if isinstance(classes, tf.RaggedTensor):
+        classes = classes.to_tensor(default_value=-1)
+    if boxes.shape.rank not in (None, 3) or boxes.shape[-1:] not in ([4], [None]):
+        raise ValueError(
+            f"`boxes` must have the shape (batch, N, 4). Received: {tuple(boxes.shape)}."
+        )
+    if classes.shape.rank not in (None, 2):
+        raise ValueError(
+            f"`classes` must have the shape (batch, N). Received: {tuple(classes.shape)}."
+        )
+    boxes = _agreeing(boxes, classes, 2, "`boxes` and `classes` must agree in length")
+    return boxes, classes
+
+
+def _checked_classes(classes, num_classes):
+    if classes.dtype.is_unsigned:
+        classes = tf.cast(classes, tf.int64)
+    is_wrong = (classes < tf.cast(-1, classes.dtype)) | (
+        classes >= tf.cast(num_classes, classes.dtype)
+    )
+    if classes.dtype.is_floating:
+        is_wrong |= tf.not_equal(classes, tf.round(classes))
+    classes = checked(
+        classes,
+        tf.logical_not(tf.reduce_any(is_wrong)),
+        [
+            f"`classes` must be whole numbers from 0 to {num_classes - 1} (num_classes - 1), or "
+            "-1 for padding. Received:",
+            tf.boolean_mask(classes, is_wrong),
+            "for (image, box)",
+            tf.where(is_wrong),
+            "`num_classes` counts the real classes, 0-based, without background.",
+        ],
+    )
+    return tf.cast(classes, tf.int32)
+
+
+def _checked_boxes(boxes, classes, height, width, bounding_box_format):
+    boxes = tf.cast(boxes, tf.float32)
+    is_real = classes >= 0
+    is_broken = is_real & ~tf.reduce_all(tf.math.is_finite(boxes), axis=-1)
+    boxes = checked(
+        boxes,
+        tf.logical_not(tf.reduce_any(is_broken)),
+        [
+            "`boxes` must be finite. Received:",
+            tf.boolean_mask(boxes, is_broken),
+            "for (image, box)",
+            tf.where(is_broken),
+        ],
+    )
+    outside = is_real & is_outside(boxes, height, width, bounding_box_format, tf)
+    images = tf.where(outside)[:, 0]
+    sizes = tf.cast(tf.concat([height, width], axis=1), tf.int32)
+    return checked(
+        boxes,
+        tf.logical_not(tf.reduce_any(outside)),
+        [
+            "`boxes`: the box",
+            tf.boolean_mask(boxes, outside),
+            "lies outside its image of (height, width)",
+            tf.gather(sizes, images),
+            f"in the format `{bounding_box_format}`, for (image, box)",
+            tf.where(outside),
+            OUTSIDE_ADVICE,
+        ],
+    )
+
+
+def _agreeing(array, other, num_axes, message):
+    """Return `array` if its first axes are as long as the other's."""
+    message = f"{message}. Received the shapes"
+    if not array.shape[:num_axes].is_compatible_with(other.shape[:num_axes]):
+        raise ValueError(f"{message} {tuple(array.shape)} and {tuple(other.shape)}.")
+    shape, other_shape = tf.shape(array), tf.shape(other)
+    is_equal = tf.reduce_all(shape[:num_axes] == other_shape[:num_axes])
+    return checked(array, is_equal, [message, shape, other_shape])
+
+
+def _at_least_float32(images):
+    return tf.cast(images, tf.float32) if images.dtype.size < 4 else images

@@ -1,0 +1,136 @@
+# ruff: noqa: E402
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
+
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from keras_detr.datasets import load_coco
+from keras_detr.ops.boxes import BOX_FORMATS, convert_box_format
+from tests.datasets.coco_mini import SPLITS, coco_mini_folder, prepare_coco_mini, read_annotations
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    tfds.disable_progress_bar()
+    folder = tmp_path_factory.mktemp("tfds")
+    prepare_coco_mini(folder)
+    return folder
+
+
+def expected_by_image(split, is_crowd_kept):
+    content = read_annotations(split)
+    labels = {entry["id"]: label for label, entry in enumerate(content["categories"])}
+    images = {image["id"]: {"info": image, "objects": []} for image in content["images"]}
+    for entry in sorted(content["annotations"], key=lambda entry: entry["id"]):
+        if is_crowd_kept or not entry["iscrowd"]:
+            label = labels[entry["category_id"]]
+            row = (*entry["bbox"], label, entry["area"], entry["iscrowd"])
+            images[entry["image_id"]]["objects"].append(row)
+    return images
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("split", sorted(SPLITS))
+@pytest.mark.parametrize("crowds", [None, "keep", "drop"])
+class TestEqualsTheAnnotations:
+    def test_every_box_label_area_crowd_and_id(self, data_dir, split, crowds):
+        dataset = load_coco(split, data_dir=data_dir, bounding_box_format="xywh", crowds=crowds)
+        is_crowd_kept = crowds == "keep" or (crowds is None and split == "validation")
+        expected = expected_by_image(split, is_crowd_kept)
+        assert len(dataset) == len(expected)
+        seen, num_boxes, num_crowds = set(), 0, 0
+        for element in dataset.as_numpy_iterator():
+            image = expected[int(element["image_id"])]
+            found = element["bounding_boxes"]
+            objects = np.array(image["objects"], np.float64).reshape(-1, 7)
+            # float32 fractions of at most 640 pixels.
+            np.testing.assert_allclose(found["boxes"], objects[:, :4], atol=2e-4)
+            np.testing.assert_array_equal(found["classes"], objects[:, 4])
+            # TFDS keeps areas as whole numbers.
+            np.testing.assert_array_equal(found["area"], np.floor(objects[:, 5]))
+            np.testing.assert_array_equal(found["is_crowd"], objects[:, 6])
+            size = (image["info"]["height"], image["info"]["width"])
+            np.testing.assert_array_equal(element["image_size"], size)
+            assert element["images"].shape == (*size, 3)
+            seen.add(int(element["image_id"]))
+            num_boxes += len(objects)
+            num_crowds += int(found["is_crowd"].sum())
+        assert seen == set(expected)
+        assert num_boxes == sum(len(image["objects"]) for image in expected.values()) > 300
+        assert (num_crowds > 0) == is_crowd_kept
+
+
+@pytest.mark.realdata
+class TestLoadCoco:
+    def test_images_without_boxes_are_kept(self, data_dir):
+        dataset = load_coco("train", data_dir=data_dir)
+        counts = [len(e["bounding_boxes"]["classes"]) for e in dataset.as_numpy_iterator()]
+        assert counts.count(0) == 2
+
+    def test_pixels_are_those_of_pil(self, data_dir):
+        names = {image["id"]: image["file_name"] for image in read_annotations("train")["images"]}
+        for element in load_coco("train[:5]", data_dir=data_dir).as_numpy_iterator():
+            path = coco_mini_folder() / "train2017" / names[int(element["image_id"])]
+            pixels = np.asarray(Image.open(path).convert("RGB"), np.float32)
+            assert element["images"].dtype == np.uint8
+            # Two builds of libjpeg may round a few pixels apart.
+            assert np.abs(element["images"] - pixels).mean() < 0.02
+
+    @pytest.mark.parametrize("bounding_box_format", sorted(BOX_FORMATS))
+    def test_every_box_format(self, data_dir, bounding_box_format):
+        as_asked = load_coco(
+            "validation[:4]", data_dir=data_dir, bounding_box_format=bounding_box_format
+        )
+        as_xywh = load_coco("validation[:4]", data_dir=data_dir, bounding_box_format="xywh")
+        pairs = tf.data.Dataset.zip(as_asked, as_xywh).as_numpy_iterator()
+        for asked, xywh in pairs:
+            there = convert_box_format(
+                asked["bounding_boxes"]["boxes"],
+                bounding_box_format,
+                "xywh",
+                asked["image_size"],
+                np.stack,
+            )
+            np.testing.assert_allclose(there, xywh["bounding_boxes"]["boxes"], atol=2e-4)
+
+    def test_class_names_are_those_of_the_80_labels(self, data_dir):
+        names = [entry["name"] for entry in read_annotations("train")["categories"]]
+        assert load_coco("train", data_dir=data_dir).class_names == names
+        assert len(names) == 80
+
+    @pytest.mark.parametrize(
+        ("split", "number"), [("train[:10]", 10), ("train[:5]+train[7:9]", 7), ("test", 1)]
+    )
+    def test_split_strings(self, data_dir, split, number):
+        assert len(load_coco(split, data_dir=data_dir)) == number
+
+    def test_unclear_crowds_are_refused(self, data_dir):
+        with pytest.raises(ValueError, match=r"`crowds='drop'`.*`crowds='keep'`"):
+            load_coco("train+validation", data_dir=data_dir)
+        both = load_coco("train+validation", data_dir=data_dir, crowds="keep")
+        assert len(both) == 77
+        with pytest.raises(ValueError, match=r"`crowds` must be .* Received: True"):
+            load_coco("train", data_dir=data_dir, crowds=True)
+        with pytest.raises(ValueError, match="`split` must be one TFDS split"):
+            load_coco(["train"], data_dir=data_dir)
+
+    def test_unknown_format_is_refused(self, data_dir):
+        with pytest.raises(ValueError, match="Received: 'coco'"):
+            load_coco("train", data_dir=data_dir, bounding_box_format="coco")
+
+
+def test_unprepared_data_set_names_the_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match=rf"{tmp_path}.*may not be downloaded.*`data_dir`"):
+        load_coco("train", data_dir=tmp_path, is_downloaded=False)
+
+
+def test_unreachable_server_is_said_at_once(tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    with pytest.raises(FileNotFoundError, match=rf"{tmp_path}.*no route to host.*prepare it"):
+        load_coco("train", data_dir=tmp_path)

@@ -1,0 +1,290 @@
+import contextlib
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from keras_detr.evaluation import COCOMetrics, summary_table
+from keras_detr.evaluation.coco_metrics import FIGURES
+from keras_detr.ops.boxes import BOX_FORMATS, convert_box_format
+
+OFFICIAL = (0.505, 0.697, 0.573, 0.586, 0.519, 0.501, 0.387, 0.594, 0.595, 0.640, 0.566, 0.564)
+
+
+def by_image(entries, image_ids):
+    rows = {image_id: [] for image_id in image_ids}
+    for entry in entries:
+        rows[entry["image_id"]].append(entry)
+    return [rows[image_id] for image_id in image_ids]
+
+
+def column(rows, key, shape=()):
+    return np.array([row[key] for row in rows], np.float64).reshape(-1, *shape)
+
+
+@pytest.mark.realdata
+def test_official_figures_to_three_digits(shared_data):
+    folder = shared_data / "cocoeval"
+    truth = json.loads((folder / "instances_val2014_100.json").read_text())
+    detections = json.loads((folder / "instances_val2014_fakebbox100_results.json").read_text())
+    labels = {entry["id"]: label for label, entry in enumerate(truth["categories"])}
+    image_ids = [image["id"] for image in truth["images"]]
+    for entry in (*truth["annotations"], *detections):
+        entry["label"] = labels[entry["category_id"]]
+    metrics = COCOMetrics("xywh", num_classes=len(labels))
+    pairs = zip(
+        by_image(truth["annotations"], image_ids), by_image(detections, image_ids), strict=True
+    )
+    for true_rows, rows in pairs:
+        y_true = {
+            "boxes": column(true_rows, "bbox", (4,))[None],
+            "classes": column(true_rows, "label")[None],
+            "is_crowd": column(true_rows, "iscrowd")[None],
+            "area": column(true_rows, "area")[None],
+        }
+        y_pred = {
+            "boxes": column(rows, "bbox", (4,))[None],
+            "classes": column(rows, "label")[None],
+            "confidence": column(rows, "score")[None],
+        }
+        metrics.update_state(y_true, y_pred)
+    result = metrics.result()
+    assert tuple(result) == FIGURES
+    for name, expected in zip(FIGURES, OFFICIAL, strict=True):
+        assert f"{result[name]:.3f}" == f"{expected:.3f}", name
+
+
+def random_batch(rng, num_images=3, num_classes=3, num_true=6, num_detected=9):
+    """Make batches in xyxy pixels, with crowds, empty images and detections near the truth."""
+
+    def boxes(number):
+        corner = rng.uniform(0, 150, (num_images, number, 2))
+        return np.concatenate([corner, corner + rng.uniform(4, 150, corner.shape)], axis=-1)
+
+    classes = rng.integers(-1, num_classes, (num_images, num_true))
+    classes[rng.uniform(size=num_images) < 0.3] = -1
+    y_true = {"boxes": boxes(num_true), "classes": classes}
+    y_true["is_crowd"] = rng.uniform(size=classes.shape) < 0.2
+    sides = y_true["boxes"][..., 2:] - y_true["boxes"][..., :2]
+    y_true["area"] = sides.prod(-1) * rng.uniform(0.3, 1, classes.shape)
+    y_pred = {
+        "boxes": boxes(num_detected),
+        "classes": rng.integers(0, num_classes, (num_images, num_detected)),
+        "confidence": np.round(rng.uniform(size=(num_images, num_detected)), 1),
+        "num_detections": rng.integers(0, num_detected + 1, num_images),
+    }
+    y_pred["boxes"][:, :num_true] = y_true["boxes"] + rng.normal(0, 8, y_true["boxes"].shape)
+    is_known = (classes >= 0) & (rng.uniform(size=classes.shape) < 0.8)
+    y_pred["classes"][:, :num_true][is_known] = classes[is_known]
+    return y_true, y_pred
+
+
+def pycocotools_figures(batches, num_classes):
+    """Drive pycocotools directly, through the files' layout and its own `loadRes`."""
+    images, truth, detections = [], [], []
+    for y_true, y_pred in batches:
+        for index in range(len(y_true["classes"])):
+            image_id = len(images) + 100
+            images.append({"id": image_id})
+            for position, label in enumerate(y_true["classes"][index]):
+                if label < 0:
+                    continue
+                x1, y1, x2, y2 = y_true["boxes"][index, position]
+                truth.append(
+                    {
+                        "id": len(truth) + 1,
+                        "image_id": image_id,
+                        "category_id": int(label) + 5,
+                        "bbox": [x1, y1, x2 - x1, y2 - y1],
+                        "area": float(y_true["area"][index, position]),
+                        "iscrowd": int(y_true["is_crowd"][index, position]),
+                    }
+                )
+            for position in range(y_pred["num_detections"][index]):
+                x1, y1, x2, y2 = y_pred["boxes"][index, position]
+                detections.append(
+                    {
+                        "image_id": image_id,
+                        "category_id": int(y_pred["classes"][index, position]) + 5,
+                        "bbox": [x1, y1, x2 - x1, y2 - y1],
+                        "score": float(y_pred["confidence"][index, position]),
+                    }
+                )
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        categories = [{"id": label + 5} for label in range(num_classes)]
+        coco.dataset = {"images": images, "categories": categories, "annotations": truth, "info": 0}
+        coco.createIndex()
+        evaluation = COCOeval(coco, coco.loadRes(detections), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation.stats
+
+
+def in_format(batch, bounding_box_format, image_size):
+    boxes = convert_box_format(batch["boxes"], "xyxy", bounding_box_format, image_size, np.stack)
+    return {**batch, "boxes": boxes}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_equals_pycocotools_on_random_sets(seed):
+    rng = np.random.default_rng(seed)
+    num_classes = int(rng.integers(1, 4))
+    batches = [random_batch(rng, num_classes=num_classes) for _ in range(2)]
+    batches[0][1]["num_detections"][0] = 5
+    bounding_box_format = sorted(BOX_FORMATS)[seed % len(BOX_FORMATS)]
+    metrics = COCOMetrics(bounding_box_format, num_classes=num_classes)
+    for batch in batches:
+        y_true, y_pred = (in_format(part, bounding_box_format, (400, 300)) for part in batch)
+        metrics.update_state(y_true, y_pred, image_sizes=np.array([[400, 300]] * 3))
+    expected = pycocotools_figures(batches, num_classes)
+    expected = np.where(expected < 0, np.nan, expected)
+    np.testing.assert_allclose(list(metrics.result().values()), expected, atol=1e-6)
+
+
+def truth_as_detections(y_true):
+    is_real = y_true["classes"] >= 0
+    return {
+        "boxes": y_true["boxes"],
+        "classes": y_true["classes"],
+        "confidence": np.where(is_real, 0.9, 0.0),
+    }
+
+
+def test_truth_as_detections_is_perfect():
+    y_true, _ = random_batch(np.random.default_rng(0), num_images=20)
+    metrics = COCOMetrics("xyxy", num_classes=3, class_names=["a", "b", "c"])
+    metrics.update_state(y_true, truth_as_detections(y_true))
+    result = metrics.result()
+    for name in ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR100"):
+        assert result[name] == pytest.approx(1.0, abs=1e-12), name
+    assert metrics.result_per_class() == pytest.approx({"a": 1.0, "b": 1.0, "c": 1.0})
+
+
+def one_object(label=0, score=0.9, **changes):
+    box = np.array([[[10, 10, 50, 60]]], np.float32)
+    y_true = {"boxes": box, "classes": np.array([[label]])}
+    y_pred = {"boxes": box, "classes": np.array([[label]]), "confidence": np.array([[score]])}
+    return {**y_true}, {**y_pred, **changes}
+
+
+def test_class_zero_and_the_first_object_count():
+    metrics = COCOMetrics("xyxy", num_classes=1)
+    metrics.update_state(*one_object())
+    assert metrics.result()["AP"] == pytest.approx(1.0)
+
+
+def test_detections_in_an_empty_image_cost_precision():
+    metrics = COCOMetrics("xyxy", num_classes=1)
+    metrics.update_state(*one_object(score=0.5))
+    empty = {"boxes": np.full((1, 1, 4), -1.0), "classes": np.array([[-1]])}
+    metrics.update_state(empty, one_object(score=0.9)[1])
+    assert metrics.result()["AP"] == pytest.approx(0.5)
+
+
+def test_detections_in_a_crowd_are_neither_right_nor_wrong():
+    y_true = {
+        "boxes": np.array([[[0, 0, 100, 100], [200, 200, 250, 250]]], np.float32),
+        "classes": np.array([[0, 0]]),
+        "is_crowd": np.array([[True, False]]),
+    }
+    y_pred = {
+        "boxes": np.array([[[10, 10, 50, 50], [30, 30, 90, 90], [200, 200, 250, 250]]]),
+        "classes": np.array([[0, 0, 0]]),
+        "confidence": np.array([[0.9, 0.8, 0.7]]),
+    }
+    metrics = COCOMetrics("xyxy", num_classes=1)
+    metrics.update_state(y_true, y_pred)
+    assert metrics.result()["AP"] == pytest.approx(1.0)
+    metrics.reset_state()
+    metrics.update_state({**y_true, "is_crowd": np.array([[False, False]])}, y_pred)
+    assert metrics.result()["AP"] < 0.5
+
+
+def test_padding_counts_nowhere():
+    y_true, y_pred = one_object()
+    plain, padded = (COCOMetrics("xyxy", num_classes=2) for _ in range(2))
+    plain.update_state(y_true, y_pred)
+    rest = np.full((1, 3), -1)
+    boxes = np.concatenate([y_true["boxes"], np.full((1, 3, 4), -1)], axis=1)
+    classes = np.concatenate([y_true["classes"], rest], axis=1)
+    confidence = np.concatenate([y_pred["confidence"], np.full((1, 3), 0.99)], axis=1)
+    detected = {"boxes": boxes, "classes": classes, "confidence": confidence}
+    padded.update_state({"boxes": boxes, "classes": classes}, detected)
+    np.testing.assert_equal(padded.result(), plain.result())
+    padded.reset_state()
+    detected = {**detected, "classes": np.ones((1, 4), int), "num_detections": np.array([0])}
+    padded.update_state({"boxes": boxes, "classes": classes}, detected)
+    assert padded.result()["AP"] == 0
+
+
+def test_figures_without_objects_are_nan_and_shown_as_a_dash():
+    metrics = COCOMetrics("xyxy", num_classes=2)
+    metrics.update_state(*one_object())
+    result = metrics.result()
+    assert math.isnan(result["AP_small"])
+    assert math.isnan(metrics.result_per_class()["1"])
+    table = summary_table(result).splitlines()
+    assert len(table) == 12
+    assert table[0].split()[:2] == ["AP", "100.0"]
+    assert table[3].split()[:2] == ["AP_small", "-"]
+
+
+def test_nothing_is_printed(capsys):
+    metrics = COCOMetrics("xyxy", num_classes=1)
+    metrics.update_state(*one_object())
+    metrics.result()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_no_detections_at_all_score_zero():
+    metrics = COCOMetrics("xyxy", num_classes=1)
+    y_true, y_pred = one_object()
+    metrics.update_state(y_true, {**y_pred, "num_detections": np.array([0])})
+    assert metrics.result()["AP"] == 0
+
+
+def test_no_images_is_an_error_also_after_a_reset():
+    metrics = COCOMetrics("xyxy", num_classes=1)
+    with pytest.raises(ValueError, match="no image"):
+        metrics.result()
+    metrics.update_state(*one_object())
+    metrics.result()
+    metrics.reset_state()
+    with pytest.raises(ValueError, match="no image"):
+        metrics.result()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t, p: t.update(classes=np.array([[4]])), r"`y_true`: classes .* 3.*Received: 4"),
+        (lambda t, p: p.update(classes=np.array([[3]])), r"`y_pred`: classes .* 3.*Received: 3"),
+        (lambda t, p: p.update(confidence=np.array([[np.nan]])), "`y_pred` must be finite"),
+        (lambda t, p: p.update(boxes=np.full((1, 1, 4), np.nan)), "`y_pred` must be finite"),
+        (lambda t, p: t.update(boxes=np.ones((1, 2, 4))), "2 boxes and 1 classes"),
+        (lambda t, p: p.update(classes=np.zeros((2, 1))), "one row an image"),
+    ],
+)
+def test_wrong_values_are_refused_and_nothing_is_counted(change, message):
+    metrics = COCOMetrics("xyxy", num_classes=3)
+    y_true, y_pred = one_object()
+    change(y_true, y_pred)
+    with pytest.raises(ValueError, match=message):
+        metrics.update_state(y_true, y_pred)
+    with pytest.raises(ValueError, match="no image"):
+        metrics.result()
+
+
+def test_missing_arguments_are_errors():
+    with pytest.raises(ValueError, match="`bounding_box_format` is missing"):
+        COCOMetrics(num_classes=3)
+    with pytest.raises(ValueError, match=r"`class_names` must hold .* 3.*2 names"):
+        COCOMetrics("xyxy", num_classes=3, class_names=["a", "b"])
+    with pytest.raises(ValueError, match="`image_sizes` is needed"):
+        COCOMetrics("rel_xyxy", num_classes=3).update_state(*one_object())

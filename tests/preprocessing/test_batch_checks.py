@@ -1,0 +1,296 @@
+# ruff: noqa: E402
+"""Both doors into training, arrays and data sets, accept and refuse the same batches."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_detr.ops.boxes import BOX_FORMATS, convert_box_format
+from keras_detr.preprocessing import check_arrays, checked_training_batches
+
+HEIGHT, WIDTH = 30, 40
+
+
+def through_arrays(x, bounding_boxes, num_classes=3, bounding_box_format="xyxy"):
+    return check_arrays(x, bounding_boxes, num_classes, bounding_box_format)
+
+
+def through_data_set(x, bounding_boxes, num_classes=3, bounding_box_format="xyxy"):
+    dataset = tf.data.Dataset.from_tensors((x, bounding_boxes))
+    checked = checked_training_batches(dataset, num_classes, bounding_box_format)
+    return next(checked.as_numpy_iterator())[1]
+
+
+DOORS = pytest.mark.parametrize("door", [through_arrays, through_data_set])
+REFUSALS = (ValueError, tf.errors.InvalidArgumentError)
+
+
+def batch(**changes):
+    parts = {
+        "images": np.zeros((2, HEIGHT, WIDTH, 3), np.float32),
+        "boxes": np.array([[[2, 3, 10, 20], [0, 0, 40, 30]], [[5, 5, 9, 9], [-1] * 4]], np.float32),
+        "classes": np.array([[0, 2], [1, -1]], np.int32),
+        **changes,
+    }
+    x = parts["images"]
+    if "pixel_mask" in parts:
+        x = {"images": parts["images"], "pixel_mask": parts["pixel_mask"]}
+    return x, {"boxes": parts["boxes"], "classes": parts["classes"]}
+
+
+def changed(array, index, value, dtype=None):
+    array = np.array(array, dtype)
+    array[index] = value
+    return array
+
+
+def mask(height, width):
+    pixels = np.zeros((2, HEIGHT, WIDTH), np.uint8)
+    pixels[:, :height, :width] = 1
+    return pixels
+
+
+IMAGES, BOXES, CLASSES = batch()[0], batch()[1]["boxes"], batch()[1]["classes"]
+
+
+@DOORS
+class TestBothDoors:
+    def test_a_good_batch_passes_unchanged(self, door):
+        checked = door(*batch())
+        np.testing.assert_array_equal(checked["boxes"], BOXES)
+        np.testing.assert_array_equal(checked["classes"], CLASSES)
+        assert checked["boxes"].dtype == np.float32
+        assert checked["classes"].dtype == np.int32
+
+    @pytest.mark.parametrize("dtype", [np.int64, np.float32, np.float64, np.uint8])
+    def test_number_types_are_brought_into_one(self, door, dtype):
+        classes = np.array([[0, 2], [1, 1]], dtype)
+        checked = door(*batch(boxes=np.abs(BOXES).astype(np.float64), classes=classes))
+        assert checked["boxes"].dtype == np.float32
+        assert checked["classes"].dtype == np.int32
+        np.testing.assert_array_equal(checked["classes"], classes)
+
+    @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float16])
+    def test_images_of_other_types_pass(self, door, dtype):
+        door(*batch(images=np.full((2, HEIGHT, WIDTH, 3), 255, dtype)))
+
+    def test_no_boxes_at_all_pass(self, door):
+        checked = door(*batch(boxes=np.zeros((2, 0, 4)), classes=np.zeros((2, 0), int)))
+        assert checked["boxes"].shape == (2, 0, 4)
+        assert checked["classes"].shape == (2, 0)
+
+    def test_padding_may_hold_anything(self, door):
+        boxes = changed(BOXES, (1, 1), [np.nan, np.inf, -500, 9000])
+        np.testing.assert_array_equal(door(*batch(boxes=boxes))["classes"], CLASSES)
+
+    @pytest.mark.parametrize(
+        "box", [[-5, -5, 5, 5], [35, 25, 60, 60], [7, 7, 7, 7], [40, 30, 40, 30], [20, 20, 10, 10]]
+    )
+    def test_boxes_partly_outside_or_without_area_pass(self, door, box):
+        door(*batch(boxes=changed(BOXES, (0, 0), box)))
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"classes": changed(CLASSES, (0, 1), 3)}, r"from 0 to 2 .*Received:[\] \[]+3"),
+            ({"classes": changed(CLASSES, (1, 0), -2)}, r"from 0 to 2 .*Received:[\] \[]+-2"),
+            ({"classes": changed(CLASSES, (0, 0), 0.5, float)}, r"whole .*Received:[\] \[]+0\.5"),
+            (
+                {"classes": changed(CLASSES, (0, 0), np.nan, float)},
+                r"whole .*Received:[\] \[]+-?nan",
+            ),
+            ({"images": changed(IMAGES, (1, 5, 5, 2), np.nan)}, r"`images` must be finite.*1"),
+            ({"images": changed(IMAGES, (0, 5, 5, 2), -np.inf)}, r"`images` must be finite.*0"),
+            ({"boxes": changed(BOXES, (0, 1, 2), np.nan)}, r"`boxes` must be finite.*nan"),
+            ({"boxes": changed(BOXES, (0, 1, 2), np.inf)}, r"`boxes` must be finite.*inf"),
+            (
+                {"boxes": changed(BOXES, (1, 0), [50, 5, 60, 9])},
+                r"50.*lies outside its image .*30.*40.*`xyxy`.*`bounding_box_format`",
+            ),
+            ({"boxes": changed(BOXES, (1, 0), [-9, 5, -2, 9])}, r"-9.*lies outside its image"),
+            ({"boxes": BOXES[0]}, r"`boxes` must have the shape \(batch, N, 4\)|differ|agree"),
+            ({"boxes": np.zeros((2, 2, 5))}, r"`boxes` must have the shape .*\(2, 2, 5\)"),
+            ({"classes": np.zeros((2, 3), int)}, r"agree in length.*2, 2, 4.*2, 3"),
+            ({"classes": np.zeros((2, 2, 3), int)}, r"`classes`.*(2, 2, 3)"),
+            (
+                {"boxes": BOXES[:1], "classes": CLASSES[:1]},
+                r"`images`.*agree in length|`boxes` and `images` must agree",
+            ),
+            ({"images": IMAGES[0]}, r"`images` must have the shape .*\(30, 40, 3\)"),
+            (
+                {"pixel_mask": np.ones((2, 30, 30), int)},
+                r"`pixel_mask` must have the shape of `images`",
+            ),
+        ],
+    )
+    def test_a_bad_value_is_shown(self, door, changes, message):
+        with pytest.raises(REFUSALS, match=f"(?s){message}"):
+            door(*batch(**changes))
+
+    def test_a_box_in_the_padding_is_outside(self, door):
+        boxes = changed(BOXES, (0, 1), [21, 11, 30, 25])
+        door(*batch(boxes=boxes, pixel_mask=mask(12, 22)))
+        with pytest.raises(REFUSALS, match=r"(?s)21.*lies outside its image .*12.*20"):
+            door(*batch(boxes=boxes, pixel_mask=mask(12, 20)))
+        with pytest.raises(REFUSALS, match=r"(?s)21.*lies outside its image .*10.*22"):
+            door(*batch(boxes=boxes, pixel_mask=mask(10, 22)))
+
+    def test_pixels_declared_as_fractions_are_found(self, door):
+        with pytest.raises(REFUSALS, match=r"(?s)lies outside its image .*`rel_xyxy`"):
+            door(*batch(), bounding_box_format="rel_xyxy")
+
+    @given(
+        bounding_box_format=st.sampled_from(sorted(BOX_FORMATS)),
+        center=st.tuples(st.floats(-2, 3), st.floats(-2, 3)),
+        size=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    )
+    @settings(max_examples=25, deadline=None)
+    def test_outside_is_what_misses_the_image(self, door, bounding_box_format, center, size):
+        (x, y), (w, h) = center, size
+        box = np.array([[[x - w / 2, y - h / 2, x + w / 2, y + h / 2]]])
+        came = convert_box_format(box, "rel_xyxy", bounding_box_format, (HEIGHT, WIDTH), np.stack)
+        gap = max(box[0, 0, :2].max() - 1, -box[0, 0, 2:].min())
+        if abs(gap) < 1e-3:
+            return  # At the border rounding decides.
+        arguments = batch(images=IMAGES[:1], boxes=came, classes=np.zeros((1, 1), int))
+        if gap > 0:
+            with pytest.raises(REFUSALS, match="lies outside its image"):
+                door(*arguments, bounding_box_format=bounding_box_format)
+        else:
+            door(*arguments, bounding_box_format=bounding_box_format)
+
+    def test_missing_format_is_an_error(self, door):
+        with pytest.raises(ValueError, match="`bounding_box_format` is missing"):
+            door(*batch(), bounding_box_format=None)
+
+    @pytest.mark.parametrize(
+        ("bounding_boxes", "message"),
+        [
+            ({"boxes": BOXES}, "dict with 'boxes'"),
+            ({"boxes": BOXES, "labels": CLASSES}, "Rename 'labels' to 'classes'"),
+            (BOXES, "dict with 'boxes'"),
+        ],
+    )
+    def test_wrong_box_structure_is_refused(self, door, bounding_boxes, message):
+        with pytest.raises(ValueError, match=message):
+            door(IMAGES, bounding_boxes)
+        with pytest.raises(ValueError, match="`x` needs the key 'images'"):
+            door({"image": IMAGES}, {"boxes": BOXES, "classes": CLASSES})
+
+
+ROWS = [[[2.0, 3, 10, 20], [0, 0, 40, 30]], [[5, 5, 9, 9]], []]
+ROW_CLASSES = [[0, 2], [1], []]
+DENSE_CLASSES = [[0, 2], [1, -1], [-1, -1]]
+THREE_IMAGES = np.zeros((3, HEIGHT, WIDTH, 3), np.float32)
+
+
+def check_dense(checked):
+    assert checked["boxes"].shape == (3, 2, 4)
+    np.testing.assert_array_equal(checked["classes"], DENSE_CLASSES)
+    np.testing.assert_array_equal(checked["boxes"][1], [ROWS[1][0], [-1] * 4])
+    np.testing.assert_array_equal(checked["boxes"][2], np.full((2, 4), -1))
+
+
+def ragged(rows=ROWS, classes=ROW_CLASSES, **kwargs):
+    return {
+        "boxes": tf.ragged.constant(rows, tf.float32, **kwargs),
+        "classes": tf.ragged.constant(classes, tf.int32),
+    }
+
+
+@pytest.mark.parametrize("kwargs", [{"inner_shape": (4,)}, {"ragged_rank": 2}])
+@DOORS
+def test_ragged_tensors_become_dense(door, kwargs):
+    check_dense(door(THREE_IMAGES, ragged(**kwargs)))
+
+
+@DOORS
+def test_ragged_batches_without_any_box(door):
+    boxes = tf.RaggedTensor.from_row_lengths(np.zeros((0, 4), np.float32), [0, 0, 0])
+    classes = tf.RaggedTensor.from_row_lengths(np.zeros((0,), np.int32), [0, 0, 0])
+    checked = door(THREE_IMAGES, {"boxes": boxes, "classes": classes})
+    assert checked["boxes"].shape == (3, 0, 4)
+
+
+@DOORS
+def test_ragged_lengths_that_disagree_are_refused(door):
+    with pytest.raises(REFUSALS, match=r"(?s)`boxes` and `classes`.*agree in length"):
+        door(THREE_IMAGES, ragged(classes=[[0, 2], [], [1]], inner_shape=(4,)))
+
+
+def test_lists_of_arrays_become_dense():
+    boxes = [np.array(row, np.float32).reshape(-1, 4) for row in ROWS]
+    classes = [np.array(row, np.int32) for row in ROW_CLASSES]
+    check_dense(check_arrays(THREE_IMAGES, {"boxes": boxes, "classes": classes}, 3, "xyxy"))
+    check_dense(check_arrays(THREE_IMAGES, {"boxes": ROWS, "classes": ROW_CLASSES}, 3, "xyxy"))
+    with pytest.raises(ValueError, match=r"2 boxes and 1 classes for image 0"):
+        check_arrays(THREE_IMAGES, {"boxes": ROWS, "classes": [[0], [1], []]}, 3, "xyxy")
+
+
+def test_data_set_structures_all_become_one():
+    x, bounding_boxes = batch(pixel_mask=mask(HEIGHT, WIDTH))
+    more = {**bounding_boxes, "area": np.ones((2, 2))}
+    structures = [
+        {**x, "bounding_boxes": more, "image_id": np.arange(2)},
+        (x, more),
+        ({**x, "image_id": np.arange(2)}, more),
+    ]
+    for structure in structures:
+        dataset = tf.data.Dataset.from_tensors(structure)
+        checked = checked_training_batches(dataset, 3, "xyxy")
+        assert tf.nest.map_structure(lambda spec: tuple(spec.shape), checked.element_spec) == (
+            {"images": (2, HEIGHT, WIDTH, 3), "pixel_mask": (2, HEIGHT, WIDTH)},
+            {"boxes": (2, 2, 4), "classes": (2, 2)},
+        )
+        assert checked.cardinality() == 1
+        next(iter(checked))
+    dataset = tf.data.Dataset.from_tensors((x["images"], more))
+    assert list(checked_training_batches(dataset, 3, "xyxy").element_spec[0]) == ["images"]
+
+
+@pytest.mark.parametrize(
+    ("structure", "message"),
+    [
+        ((IMAGES, {"boxes": BOXES, "classes": CLASSES}, np.ones(2)), "`sample_weight`"),
+        ({"images": IMAGES}, "needs the key 'bounding_boxes'"),
+        ((IMAGES,), "a tuple"),
+        (IMAGES, "Received: .*Tensor"),
+    ],
+)
+def test_wrong_data_set_structures_are_refused(structure, message):
+    with pytest.raises(ValueError, match=message):
+        checked_training_batches(tf.data.Dataset.from_tensors(structure), 3, "xyxy")
+
+
+def test_ragged_images_are_refused():
+    images = tf.ragged.stack([np.zeros((3, 4, 3)), np.zeros((2, 4, 3))])
+    dataset = tf.data.Dataset.from_tensors((images, {"boxes": BOXES, "classes": CLASSES}))
+    with pytest.raises(ValueError, match=r"(?s)came ragged.*PadToCanvas"):
+        checked_training_batches(dataset, 3, "xyxy")
+
+
+WITHOUT_TENSORFLOW = """
+import sys
+sys.modules["tensorflow"] = None
+import numpy as np
+from keras_detr.preprocessing import check_arrays
+boxes = {"boxes": [[[1, 2, 3, 4]]], "classes": [[0]]}
+print(check_arrays(np.zeros((1, 8, 8, 3)), boxes, 1, "xyxy"))
+"""
+
+
+def test_array_checks_need_no_tensorflow():
+    pytest.importorskip("jax", reason="jax isn't installed: pip install jax")
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "[[[1., 2., 3., 4.]]]" in run.stdout

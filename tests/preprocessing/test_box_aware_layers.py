@@ -1,0 +1,159 @@
+# ruff: noqa: E402
+"""What every box-aware layer promises; a new layer enters by one row."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
+
+
+from keras_detr import preprocessing
+
+LAYERS = [
+    ("ResizeShortestSide", {"short_side": 20, "longest_side": 33}),
+    ("RandomHorizontalFlip", {"rate": 1.0, "seed": 5}),
+    ("PadToCanvas", {"canvas_size": (40, 50), "max_boxes": 7}),
+]
+
+
+def build(name, arguments, **kwargs):
+    return getattr(preprocessing, name)(**arguments, **{"bounding_box_format": "xyxy", **kwargs})
+
+
+def element(**changes):
+    bounding_boxes = {
+        "boxes": np.array([[2, 3, 10, 20], [0, 0, 40, 30]], np.float32),
+        "classes": np.array([1, 0], np.int32),
+    }
+    return {"images": np.zeros((30, 40, 3), np.uint8), "bounding_boxes": bounding_boxes, **changes}
+
+
+@pytest.mark.parametrize(("name", "arguments"), LAYERS)
+class TestEveryLayer:
+    def test_config_round_trip(self, name, arguments):
+        layer = build(name, arguments)
+        config = keras.saving.serialize_keras_object(layer)
+        assert config["registered_name"] == f"keras_detr>{name}"
+        again = keras.saving.deserialize_keras_object(config)
+        assert again.get_config() == layer.get_config()
+        for argument, value in arguments.items():
+            assert getattr(again, argument) == value
+
+    def test_missing_format_is_an_error(self, name, arguments):
+        with pytest.raises(ValueError, match="`bounding_box_format` is missing"):
+            build(name, arguments, bounding_box_format=None)
+
+    def test_unknown_format_is_an_error(self, name, arguments):
+        with pytest.raises(ValueError, match="Received: 'coco'"):
+            build(name, arguments, bounding_box_format="coco")
+
+    def test_numpy_and_tf_data_agree(self, name, arguments):
+        came = element(image_id=np.int64(3))
+        eager = build(name, arguments)(came)
+        dataset = tf.data.Dataset.from_tensors(came).map(build(name, arguments))
+        mapped = next(dataset.as_numpy_iterator())
+        assert isinstance(eager["images"], np.ndarray)
+        tf.nest.assert_same_structure(eager, mapped)
+        for left, right in zip(tf.nest.flatten(eager), tf.nest.flatten(mapped), strict=True):
+            np.testing.assert_array_equal(left, right)
+            assert left.dtype == right.dtype
+
+    def test_input_is_not_changed(self, name, arguments):
+        came = element()
+        build(name, arguments)(came)
+        assert sorted(came) == ["bounding_boxes", "images"]
+        np.testing.assert_array_equal(
+            came["bounding_boxes"]["boxes"], element()["bounding_boxes"]["boxes"]
+        )
+
+    def test_works_without_boxes_and_without_objects(self, name, arguments):
+        result = build(name, arguments)({"images": element()["images"]})
+        assert "bounding_boxes" not in result
+        empty = {"boxes": np.zeros((0, 4), np.float32), "classes": np.zeros((0,), np.int32)}
+        result = build(name, arguments)(element(bounding_boxes=empty))
+        assert np.all(result["bounding_boxes"]["classes"] == -1)
+        assert result["bounding_boxes"]["boxes"].shape[1:] == (4,)
+
+    def test_batched_images_are_refused(self, name, arguments):
+        images = np.zeros((2, 30, 40, 3), np.uint8)
+        with pytest.raises(ValueError, match=r"one image .* \(2, 30, 40, 3\).*before `.batch\(\)`"):
+            build(name, arguments)({"images": images})
+        dataset = tf.data.Dataset.from_tensors(element()).batch(2)
+        with pytest.raises(ValueError, match="one image"):
+            dataset.map(build(name, arguments))
+        ragged = tf.data.Dataset.from_tensors(element()).ragged_batch(2)
+        with pytest.raises(ValueError, match="one image"):
+            ragged.map(build(name, arguments))
+
+    def test_padded_images_are_refused(self, name, arguments):
+        padded = element(pixel_mask=np.ones((30, 40), np.uint8))
+        with pytest.raises(ValueError, match="`PadToCanvas` the last layer"):
+            build(name, arguments)(padded)
+
+    @pytest.mark.parametrize(
+        ("boxes", "classes", "message"),
+        [
+            (np.zeros((2, 5)), np.zeros(2, int), r"`boxes` of one image, .*\(2, 5\)"),
+            (np.zeros(4), np.zeros(1, int), r"`boxes` of one image, .*\(4,\)"),
+            (np.zeros((2, 4)), np.zeros((2, 3), int), r"`classes` of one image, .*\(2, 3\)"),
+        ],
+    )
+    def test_wrong_shapes_are_refused(self, name, arguments, boxes, classes, message):
+        wrong = element(bounding_boxes={"boxes": boxes, "classes": classes})
+        with pytest.raises(ValueError, match=message):
+            build(name, arguments)(wrong)
+
+    def test_wrong_values_are_refused(self, name, arguments):
+        wrong = element(bounding_boxes={"boxes": np.zeros((2, 4)), "classes": np.zeros(3, int)})
+        with pytest.raises(tf.errors.InvalidArgumentError, match="differ in number: 2 3"):
+            build(name, arguments)(wrong)
+        wrong = element(bounding_boxes={"boxes": np.zeros((1, 4)), "classes": np.array([0.5])})
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"whole numbers.*0\.5"):
+            build(name, arguments)(wrong)
+
+    @pytest.mark.parametrize("wrong", [np.zeros((3, 4, 3)), {"image": np.zeros((3, 4, 3))}])
+    def test_wrong_structure_is_refused(self, name, arguments, wrong):
+        with pytest.raises(ValueError, match="a dict with the key 'images'"):
+            build(name, arguments)(wrong)
+        with pytest.raises(ValueError, match="dict with 'boxes' and 'classes'"):
+            build(name, arguments)(element(bounding_boxes={"boxes": np.zeros((1, 4))}))
+
+
+PIPELINE = """
+import keras, numpy as np, tensorflow as tf
+from keras_detr.preprocessing import PadToCanvas, RandomHorizontalFlip, ResizeShortestSide
+boxes = {"boxes": np.array([[2, 3, 10, 20]], np.float32), "classes": np.array([1])}
+element = {"images": np.zeros((30, 40, 3), np.uint8), "bounding_boxes": boxes}
+layers = [
+    ResizeShortestSide(60, longest_side=100, bounding_box_format="xyxy"),
+    RandomHorizontalFlip(1.0, bounding_box_format="xyxy"),
+    PadToCanvas((80, 90), max_boxes=2, bounding_box_format="xyxy"),
+]
+dataset = tf.data.Dataset.from_tensors(element)
+for layer in layers:
+    dataset = dataset.map(layer)
+    element = layer(element)
+batch = next(iter(dataset.batch(1).as_numpy_iterator()))
+for found in (batch["bounding_boxes"]["boxes"][0], element["bounding_boxes"]["boxes"]):
+    np.testing.assert_allclose(found, [[60, 6, 76, 40], [-1, -1, -1, -1]], rtol=1e-6)
+assert batch["images"].shape == (1, 80, 90, 3)
+print("fine on", keras.backend.backend())
+"""
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_layers_run_in_tf_data_under_other_backends(backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} isn't installed: pip install {backend}")
+    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    run = subprocess.run(
+        [sys.executable, "-c", PIPELINE], env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert f"fine on {backend}" in run.stdout
