@@ -104,6 +104,10 @@ def load_shapes(
     Raises:
         ValueError: an argument can't be understood.
     """
+    # TFDS wants a configuration that the builder lists by its name.
+    listed = {listed.name for listed in Shapes.BUILDER_CONFIGS}
+    if config is not None and config.name in listed:
+        config = config.name
     builder = Shapes(data_dir=data_dir, config=config)
     if not builder.is_prepared():
         # Nothing is fetched: the generator asks the download manager for nothing.

@@ -2,7 +2,11 @@
 
 import importlib
 
-_HOMES = {"COCOMetrics": "coco_metrics", "summary_table": "summary"}
+_HOMES = {
+    "COCOMetrics": "coco_metrics",
+    "evaluate_detector": "detector_evaluation",
+    "summary_table": "summary",
+}
 
 __all__ = sorted(_HOMES)
 

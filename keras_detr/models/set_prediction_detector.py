@@ -267,6 +267,9 @@ class SetPredictionDetector(Task):
         elif validation_data is not None:
             validation_data, targets = training_data(self, validation_data, None)
             validation_data = validation_data if targets is None else (validation_data, targets)
+        if y is None and not isinstance(x, keras.utils.PyDataset):
+            # Batches come in their own order; Keras warns where its default asks for another.
+            kwargs.setdefault("shuffle", False)
         return super().fit(x, y, *args, validation_data=validation_data, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):

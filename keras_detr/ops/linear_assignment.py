@@ -70,7 +70,7 @@ def assign_on_host(cost, num_objects):
         if count:
             rows = cost[problem, :count]
             if not np.isfinite(rows).all():
-                rows = _replace_non_finite_on_host(rows)
+                rows = _replace_non_finite_on_host(rows.astype("float64"))
             # The rows come back sorted, because there are no more of them than of columns.
             queries[problem, :count] = linear_sum_assignment(rows)[1]
     return queries
@@ -86,10 +86,11 @@ def _replace_non_finite(cost, num_objects):
     # Padding rows don't enter: garbage there mustn't raise the price, which costs precision.
     is_object = ops.arange(cost.shape[1], dtype="int32")[None, :] < num_objects[:, None]
     is_finite = ops.logical_and(ops.isfinite(cost), is_object[:, :, None])
-    finite = ops.where(is_finite, cost, ops.zeros_like(cost))
-    largest = ops.max(ops.abs(finite), axis=(1, 2), keepdims=True)
+    # Sums of costs must stay below the solver's infinity, or its search never ends.
+    finite = ops.clip(ops.where(is_finite, cost, ops.zeros_like(cost)), -1e30, 1e30)
+    largest = ops.max(ops.abs(finite), axis=(1, 2), keepdims=True, initial=0.0)
     count = ops.cast(num_objects, "float32")[:, None, None]
-    return ops.where(is_finite, cost, _price_of_non_finite(largest, count) + finite * 0.0)
+    return ops.where(is_finite, finite, _price_of_non_finite(largest, count) + finite * 0.0)
 
 
 def _price_of_non_finite(largest, num_objects):

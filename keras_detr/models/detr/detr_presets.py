@@ -51,7 +51,7 @@ DETR_PRESETS = {
         False,
         "facebook/detr-resnet-50",
         "detr-r50-e632da11.pth",
-        41574101,
+        41628181,
         (42.0, 62.4, 44.2, 20.5, 45.8, 61.1),
     ),
     "detr_r50_dc5": _preset(
@@ -61,7 +61,7 @@ DETR_PRESETS = {
         True,
         "facebook/detr-resnet-50-dc5",
         "detr-r50-dc5-f0fb7ef5.pth",
-        41574101,
+        41628181,
         (43.3, 63.1, 45.9, 22.5, 47.3, 61.1),
     ),
     "detr_r101": _preset(
@@ -70,7 +70,7 @@ DETR_PRESETS = {
         False,
         "facebook/detr-resnet-101",
         "detr-r101-2c7b67e5.pth",
-        60618453,
+        60672533,
         (43.5, 63.8, 46.4, 21.9, 48.0, 61.8),
     ),
     "detr_r101_dc5": _preset(
@@ -80,7 +80,7 @@ DETR_PRESETS = {
         True,
         "facebook/detr-resnet-101-dc5",
         "detr-r101-dc5-a2e86def.pth",
-        60618453,
+        60672533,
         (44.9, 64.7, 47.7, 23.7, 49.5, 62.3),
     ),
 }

@@ -1,0 +1,144 @@
+"""Train DETR on COCO with the paper's recipe.
+
+    python examples/train_coco.py --data-dir ~/tensorflow_datasets --epochs 300
+
+COCO is read through TFDS ("coco/2017"), which downloads and prepares it where `--data-dir` doesn't
+hold it yet. AdamW at 1e-4, the backbone at a tenth of it, gradients clipped to a norm of 0.1, both
+rates divided by ten after two thirds of the epochs.
+"""
+
+import argparse
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+import keras_detr
+from keras_detr.datasets import load_coco
+from keras_detr.evaluation import evaluate_detector, summary_table
+from keras_detr.preprocessing import PadToCanvas, RandomHorizontalFlip, ResizeShortestSide
+
+# Fractions of the image don't change when it is resized or padded.
+BOX_FORMAT = "rel_xyxy"
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--preset", default="detr_r50", help="which architecture is trained")
+    parser.add_argument(
+        "--start",
+        default="resnet50_imagenet",
+        help='where training starts: "scratch", "preset" (its COCO weights), a file of official '
+        "weights, or the preset of a backbone (default: %(default)s, as in the paper)",
+    )
+    parser.add_argument("--data-dir", default=None, help="the folder of TFDS' data sets")
+    parser.add_argument("--train-split", default="train")
+    parser.add_argument("--validation-split", default="validation")
+    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--short-side", type=int, default=800)
+    parser.add_argument("--longest-side", type=int, default=1333)
+    parser.add_argument("--epochs", type=int, default=300)
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--steps-per-epoch", type=int, default=None, help="fewer, for a trial")
+    parser.add_argument("--mixed-precision", action="store_true", help="compute in bfloat16")
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--output", type=Path, default=Path("detr_coco"))
+    return parser.parse_args()
+
+
+def load_batches(arguments, split, is_training):
+    """Return COCO's images on one canvas, batch by batch, and the number of batches."""
+    dataset = load_coco(
+        split,
+        data_dir=arguments.data_dir,
+        bounding_box_format=BOX_FORMAT,
+        crowds="drop" if is_training else "keep",
+        shuffle_files=is_training,
+    )
+    num_images = int(dataset.cardinality())
+    num_batches = -(-num_images // arguments.batch_size)
+    layers = [
+        ResizeShortestSide(
+            arguments.short_side,
+            longest_side=arguments.longest_side,
+            bounding_box_format=BOX_FORMAT,
+        ),
+        # Portraits and landscapes share a square; 100 is the number of queries.
+        PadToCanvas(
+            (arguments.longest_side, arguments.longest_side),
+            max_boxes=100,
+            bounding_box_format=BOX_FORMAT,
+        ),
+    ]
+    if is_training:
+        dataset = dataset.shuffle(min(num_images, 1000), seed=arguments.seed)
+        layers.insert(0, RandomHorizontalFlip(bounding_box_format=BOX_FORMAT, seed=arguments.seed))
+    for layer in layers:
+        dataset = dataset.map(layer, num_parallel_calls=tf.data.AUTOTUNE)
+    if is_training:
+        dataset = dataset.repeat()
+    return dataset.batch(arguments.batch_size).prefetch(tf.data.AUTOTUNE), num_batches
+
+
+def build_model(preset, start):
+    """Return the preset's architecture with the weights that training starts from."""
+    settings = {"bounding_box_format": BOX_FORMAT}
+    if start == "preset":
+        return keras_detr.DETR.from_preset(preset, **settings)
+    if Path(start).is_file():
+        return keras_detr.DETR.from_preset(preset, weights=start, **settings)
+    model = keras_detr.DETR.from_preset(preset, load_weights=False, **settings)
+    if start != "scratch":
+        backbone = keras_detr.ResNetBackbone.from_preset(start)
+        model.backbone.set_weights(backbone.get_weights())
+    return model
+
+
+def step_decay(rate, steps_per_epoch, epochs):
+    """Divide a rate by ten after two thirds of the epochs: 200 of the paper's 300."""
+    boundary = steps_per_epoch * max(1, epochs * 2 // 3)
+    return keras.optimizers.schedules.PiecewiseConstantDecay([boundary], [rate, rate * 0.1])
+
+
+def main():
+    arguments = parse_arguments()
+    keras.utils.set_random_seed(arguments.seed)
+    if arguments.mixed_precision:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    batches, num_batches = load_batches(arguments, arguments.train_split, is_training=True)
+    validation, num_validation = load_batches(
+        arguments, arguments.validation_split, is_training=False
+    )
+    steps_per_epoch = arguments.steps_per_epoch or num_batches
+    print(f"{num_batches} training and {num_validation} validation batches", flush=True)
+
+    model = build_model(arguments.preset, arguments.start)
+    rate = arguments.learning_rate
+    model.compile(
+        keras_detr.detr_optimizer(
+            model,
+            step_decay(rate, steps_per_epoch, arguments.epochs),
+            step_decay(rate * 0.1, steps_per_epoch, arguments.epochs),
+        )
+    )
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    model.fit(
+        batches,
+        epochs=arguments.epochs,
+        steps_per_epoch=steps_per_epoch,
+        validation_data=validation,
+        callbacks=[
+            keras.callbacks.BackupAndRestore(arguments.output / "backup"),
+            keras.callbacks.CSVLogger(arguments.output / "log.csv", append=True),
+            keras.callbacks.TerminateOnNaN(),
+        ],
+    )
+    model.save(arguments.output / "model.keras")
+    print(f"saved {arguments.output / 'model.keras'}", flush=True)
+    print(summary_table(evaluate_detector(model, validation, verbose=1)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Draw predictions beside the truth."""
+
+import numpy as np
+
+from keras_detr.visualization.detections import objects_panel
+from keras_detr.visualization.drawn_objects import unpadded_image
+from keras_detr.visualization.panels import draw_panels
+
+
+def plot_comparison(
+    images,
+    y_true,
+    y_pred,
+    bounding_box_format,
+    class_names=None,
+    confidence_threshold=0.5,
+    path=None,
+    max_images=6,
+    pixel_mask=None,
+):
+    """Draw each image twice: with its true objects on the left, with detections on the right.
+
+    Args:
+        images: (batch, height, width, 3), values 0..255.
+        y_true: dict of "boxes" (batch, objects, 4) and "classes" (batch, objects), -1 for padding.
+        y_pred: dict of "boxes" (batch, detections, 4), "classes" and "confidence" (batch,
+            detections), and "num_detections" (batch,), as `predict` returns it.
+        bounding_box_format: str, of both, one of `keras_detr.ops.boxes.BOX_FORMATS`. Relative
+            formats mean fractions of the unpadded image.
+        class_names: sequence of str, one a class, or `None`.
+        confidence_threshold: float, less certain detections aren't drawn.
+        path: where to write the picture, a PNG; or `None`.
+        max_images: int, how many images of the batch are drawn.
+        pixel_mask: (batch, height, width), 1 on the image and 0 on padding, which isn't drawn; or
+            `None`.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: a shape is wrong, the batch sizes differ, the format is missing or unknown, or
+            a class has no name.
+    """
+    images = np.asarray(images)
+    if images.ndim != 4 or not len(images) or max_images < 1:
+        raise ValueError(
+            "`images` must be of shape (batch, height, width, 3) with at least one image, and "
+            f"`max_images` at least 1. Received shape {images.shape} and {max_images}."
+        )
+    masks = {} if pixel_mask is None else {"pixel_mask": pixel_mask}
+    for argument, arrays in {"y_true": y_true, "y_pred": y_pred, "pixel_mask": masks}.items():
+        for key, array in arrays.items():
+            if len(array) != len(images):
+                raise ValueError(
+                    f"`{argument}` must hold as many entries as there are images, {len(images)}. "
+                    f"Received: {len(array)} of {key!r}."
+                )
+    rows = []
+    for i in range(min(len(images), max_images)):
+        image = unpadded_image(images[i], None if pixel_mask is None else pixel_mask[i])
+        truth, predicted = ({k: v[i] for k, v in y.items()} for y in (y_true, y_pred))
+        rows.append(
+            [
+                objects_panel(image, truth, bounding_box_format, class_names, title="Ground truth"),
+                objects_panel(
+                    image,
+                    predicted,
+                    bounding_box_format,
+                    class_names,
+                    confidence_threshold,
+                    title="Predictions",
+                ),
+            ]
+        )
+    return draw_panels(rows, path)

@@ -1,0 +1,55 @@
+"""Draw the objects of one image."""
+
+from keras_detr.visualization.drawn_objects import drawn_objects, unpadded_image
+from keras_detr.visualization.panels import Panel, draw_panels
+
+
+def plot_detections(
+    image,
+    detections,
+    bounding_box_format,
+    *,
+    class_names=None,
+    confidence_threshold=0.5,
+    pixel_mask=None,
+    title="Predictions",
+    path=None,
+):
+    """Draw the detections, or the true objects, of one image.
+
+    Args:
+        image: (height, width, 3), values 0..255.
+        detections: dict of "boxes" (objects, 4) and "classes" (objects,), -1 for padding, and for
+            detections "confidence" (objects,); "num_detections" if the rest is padding.
+        bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`. Relative formats mean
+            fractions of the unpadded image.
+        class_names: sequence of str, one a class, or `None`.
+        confidence_threshold: float, less certain detections aren't drawn.
+        pixel_mask: (height, width), 1 on the image and 0 on padding, which isn't drawn; or `None`.
+        title: str, stands above the image.
+        path: where to write the picture, a PNG; or `None`.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: a shape is wrong, the format is missing or unknown, or a class has no name.
+    """
+    image = unpadded_image(image, pixel_mask)
+    panel = objects_panel(
+        image, detections, bounding_box_format, class_names, confidence_threshold, title
+    )
+    return draw_panels([[panel]], path)
+
+
+def objects_panel(
+    image, objects, bounding_box_format, class_names=None, confidence_threshold=0.0, title=""
+):
+    """Return the panel of an unpadded image, with a title that counts its objects."""
+    drawn = drawn_objects(
+        objects, bounding_box_format, image.shape[:2], class_names, confidence_threshold
+    )
+    count = "1 object" if len(drawn) == 1 else f"{len(drawn) or 'no'} objects"
+    if "confidence" in objects:
+        count = f"{count}, confidence at least {confidence_threshold:g}"
+    return Panel(image, drawn, title, count)

@@ -1,0 +1,110 @@
+"""From arrays of boxes to the objects that are drawn."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_detr.ops.boxes import check_box_format, convert_box_format
+
+
+class DrawnObject(NamedTuple):
+    """Hold one object to draw.
+
+    Attributes:
+        box_xyxy: tuple of four floats, pixels of the unpadded image.
+        class_id: int.
+        label: str.
+    """
+
+    box_xyxy: tuple[float, float, float, float]
+    class_id: int
+    label: str
+
+
+def unpadded_image(image, pixel_mask=None):
+    """Return an image as uint8, without its padding.
+
+    Args:
+        image: (height, width, 3), values 0..255; others are clipped.
+        pixel_mask: (height, width), 1 on the image and 0 on padding, or `None`.
+
+    Raises:
+        ValueError: a shape is wrong, or the mask has no image in it.
+    """
+    image = np.asarray(image)
+    if image.ndim != 3 or image.shape[-1] != 3:
+        raise ValueError(
+            "An image must be of shape (height, width, 3), values 0..255. Received shape: "
+            f"{image.shape}."
+        )
+    if pixel_mask is not None:
+        pixel_mask = np.asarray(pixel_mask).astype(bool)
+        if pixel_mask.shape != image.shape[:2] or not pixel_mask.any():
+            raise ValueError(
+                f"`pixel_mask` must be of the shape {image.shape[:2]} of its image, with 1 where "
+                f"the image is. Received shape {pixel_mask.shape} with {pixel_mask.sum()} ones."
+            )
+        image = image[pixel_mask.any(axis=1)][:, pixel_mask.any(axis=0)]
+    return np.clip(np.nan_to_num(image.astype("float32")), 0, 255).round().astype("uint8")
+
+
+def drawn_objects(
+    boxes: dict[str, Any],
+    bounding_box_format,
+    image_size,
+    class_names=None,
+    confidence_threshold=0.0,
+):
+    """List the objects of one image, the least certain first, so that the certain end on top.
+
+    Args:
+        boxes: dict of "boxes" (objects, 4), "classes" (objects,), -1 for padding; optionally
+            "confidence" (objects,) and "num_detections", a number.
+        bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
+        image_size: pair (height, width) of the unpadded image.
+        class_names: sequence of str, or `None` for "class 0", "class 1", ...
+        confidence_threshold: float, what is less certain isn't listed.
+
+    Returns:
+        list of `DrawnObject`.
+
+    Raises:
+        ValueError: a shape is wrong, the format is missing or unknown, or a class has no name.
+    """
+    check_box_format(bounding_box_format)
+    classes = np.asarray(boxes["classes"]).astype("int64")
+    corners = np.asarray(boxes["boxes"], dtype="float64")
+    if classes.ndim != 1 or corners.shape != (len(classes), 4):
+        raise ValueError(
+            '"boxes" must be of shape (objects, 4) and "classes" of shape (objects,). Received '
+            f"shapes: {corners.shape} and {classes.shape}."
+        )
+    corners = convert_box_format(corners, bounding_box_format, "xyxy", image_size, stack=np.stack)
+    confidence = boxes.get("confidence")
+    scores = np.ones(len(classes)) if confidence is None else np.asarray(confidence, "float64")
+    is_drawn = (classes >= 0) & (scores >= confidence_threshold) & np.isfinite(corners).all(-1)
+    is_drawn &= np.arange(len(classes)) < boxes.get("num_detections", len(classes))
+    # The large first, so that they don't cover the small.
+    areas = np.prod(corners[:, 2:] - corners[:, :2], axis=-1)
+    order = np.lexsort((-areas, scores))
+    return [
+        DrawnObject(
+            box_xyxy=tuple(float(value) for value in corners[i]),
+            class_id=int(classes[i]),
+            label=_name(classes[i], class_names)
+            + ("" if confidence is None else f" {scores[i]:.2f}"),
+        )
+        for i in order
+        if is_drawn[i]
+    ]
+
+
+def _name(class_id, class_names):
+    if class_names is None:
+        return f"class {class_id}"
+    if class_id >= len(class_names):
+        raise ValueError(
+            f"`class_names` has {len(class_names)} names, and there is an object of class "
+            f"{class_id}. Pass a name for every class."
+        )
+    return str(class_names[class_id])

@@ -1,0 +1,52 @@
+"""Repeat on every other backend what is written with `keras.ops` only.
+
+This process runs TensorFlow, and a process has one backend; so pytest runs once more for each other
+backend, and again as if TensorFlow weren't installed.
+"""
+
+import importlib.util
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+TESTS = pathlib.Path(__file__).parent
+MARK = "pytest.mark.every_backend"
+
+# A mark that goes missing by mistake must not go unnoticed.
+LEAST_TESTS = 10
+
+
+def marked_files():
+    """Return the test files with marked tests; others may need TensorFlow to be imported at all."""
+    files = sorted(TESTS.rglob("test_*.py"))
+    return [str(f) for f in files if f != pathlib.Path(__file__) and MARK in f.read_text()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tensorflow", ["installed", "absent"])
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_marked_tests_pass(backend, tensorflow):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} isn't installed")
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    if tensorflow == "absent":
+        environment["KERAS_DETR_BLOCK_TENSORFLOW"] = "1"
+    files = marked_files()
+    assert files, f"no test file has a {MARK}"
+    options = ["-m", "every_backend", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *files],
+        cwd=TESTS.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]
+    passed = int(re.search(r"(\d+) passed", run.stdout).group(1))
+    assert passed >= LEAST_TESTS
+    assert " skipped" not in run.stdout.splitlines()[-1]
