@@ -2,9 +2,9 @@
 
     python examples/quickstart.py
 
-Draws a data set of shapes on textured backgrounds (a TFDS builder with COCO's features), trains with
-`model.fit`, prints COCO AP on held-out images, saves the model, loads it again, and writes a picture
-of its predictions beside the truth. Everything lands in the folder `quickstart`.
+Generates a data set of shapes on textured backgrounds (a TFDS builder with COCO's features), trains
+with `model.fit`, prints COCO AP on held-out images, saves the model, loads it again, and writes a
+picture of its predictions beside the truth. Everything lands in the folder `quickstart`.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import tensorflow as tf
 import keras_detr
 from keras_detr.datasets import load_shapes
 from keras_detr.evaluation import evaluate_detector, summary_table
-from keras_detr.preprocessing import PadToCanvas, RandomHorizontalFlip, ResizeShortestSide
+from keras_detr.preprocessing import PadToCanvas, ResizeShortestSide
 from keras_detr.visualization import plot_comparison
 
 # Fractions of the image don't change when it is resized or padded.

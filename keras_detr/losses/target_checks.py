@@ -1,9 +1,9 @@
 """Errors for targets that no loss should be computed from."""
 
-import numpy as np
 from keras import ops
 
 from keras_detr.ops import backends
+from keras_detr.ops.labels import check_labels
 
 
 def check_targets(y_true, batch_size, num_classes):
@@ -40,28 +40,6 @@ def check_targets(y_true, batch_size, num_classes):
         )
     if backends.is_concrete(y_true["classes"]):
         check_labels(ops.convert_to_numpy(y_true["classes"]), num_classes)
-
-
-def check_labels(classes, num_classes):
-    """Check that every label names a class or is padding.
-
-    Args:
-        classes: NumPy array of any shape; -1 is padding.
-        num_classes: int, labels run from 0 to `num_classes - 1`.
-
-    Raises:
-        ValueError: a label is out of range; the message shows it.
-    """
-    is_wrong = ~((classes >= -1) & (classes < num_classes) & (classes == np.round(classes)))
-    if is_wrong.any():
-        wrong = ", ".join(str(label) for label in np.unique(classes[is_wrong])[:5])
-        place = tuple(int(index[0]) for index in np.nonzero(is_wrong))
-        raise ValueError(
-            f"`classes` must lie in 0..{num_classes - 1} for num_classes={num_classes}, or be -1 "
-            f"for padding. Received: {wrong} (first at index {place}). Labels are 0-based and "
-            "no-object isn't one of them: subtract 1 from labels that start at 1, or map category "
-            "ids to 0..N-1."
-        )
 
 
 def _are_compatible(shape, other):

@@ -1,5 +1,8 @@
 """Give every object a query of its own at the least total cost, for a batch of problems at once."""
 
+import functools
+import logging
+
 import numpy as np
 from keras import ops
 from scipy.optimize import linear_sum_assignment
@@ -7,6 +10,8 @@ from scipy.optimize import linear_sum_assignment
 from keras_detr.ops import backends
 
 METHODS = ("auto", "host", "in_graph")
+
+logger = logging.getLogger("keras_detr")
 
 
 def linear_assignment(cost, num_objects, method="auto", is_compiled_by_xla=False):
@@ -70,10 +75,21 @@ def assign_on_host(cost, num_objects):
         if count:
             rows = cost[problem, :count]
             if not np.isfinite(rows).all():
+                _report_non_finite()
                 rows = _replace_non_finite_on_host(rows.astype("float64"))
             # The rows come back sorted, because there are no more of them than of columns.
             queries[problem, :count] = linear_sum_assignment(rows)[1]
     return queries
+
+
+@functools.cache
+def _report_non_finite():
+    # The cache makes this speak once a process: a diverging run would repeat it every step.
+    logger.warning(
+        "Predictions hold NaN or infinity, so they can't be compared with objects. They are "
+        "matched last and training goes on, but look at the loss, the learning rate and the "
+        "images. (Said once.)"
+    )
 
 
 def _replace_non_finite_on_host(rows):

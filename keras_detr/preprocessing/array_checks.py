@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_detr.ops.boxes import check_box_format
+from keras_detr.ops.labels import check_labels
 from keras_detr.preprocessing.batch_structure import x_and_box_parts
 from keras_detr.preprocessing.box_position import OUTSIDE_ADVICE, is_outside
 
@@ -46,7 +47,7 @@ def check_arrays(x, bounding_boxes, num_classes, bounding_box_format):
             f"(batch, N). Received: {images.shape}, {boxes.shape}, {classes.shape}."
         )
     check_images(images)
-    _check_classes(classes, num_classes)
+    check_labels(classes, num_classes)
     _check_boxes(boxes, classes, height, width, bounding_box_format)
     return {"boxes": boxes.astype(np.float32), "classes": classes.astype(np.int32)}
 
@@ -137,17 +138,6 @@ def _image_sizes(images, pixel_mask):
             f"{mask.shape} and {images.shape}."
         )
     return mask[:, :, 0].sum(1, keepdims=True), mask[:, 0, :].sum(1, keepdims=True)
-
-
-def _check_classes(classes, num_classes):
-    is_wrong = (classes != np.round(classes)) | (classes < -1) | (classes >= num_classes)
-    if is_wrong.any():
-        image, position = np.argwhere(is_wrong)[0]
-        raise ValueError(
-            f"`classes` must be whole numbers from 0 to {num_classes - 1} (num_classes - 1), or "
-            f"-1 for padding. Received: {classes[image, position]} for box {position} of image "
-            f"{image}. `num_classes` counts the real classes, 0-based, without background."
-        )
 
 
 def _check_boxes(boxes, classes, height, width, bounding_box_format):

@@ -1,0 +1,26 @@
+"""The labels of objects: 0-based, whole, and below the number of classes."""
+
+import numpy as np
+
+
+def check_labels(classes, num_classes):
+    """Check that every label names a class or is padding.
+
+    Args:
+        classes: NumPy array (images, objects); -1 is padding.
+        num_classes: int, labels run from 0 to `num_classes - 1`.
+
+    Raises:
+        ValueError: a label is out of range; the message shows it.
+    """
+    classes = np.asarray(classes)
+    is_wrong = ~((classes >= -1) & (classes < num_classes) & (classes == np.round(classes)))
+    if is_wrong.any():
+        wrong = ", ".join(str(label) for label in np.unique(classes[is_wrong])[:5])
+        place = tuple(int(index[0]) for index in np.nonzero(is_wrong))
+        raise ValueError(
+            f"`classes` must lie in 0..{num_classes - 1} for num_classes={num_classes}, or be -1 "
+            f"for padding. Received: {wrong} (first at index {place}). Labels are 0-based and "
+            "no-object isn't one of them: subtract 1 from labels that start at 1, or map category "
+            "ids to 0..N-1."
+        )
