@@ -38,9 +38,13 @@ class LearnedPositionEmbedding(keras.layers.Layer):
     def build(self, features_shape, feature_mask_shape=None):
         """Create the two tables, uniform in [0, 1) as in the original."""
         shape = (self.num_positions, self.hidden_dim // 2)
-        uniform = keras.initializers.RandomUniform(0.0, 1.0)
-        self.row_embeddings = self.add_weight(shape, uniform, name="row_embeddings")
-        self.column_embeddings = self.add_weight(shape, uniform, name="column_embeddings")
+
+        def add_table(name):
+            # An initializer of its own: Keras' give the same values each time they are called.
+            return self.add_weight(shape, keras.initializers.RandomUniform(0.0, 1.0), name=name)
+
+        self.row_embeddings = add_table("row_embeddings")
+        self.column_embeddings = add_table("column_embeddings")
 
     def call(self, features, feature_mask=None):
         """Return the codes of the feature map's cells."""

@@ -16,7 +16,8 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
         num_heads: int.
         key_dim: int, the size of a head. `num_heads * key_dim` is the size of tokens.
         dropout: float in [0, 1), on the attention weights.
-        **kwargs: of `keras.layers.MultiHeadAttention`.
+        **kwargs: of `keras.layers.MultiHeadAttention`. `kernel_initializer` is that of query, key
+            and value; the output's kernel starts with Xavier's uniform values.
 
     Call arguments:
         query: (batch, targets, num_heads * key_dim).
@@ -37,6 +38,11 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
         # The original initializes its fused projection of shape (3 * size, size).
         kwargs.setdefault("kernel_initializer", xavier_uniform(size, 3 * size))
         super().__init__(num_heads=num_heads, key_dim=key_dim, dropout=dropout, **kwargs)
+
+    def _make_output_dense(self, query_shape, common_kwargs, name=None):
+        size = self.num_heads * self.key_dim
+        common_kwargs = {**common_kwargs, "kernel_initializer": xavier_uniform(size, size)}
+        return super()._make_output_dense(query_shape, common_kwargs, name)
 
     def _compute_attention(
         self,

@@ -55,10 +55,10 @@ class FocalClassification:
             float32 (layers,). The mean over all replicas is the loss of the whole batch.
         """
         probability = ops.sigmoid(logits)
-        # The stable form of the binary cross-entropy with logits.
-        cross_entropy = (
-            ops.relu(logits) - logits * target_is_class + ops.log1p(ops.exp(-ops.abs(logits)))
-        )
+        # The stable form of the binary cross-entropy with logits, smooth at 0 too.
+        cross_entropy = target_is_class * ops.softplus(-logits) + (
+            1 - target_is_class
+        ) * ops.softplus(logits)
         is_wrong = probability + target_is_class - 2 * probability * target_is_class
         weight = self.alpha * target_is_class + (1 - self.alpha) * (1 - target_is_class)
         return ops.sum(weight * is_wrong**self.gamma * cross_entropy, axis=(0, 2, 3)) / num_objects

@@ -20,6 +20,7 @@ from keras_detr.models.loss_trackers import LossTrackers
 from keras_detr.models.preset_loading import load_detector
 from keras_detr.models.saved_preset import save_preset
 from keras_detr.models.trainable_state import apply_frozen_paths, frozen_paths
+from keras_detr.ops.backends import strategy_scope
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 from keras_detr.optimizers.detr_optimizer import detr_optimizer
 
@@ -270,7 +271,27 @@ class SetPredictionDetector(Task):
         if y is None and not isinstance(x, keras.utils.PyDataset):
             # Batches come in their own order; Keras warns where its default asks for another.
             kwargs.setdefault("shuffle", False)
+        self._build_optimizer()
         return super().fit(x, y, *args, validation_data=validation_data, **kwargs)
+
+    def train_on_batch(self, x, y=None, **kwargs):
+        """Take one step on a batch; takes arrays as `fit` does."""
+        self._build_optimizer()
+        return super().train_on_batch(*training_data(self, x, y), **kwargs)
+
+    def test_on_batch(self, x, y=None, **kwargs):
+        """Return the loss and its parts on a batch; takes arrays as `fit` does."""
+        return super().test_on_batch(*training_data(self, x, y), **kwargs)
+
+    def predict_on_batch(self, x):
+        """Return detections for a batch; takes arrays as `predict` does."""
+        return super().predict_on_batch(prediction_inputs(x))
+
+    def _build_optimizer(self):
+        """Create the optimizer's variables now: inside of a traced step it takes far longer."""
+        if self.compiled and self.optimizer is not None and not self.optimizer.built:
+            with strategy_scope(self):
+                self.optimizer.build(self.trainable_variables)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         """Return the loss and its parts; takes what `fit` takes."""

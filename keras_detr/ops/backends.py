@@ -4,6 +4,7 @@ Everything here is a fact about the backend that `keras.ops` doesn't abstract: c
 from inside a compiled program, and sums over the replicas of a distribution strategy.
 """
 
+import contextlib
 import importlib.util
 import sys
 
@@ -103,6 +104,16 @@ def sum_over_replicas(value):
     if context is None:
         return value
     return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+def strategy_scope(model):
+    """Return the context in which variables for training a model are to be created.
+
+    Args:
+        model: `keras.Model`. On TensorFlow it knows the `tf.distribute` strategy it was built with.
+    """
+    strategy = getattr(model, "distribute_strategy", None)
+    return contextlib.nullcontext() if strategy is None else strategy.scope()
 
 
 def is_tensorflow_installed():
