@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from keras_detr.evaluation import evaluate_detector
+from keras_detr.ops.boxes import convert_box_format
+
+pytestmark = pytest.mark.every_backend
+
+# Two images of 100x200 and 200x100 pixels, halved, on a canvas of 100x100.
+ORIGINAL_SIZE = np.array([[100, 200], [200, 100]])
+SEEN_SIZE = ORIGINAL_SIZE // 2
+BOXES = np.array(
+    [[[0.1, 0.2, 0.5, 0.9], [0.5, 0.1, 0.6, 0.3]], [[0.0, 0.0, 1.0, 0.5], [-1.0] * 4]]
+)
+CLASSES = np.array([[0, 2], [1, -1]])
+
+
+class Oracle:
+    """Answer with given boxes, whatever the image."""
+
+    num_classes = 3
+
+    def __init__(self, bounding_box_format, boxes):
+        self.bounding_box_format = bounding_box_format
+        self.boxes = boxes
+
+    def predict_on_batch(self, inputs):
+        return {
+            "boxes": self.boxes,
+            "classes": CLASSES,
+            "confidence": np.full((2, 2), 0.9),
+            "num_detections": np.array([2, 1]),
+        }
+
+
+def batch_in(bounding_box_format, **extra):
+    mask = np.zeros((2, 100, 100), "uint8")
+    for row, (height, width) in zip(mask, SEEN_SIZE, strict=True):
+        row[:height, :width] = 1
+    size = SEEN_SIZE[:, :1], SEEN_SIZE[:, 1:]
+    boxes = convert_box_format(BOXES, "rel_xyxy", bounding_box_format, size, np.stack)
+    return {
+        "images": np.zeros((2, 100, 100, 3), "float32"),
+        "pixel_mask": mask,
+        "image_size": ORIGINAL_SIZE,
+        "bounding_boxes": {"boxes": boxes, "classes": CLASSES, **extra},
+    }
+
+
+@pytest.mark.parametrize("bounding_box_format", ["rel_xyxy", "xywh", "center_yxhw"])
+def test_the_truth_as_prediction_scores_one(bounding_box_format):
+    batch = batch_in(bounding_box_format)
+    model = Oracle(bounding_box_format, batch["bounding_boxes"]["boxes"])
+    assert evaluate_detector(model, [batch])["AP"] == pytest.approx(1.0)
+
+
+def test_shifted_boxes_score_less():
+    batch = batch_in("rel_xyxy")
+    model = Oracle("rel_xyxy", BOXES + np.array([0.0, 0.15, 0.0, 0.15]))
+    assert evaluate_detector(model, [batch])["AP"] < 0.7
+
+
+def test_areas_are_those_of_the_original_image():
+    # 24 x 24 pixels as seen are 48 x 48 in the original: medium, not small.
+    area = np.array([[24.0**2, 24.0**2], [24.0**2, 0.0]])
+    batch = batch_in("rel_xyxy", area=area, is_crowd=np.zeros((2, 2)))
+    figures = evaluate_detector(Oracle("rel_xyxy", BOXES), [batch])
+    assert np.isnan(figures["AP_small"])
+    assert figures["AP_medium"] == pytest.approx(1.0)
+
+
+def test_a_batch_without_original_sizes_is_refused():
+    batch = batch_in("rel_xyxy")
+    del batch["image_size"]
+    with pytest.raises(ValueError, match="image_size"):
+        evaluate_detector(Oracle("rel_xyxy", BOXES), [batch])
+
+
+def test_no_batches_are_refused():
+    with pytest.raises(ValueError, match="nothing to score"):
+        evaluate_detector(Oracle("rel_xyxy", BOXES), [])
