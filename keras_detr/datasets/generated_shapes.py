@@ -58,7 +58,8 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
         height, width = (
             int(side) for side in rng.integers(config.min_side, config.max_side + 1, 2)
         )
-        num_objects = int(rng.integers(0, config.max_objects + 1))
+        is_empty = rng.random() < config.empty_share
+        num_objects = 0 if is_empty else int(rng.integers(1, config.max_objects + 1))
         scene = draw_scene(rng, height, width, num_objects, (config.min_size, config.max_size))
         objects = []
         for index, label in enumerate(scene.classes):

@@ -15,7 +15,8 @@ class ShapesConfig(tfds.core.BuilderConfig):
         num_train: int, images of the split "train".
         num_validation: int, images of the split "validation".
         min_side, max_side: int, pixels; height and width are drawn apart.
-        max_objects: int, the most objects of an image. Each number from 0 on is equally likely.
+        max_objects: int, the most objects of an image. Each number from 1 on is equally likely.
+        empty_share: float, the share of images without objects.
         min_size, max_size: float, a shape's extent as a share of the image's shorter side.
         seed: int, everything drawn follows from it.
     """
@@ -25,9 +26,10 @@ class ShapesConfig(tfds.core.BuilderConfig):
     num_validation: int = 200
     min_side: int = 96
     max_side: int = 160
-    max_objects: int = 5
-    min_size: float = 0.15
-    max_size: float = 0.5
+    max_objects: int = 3
+    empty_share: float = 0.1
+    min_size: float = 0.3
+    max_size: float = 0.6
     seed: int = 0
 
     def __post_init__(self):
@@ -41,6 +43,10 @@ class ShapesConfig(tfds.core.BuilderConfig):
                 "`min_size` and `max_size` must be shares of the shorter side, in this order, "
                 f"above 0 and at most 0.7. Received: {self.min_size!r}, {self.max_size!r}."
             )
+        if not 0 <= self.empty_share < 1:
+            raise ValueError(
+                f"`empty_share` must be at least 0 and below 1. Received: {self.empty_share!r}."
+            )
         if min(self.num_train, self.num_validation) < 1 or self.max_objects < 1:
             raise ValueError(
                 "`num_train`, `num_validation` and `max_objects` must be at least 1. Received: "
@@ -49,5 +55,6 @@ class ShapesConfig(tfds.core.BuilderConfig):
         self.name = self.name or (
             f"train{self.num_train}_validation{self.num_validation}"
             f"_sides{self.min_side}to{self.max_side}_upto{self.max_objects}objects"
+            f"_empty{self.empty_share:g}"
             f"_sizes{self.min_size:g}to{self.max_size:g}_seed{self.seed}"
         )

@@ -80,11 +80,6 @@ class DETRDecoder(TransformerSettings):
             return ops.expand_dims(self.norm(states), 1)
         return self.norm(ops.stack(intermediate, axis=1))
 
-    def compute_output_shape(self, memory_shape, *_, return_intermediate=True, **__):
-        """Return (batch, layers, queries, size)."""
-        num_layers = self.num_layers if return_intermediate else 1
-        return (memory_shape[0], num_layers, self.num_queries, memory_shape[-1])
-
     def get_config(self):
         """Return the constructor's arguments."""
         return {

@@ -26,10 +26,20 @@ def apply_frozen_paths(model, paths):
     remaining = set(paths)
     for path, layer in list(_walk(model, only_trainable_parents=False)):
         if path in remaining:
-            layer.trainable = False
+            _freeze(layer)
             remaining.discard(path)
     if remaining:
         raise ValueError(f"`frozen` names layers that the model doesn't have: {sorted(remaining)}.")
+
+
+def _freeze(layer):
+    """Freeze a layer and all below it.
+
+    One by one, because a functional model that was built frozen hasn't told its layers, and assigning
+    what it has already wouldn't either.
+    """
+    for part in layer._flatten_layers():
+        part.trainable = False
 
 
 def _walk(layer, prefix="", only_trainable_parents=True):

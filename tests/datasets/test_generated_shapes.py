@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from keras_detr.datasets import Shapes, ShapesConfig, load_shapes
 from keras_detr.datasets.shape_drawing import CLASS_NAMES, draw_scene
 
-CONFIG = {"num_train": 40, "num_validation": 10}
+CONFIG = {"num_train": 40, "num_validation": 10, "max_objects": 5, "empty_share": 0.2}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,8 @@ def elements(data_dir):
 def redraw(element, config):
     rng = np.random.default_rng([config.seed, int(element["image_id"])])
     height, width = rng.integers(config.min_side, config.max_side + 1, 2)
-    num_objects = int(rng.integers(0, config.max_objects + 1))
+    is_empty = rng.random() < config.empty_share
+    num_objects = 0 if is_empty else int(rng.integers(1, config.max_objects + 1))
     return draw_scene(rng, height, width, num_objects, (config.min_size, config.max_size))
 
 

@@ -39,6 +39,7 @@ class ResNetBackbone(Backbone):
         stackwise_num_blocks: tuple of 4 ints, the blocks of each stage. Default: those of `depth`.
         stem_num_filters: int, the width of the stem.
         input_shape: tuple (height, width, channels); `None` for sizes that vary.
+        trainable: bool, whether the stages that aren't frozen train.
         **kwargs: of `keras.Model`.
 
     Call arguments:
@@ -65,6 +66,7 @@ class ResNetBackbone(Backbone):
         stackwise_num_blocks=None,
         stem_num_filters=64,
         input_shape=(None, None, 3),
+        trainable=True,
         **kwargs,
     ):
         if depth not in NUM_BLOCKS:
@@ -116,6 +118,9 @@ class ResNetBackbone(Backbone):
         self.stackwise_num_blocks = stackwise_num_blocks and tuple(stackwise_num_blocks)
         self.stem_num_filters = stem_num_filters
         self._freeze_stages()
+        # Only now: a functional model learns of its layers after its own `trainable`.
+        if not trainable:
+            self.trainable = False
 
     @property
     def padding_value(self):
