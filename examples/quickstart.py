@@ -14,6 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
 import keras_detr
 from keras_detr.datasets import load_shapes
@@ -23,10 +24,10 @@ from keras_detr.visualization import plot_comparison
 
 # Fractions of the image don't change when it is resized or padded.
 BOX_FORMAT = "rel_xyxy"
-CANVAS = 96
-NUM_QUERIES = 12
-BATCH_SIZE = 32
-LEARNING_RATE = 1e-3
+CANVAS = 80
+NUM_QUERIES = 6
+BATCH_SIZE = 8
+LEARNING_RATE = 5e-4
 
 
 def load_batches(split, data_dir, is_training):
@@ -43,14 +44,35 @@ def load_batches(split, data_dir, is_training):
     dataset = dataset.cache()
     if is_training:
         dataset = dataset.shuffle(2000, seed=0)
-    return dataset.batch(BATCH_SIZE).prefetch(tf.data.AUTOTUNE), class_names
+    # XLA compiles a program for each shape, so a smaller last batch of training isn't worth one.
+    dataset = dataset.batch(BATCH_SIZE, drop_remainder=is_training)
+    return dataset.prefetch(tf.data.AUTOTUNE), class_names
+
+
+@keras.saving.register_keras_serializable("keras_detr_quickstart")
+class AddCoordinates(keras.layers.Layer):
+    """Append every pixel's place as two channels (CoordConv, Liu et al. 2018).
+
+    A detector that trains for minutes learns where things are sooner if its features say so.
+    """
+
+    def call(self, images):
+        height, width = ops.shape(images)[1:3]
+        rows = ops.arange(height, dtype=images.dtype) * (2 / (height - 1)) - 1
+        columns = ops.arange(width, dtype=images.dtype) * (2 / (width - 1)) - 1
+        zeros = ops.zeros_like(images[..., :1])
+        places = [rows[None, :, None, None] + zeros, columns[None, None, :, None] + zeros]
+        return ops.concatenate([images, *places], axis=-1)
+
+    def compute_output_shape(self, images_shape):
+        return (*images_shape[:-1], images_shape[-1] + 2)
 
 
 def small_backbone():
     """Return a few convolutions: any functional model that names its pyramid will do."""
     images = keras.Input((None, None, 3), name="images")
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(images)
-    for filters, stride in ((16, 2), (32, 2), (32, 1), (64, 2), (64, 1), (128, 2), (128, 1)):
+    x = AddCoordinates()(keras.layers.Rescaling(1 / 127.5, offset=-1)(images))
+    for filters, stride in ((24, 2), (48, 2), (48, 1), (96, 2), (96, 1), (192, 2), (192, 1)):
         x = keras.layers.Conv2D(filters, 3, stride, padding="same", use_bias=False)(x)
         x = keras.layers.BatchNormalization(momentum=0.9)(x)
         x = keras.layers.ReLU()(x)
@@ -60,23 +82,29 @@ def small_backbone():
 
 
 def build_model(class_names, num_steps):
-    """Return a compiled DETR of a few layers."""
+    """Return a compiled DETR of a few layers, set up to learn from scratch in minutes."""
     model = keras_detr.DETR(
         small_backbone(),
         num_classes=len(class_names),
         bounding_box_format=BOX_FORMAT,
         num_queries=NUM_QUERIES,
         hidden_dim=128,
-        num_encoder_layers=2,
+        num_encoder_layers=0,
         num_decoder_layers=3,
         feed_forward_dim=256,
         dropout=0.0,
+        normalize_before=True,
+        neck=keras_detr.SingleScaleNeck(128, keras_detr.LearnedPositionEmbedding(128)),
         class_names=class_names,
     )
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, num_steps, warmup_target=LEARNING_RATE, warmup_steps=100
     )
-    model.compile(keras_detr.detr_optimizer(model, rate, rate))
+    model.compile(
+        keras_detr.detr_optimizer(model, rate, rate),
+        loss=keras_detr.HungarianLoss(class_weight=3.0),
+        jit_compile=True,
+    )
     return model
 
 
@@ -100,7 +128,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, default=Path("quickstart"))
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=20)
     arguments = parser.parse_args()
     start = time.monotonic()
     keras.utils.set_random_seed(0)

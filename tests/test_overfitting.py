@@ -1,4 +1,3 @@
-# ruff: noqa: E402
 """Eight real images, through TFDS and `fit`, are learned by heart: nothing on the way is broken."""
 
 import numpy as np
