@@ -114,9 +114,7 @@ def main():
             path=picture,
         )
         height, width = image.shape[:2]
-        results.append(
-            {"file": str(file), "height": height, "width": width, "detections": records}
-        )
+        results.append({"file": str(file), "height": height, "width": width, "detections": records})
         print(f"{file}: {len(records)} objects -> {picture}", flush=True)
     path = arguments.output / "detections.json"
     path.write_text(json.dumps(results, indent=2), encoding="utf-8")

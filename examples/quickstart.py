@@ -17,13 +17,14 @@ import tensorflow as tf
 from keras import ops
 
 import keras_detr
-from keras_detr.datasets import load_shapes
+from keras_detr.datasets import ShapesConfig, load_shapes
 from keras_detr.evaluation import evaluate_detector, summary_table
-from keras_detr.preprocessing import PadToCanvas, ResizeShortestSide
+from keras_detr.preprocessing import PadToCanvas, RandomHorizontalFlip, ResizeShortestSide
 from keras_detr.visualization import plot_comparison
 
 # Fractions of the image don't change when it is resized or padded.
 BOX_FORMAT = "rel_xyxy"
+NUM_IMAGES = 5000
 CANVAS = 80
 NUM_QUERIES = 6
 BATCH_SIZE = 8
@@ -32,18 +33,22 @@ LEARNING_RATE = 5e-4
 
 def load_batches(split, data_dir, is_training):
     """Return batches of images on one canvas, and the names of the classes."""
-    dataset = load_shapes(split, data_dir=data_dir, bounding_box_format=BOX_FORMAT)
+    dataset = load_shapes(
+        split,
+        data_dir=data_dir,
+        bounding_box_format=BOX_FORMAT,
+        config=ShapesConfig(num_train=NUM_IMAGES),
+    )
     class_names = dataset.class_names
     # Images of 96 to 160 pixels a side: the longer one fits the canvas, the aspect stays.
-    layers = [
-        ResizeShortestSide(CANVAS, longest_side=CANVAS, bounding_box_format=BOX_FORMAT),
-        PadToCanvas((CANVAS, CANVAS), max_boxes=NUM_QUERIES, bounding_box_format=BOX_FORMAT),
-    ]
-    for layer in layers:
-        dataset = dataset.map(layer, num_parallel_calls=tf.data.AUTOTUNE)
-    dataset = dataset.cache()
+    resize = ResizeShortestSide(CANVAS, longest_side=CANVAS, bounding_box_format=BOX_FORMAT)
+    flip = RandomHorizontalFlip(bounding_box_format=BOX_FORMAT, seed=0)
+    pad = PadToCanvas((CANVAS, CANVAS), max_boxes=NUM_QUERIES, bounding_box_format=BOX_FORMAT)
+    dataset = dataset.map(resize, num_parallel_calls=tf.data.AUTOTUNE).cache()
     if is_training:
-        dataset = dataset.shuffle(2000, seed=0)
+        dataset = dataset.shuffle(NUM_IMAGES, seed=0)
+        dataset = dataset.map(flip, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = dataset.map(pad, num_parallel_calls=tf.data.AUTOTUNE)
     # XLA compiles a program for each shape, so a smaller last batch of training isn't worth one.
     dataset = dataset.batch(BATCH_SIZE, drop_remainder=is_training)
     return dataset.prefetch(tf.data.AUTOTUNE), class_names
@@ -128,7 +133,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, default=Path("quickstart"))
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=8)
     arguments = parser.parse_args()
     start = time.monotonic()
     keras.utils.set_random_seed(0)

@@ -40,7 +40,7 @@ def test_marked_tests_pass(backend, tensorflow):
         # Beside TensorFlow only the base classes are others, KerasCV's.
         files = marked_files(TESTS / "models")
     assert files, f"no test file has a {MARK}"
-    options = ["-m", "every_backend", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    options = ["-m", "every_backend", "-q", "-p", "no:cacheprovider", "-n", "0"]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *files],
         cwd=TESTS.parent,

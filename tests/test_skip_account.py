@@ -82,7 +82,7 @@ def test_last_lines_say_how_to_get_what_was_skipped(run_tests):
     assert "1 passed, 3 skipped" in summary
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one process", "workers"])
+@pytest.mark.parametrize("options", [("-n", "0"), ("-n", "2")], ids=["one process", "workers"])
 def test_a_skip_fails_a_run_that_may_not_skip(run_tests, options):
     result = run_tests(PASSING + SKIPPING, *options, KERAS_DETR_NO_SKIPS="1", **QUICK)
     assert result.returncode == pytest.ExitCode.TESTS_FAILED

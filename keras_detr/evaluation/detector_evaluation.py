@@ -33,9 +33,7 @@ def evaluate_detector(model, batches, verbose=0):
                 f"which COCO measures objects. Received the keys: {sorted(batch)}."
             )
         inputs = {name: _array(batch[name]) for name in ("images", "pixel_mask") if name in batch}
-        detections = {
-            name: _array(value) for name, value in model.predict_on_batch(inputs).items()
-        }
+        detections = {name: _array(value) for name, value in model.predict_on_batch(inputs).items()}
         truth = {name: _array(value) for name, value in batch["bounding_boxes"].items()}
         seen_size = _unpadded_size(inputs)
         original_size = _array(batch["image_size"])

@@ -31,7 +31,27 @@ class Backbone(_KerasCVBackbone):
 
 
 class Task(_KerasCVTask):
-    """A `keras_cv.models.Task` where KerasCV can be imported."""
+    """A `keras_cv.models.Task` where KerasCV can be imported.
+
+    As soon as a program builds one of KerasCV's own tasks, which are functional models, Keras makes
+    `Functional` the base of `keras_cv.models.Task`, and so of this class. What a functional model
+    does its own way is therefore taken from `keras.Model` here.
+    """
+
+    def __init__(self, *args, **kwargs):
+        keras.Model.__init__(self, *args, **kwargs)
+        # What KerasCV's constructor leaves behind.
+        self._backbone = None
+        self._functional_layer_ids = set()
+
+    build = keras.Model.build
+    compute_output_shape = keras.Model.compute_output_shape
+    compute_output_spec = keras.Model.compute_output_spec
+    add_loss = keras.Model.add_loss
+    input_spec = keras.Model.input_spec
+    _assert_input_compatibility = keras.Model._assert_input_compatibility
+    _lock_state = keras.Model._lock_state
+    _obj_type = keras.Model._obj_type
 
     def __init_subclass__(cls, **kwargs):
         # KerasCV would replace the docstring of `from_preset`.

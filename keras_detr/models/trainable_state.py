@@ -35,8 +35,8 @@ def apply_frozen_paths(model, paths):
 def _freeze(layer):
     """Freeze a layer and all below it.
 
-    One by one, because a functional model that was built frozen hasn't told its layers, and assigning
-    what it has already wouldn't either.
+    One by one, because a functional model that was built frozen hasn't told its layers, and
+    assigning what it has already wouldn't either.
     """
     for part in layer._flatten_layers():
         part.trainable = False

@@ -100,7 +100,7 @@ def _replace_non_finite_on_host(rows):
 
 def _replace_non_finite(cost, num_objects):
     # Padding rows don't enter: garbage there mustn't raise the price, which costs precision.
-    is_object = ops.arange(cost.shape[1], dtype="int32")[None, :] < num_objects[:, None]
+    is_object = ops.arange(ops.shape(cost)[1], dtype="int32")[None, :] < num_objects[:, None]
     is_finite = ops.logical_and(ops.isfinite(cost), is_object[:, :, None])
     # Sums of costs must stay below the solver's infinity, or its search never ends.
     finite = ops.clip(ops.where(is_finite, cost, ops.zeros_like(cost)), -1e30, 1e30)

@@ -9,9 +9,7 @@ pytestmark = pytest.mark.every_backend
 # Two images of 100x200 and 200x100 pixels, halved, on a canvas of 100x100.
 ORIGINAL_SIZE = np.array([[100, 200], [200, 100]])
 SEEN_SIZE = ORIGINAL_SIZE // 2
-BOXES = np.array(
-    [[[0.1, 0.2, 0.5, 0.9], [0.5, 0.1, 0.6, 0.3]], [[0.0, 0.0, 1.0, 0.5], [-1.0] * 4]]
-)
+BOXES = np.array([[[0.1, 0.2, 0.5, 0.9], [0.5, 0.1, 0.6, 0.3]], [[0.0, 0.0, 1.0, 0.5], [-1.0] * 4]])
 CLASSES = np.array([[0, 2], [1, -1]])
 
 

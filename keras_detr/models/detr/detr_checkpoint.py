@@ -57,7 +57,8 @@ def fit_detr_tensors(tensors, model, class_rows, may_reset_classes, source):
         tensors: dict of canonical name -> array; not changed.
         model: `DETR`, just built.
         class_rows: sequence of int, the rows of the checkpoint's class head that are real classes,
-            or `None` for all rows but the last, no-object.
+            or `None` for all rows but the last, no-object. A head whose last row but one isn't the
+            last of these is another's, and counts as `None`.
         may_reset_classes: bool, whether the user asked for a number of classes: only then a head
             that doesn't fit starts anew.
         source: str, where the tensors came from, for messages.
@@ -72,7 +73,9 @@ def fit_detr_tensors(tensors, model, class_rows, may_reset_classes, source):
     own = detr_variables(model)
     if "class_embed.weight" in tensors and "class_embed.bias" in tensors:
         num_rows = len(tensors["class_embed.weight"])
-        rows = list(range(num_rows - 1) if class_rows is None else class_rows)
+        # A file with another number of rows than the preset's is another model's, fine-tuned.
+        is_of_preset = class_rows is not None and num_rows == max(class_rows) + 2
+        rows = list(class_rows if is_of_preset else range(num_rows - 1))
         if len(rows) == model.num_classes:
             for name in ("class_embed.weight", "class_embed.bias"):
                 # No-object is the last row of both.

@@ -1,0 +1,44 @@
+"""Errors for targets that don't fit."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_detr.losses import HungarianLoss
+from keras_detr.losses.target_checks import check_targets
+
+pytestmark = pytest.mark.every_backend
+
+BOXES, CLASSES = np.full((2, 3, 4), 0.5, "float32"), np.zeros((2, 3), "int32")
+GOOD = {"boxes": BOXES, "classes": CLASSES}
+
+BAD = {
+    "not a dict": (BOXES, r"`y_true` must be a dict.*'boxes' and 'classes'.*ndarray"),
+    "no classes": ({"boxes": BOXES}, r"must be a dict.*Received: \['boxes'\]"),
+    "no boxes": ({"labels": CLASSES, "classes": CLASSES}, r"Received: \['classes', 'labels'\]"),
+    "box rank": ({**GOOD, "boxes": BOXES[0]}, r"\(batch, objects, 4\). Received: \(3, 4\)"),
+    "box size": ({**GOOD, "boxes": BOXES[..., :3]}, r"\(batch, objects, 4\). Received: \(2, 3, 3"),
+    "class rank": ({**GOOD, "classes": CLASSES[..., None]}, r"`y_true\['classes'\]`.*\(2, 3, 1\)"),
+    "one class less": ({**GOOD, "classes": CLASSES[:, :2]}, r"\(2, 2\), and boxes of .*\(2, 3, 4"),
+    "one image less": ({"boxes": BOXES[:1], "classes": CLASSES[:1]}, "1 images .* and 2 with pred"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("as_tensors", [False, True])
+def test_what_came_is_shown(name, as_tensors):
+    y_true, message = BAD[name]
+    if as_tensors and isinstance(y_true, dict):
+        y_true = {key: ops.convert_to_tensor(value) for key, value in y_true.items()}
+    y_pred = {
+        "classification": np.zeros((2, 5, 4), "float32"),
+        "box": np.ones((2, 5, 4), "float32"),
+    }
+    with pytest.raises(ValueError, match=message):
+        HungarianLoss(assignment="host")(y_true, y_pred)
+
+
+def test_what_fits_passes():
+    check_targets(GOOD, 2, 1)
+    check_targets(GOOD, None, 1)
+    check_targets({"boxes": np.zeros((2, 0, 4)), "classes": np.zeros((2, 0))}, 2, 1)

@@ -1,0 +1,110 @@
+"""The detectors that the contract tests run on, made tiny: a new detector is one row here."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from keras_detr.models import DETR, ResNetBackbone
+
+NUM_CLASSES = 3
+NUM_QUERIES = 10
+NUM_LAYERS = 2
+HEIGHT, WIDTH = 64, 96
+
+
+class Detector(NamedTuple):
+    """Say what the contract needs to know of a detector.
+
+    Attributes:
+        build: callable from overriding arguments to a tiny model.
+        num_logits: int, how many logits a query has.
+        idle: tuple of str, path prefixes of variables that the first step can't move.
+    """
+
+    build: Callable
+    num_logits: int
+    idle: tuple = ()
+
+
+def tiny_backbone(**overrides):
+    """Build a ResNet of 8 layers."""
+    settings = {
+        "stackwise_num_filters": (8, 16, 16, 32),
+        "stackwise_num_blocks": (1, 1, 1, 1),
+        "stem_num_filters": 8,
+        "name": "resnet",
+    }
+    return ResNetBackbone(18, **{**settings, **overrides})
+
+
+def patch_backbone(**kwargs):
+    """Build a backbone whose cells of 32 by 32 pixels don't see each other."""
+    images = keras.Input((None, None, 3), name="images")
+    x = keras.layers.Rescaling(1 / 255, name="rescaling")(images)
+    features = keras.layers.Conv2D(32, 32, strides=32, activation="relu", name="patches")(x)
+    backbone = keras.Model(images, features, name="patch_backbone", **kwargs)
+    backbone.pyramid_level_inputs = {"P5": "patches"}
+    return backbone
+
+
+def tiny_detr(**overrides):
+    """Build a DETR that runs in milliseconds."""
+    settings = {
+        "backbone": overrides.get("backbone") or tiny_backbone(),
+        "num_classes": NUM_CLASSES,
+        "bounding_box_format": "xyxy",
+        "num_queries": NUM_QUERIES,
+        "hidden_dim": 32,
+        "num_heads": 4,
+        "num_encoder_layers": NUM_LAYERS,
+        "num_decoder_layers": NUM_LAYERS,
+        "feed_forward_dim": 64,
+        "dropout": 0.0,
+        "name": "detector",
+    }
+    return DETR(**{**settings, **overrides})
+
+
+DETECTORS = {
+    "detr": Detector(
+        tiny_detr,
+        NUM_CLASSES + 1,
+        # The first decoder layer's queries attend to each other's states, which are all zero.
+        idle=("decoder/layer_0/self_attn", "decoder/layer_0/norm1"),
+    ),
+}
+
+
+def tiny_batch(seed=0, batch_size=4):
+    """Make a padded batch of images of several sizes, the last without objects.
+
+    Returns:
+        dict of "images" float32 (batch, 64, 96, 3) in 0..255, "pixel_mask" uint8, and
+        "bounding_boxes" in the format "xyxy".
+    """
+    generator = np.random.default_rng(seed)
+    images = generator.uniform(0, 255, (batch_size, HEIGHT, WIDTH, 3)).astype("float32")
+    pixel_mask = np.zeros((batch_size, HEIGHT, WIDTH), "uint8")
+    boxes = np.full((batch_size, 3, 4), -1.0, "float32")
+    classes = np.full((batch_size, 3), -1, "int32")
+    for index in range(batch_size):
+        height, width = HEIGHT - 8 * (index % 4), WIDTH - 24 * ((index + 1) % 4)
+        pixel_mask[index, :height, :width] = 1
+        images[index] *= pixel_mask[index, :, :, None]
+        for place in range(min(3, batch_size - 1 - index)):
+            left, top = generator.uniform(0, 0.5, 2) * (width, height)
+            size = generator.uniform(0.2, 0.5, 2) * (width, height)
+            boxes[index, place] = left, top, left + size[0], top + size[1]
+            classes[index, place] = generator.integers(NUM_CLASSES)
+    return {
+        "images": images,
+        "pixel_mask": pixel_mask,
+        "bounding_boxes": {"boxes": boxes, "classes": classes},
+    }
+
+
+def inputs_of(batch):
+    """Return a batch without its targets."""
+    return {"images": batch["images"], "pixel_mask": batch["pixel_mask"]}

@@ -1,0 +1,150 @@
+"""Bad input to a detector: the error comes at the door, and shows what came."""
+
+import re
+
+import numpy as np
+import pytest
+
+from keras_detr.losses import HungarianLoss
+
+from .detectors import DETECTORS, HEIGHT, NUM_CLASSES, NUM_QUERIES, inputs_of, tiny_batch
+
+pytestmark = pytest.mark.every_backend
+
+
+@pytest.fixture(scope="module", params=DETECTORS)
+def detector(request):
+    """Give one row of the table."""
+    return DETECTORS[request.param]
+
+
+@pytest.fixture(scope="module")
+def model(detector):
+    """Give a compiled model that no test trains."""
+    model = detector.build()
+    model.compile(optimizer="sgd", run_eagerly=True)
+    return model
+
+
+def with_targets(**changes):
+    batch = tiny_batch(batch_size=2)
+    return {**batch, "bounding_boxes": {**batch["bounding_boxes"], **changes}}
+
+
+def boxes_with(row):
+    boxes = tiny_batch(batch_size=2)["bounding_boxes"]["boxes"].copy()
+    boxes[0, 0] = row
+    return boxes
+
+
+def classes_with(label, dtype="int32"):
+    classes = tiny_batch(batch_size=2)["bounding_boxes"]["classes"].astype(dtype)
+    classes[0, 0] = label
+    return classes
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"classes": classes_with(NUM_CLASSES)}, ("`classes`", "num_classes", "Received: 3")),
+        ({"classes": classes_with(-2)}, ("`classes`", "Received: -2")),
+        ({"classes": classes_with(0.5, "float32")}, ("`classes`", "Received: 0.5")),
+        ({"boxes": np.zeros((2, 4), "float32")}, ("`boxes`", "(batch, N, 4)", "(2, 4)")),
+        ({"boxes": np.zeros((2, 3, 5), "float32")}, ("`boxes`", "(2, 3, 5)")),
+        ({"boxes": np.zeros((2, 2, 4), "float32")}, ("agree in length", "(2, 2, 4)")),
+        ({"boxes": boxes_with((500, 10, 600, 20))}, ("500", "outside its image", "`xyxy`")),
+        # Inside of the canvas, but in its padding.
+        ({"boxes": boxes_with((80, 10, 90, 20))}, ("80", "outside its image", "(64, 72)")),
+        ({"boxes": boxes_with((np.nan, 0, 1, 1))}, ("`boxes` must be finite", "nan")),
+    ],
+)
+def test_bad_targets(model, changes, parts):
+    for method in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match="Received|lies outside") as raised:
+            method(with_targets(**changes), verbose=0)
+        for part in parts:
+            assert part in str(raised.value)
+
+
+def test_bad_targets_of_validation_data(model):
+    bad = with_targets(classes=classes_with(7))
+    with pytest.raises(ValueError, match="Received: 7"):
+        model.fit(with_targets(), validation_data=bad, verbose=0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_images_that_are_no_numbers(model, value):
+    batch = tiny_batch(batch_size=2)
+    batch["images"][1, 3, 4, 0] = value
+    for method in (model.fit, model.evaluate, model.predict):
+        with pytest.raises(ValueError, match="Image 1 of the batch holds NaN"):
+            method(batch, verbose=0)
+
+
+@pytest.mark.parametrize("shape", [(HEIGHT, 96, 3), (2, HEIGHT, 96, 1), (2, 3, HEIGHT, 96)])
+def test_images_of_another_shape(model, shape):
+    images = np.zeros(shape, "float32")
+    for call in (model, model.predict):
+        with pytest.raises(ValueError, match=re.escape(f"Received: {shape}")):
+            call(images)
+    with pytest.raises(ValueError, match=re.escape("(batch, height, width, 3)")):
+        model.fit(images, tiny_batch(batch_size=2)["bounding_boxes"], verbose=0)
+
+
+def test_inputs_without_images(model):
+    with pytest.raises(ValueError, match=r"key 'images'.*\['image'\]"):
+        model({"image": tiny_batch()["images"]})
+
+
+def test_missing_targets(model):
+    with pytest.raises(ValueError, match="Targets are missing"):
+        model.fit(inputs_of(tiny_batch()), verbose=0)
+
+
+def test_sample_weights(model):
+    batch = tiny_batch(batch_size=2)
+    with pytest.raises(ValueError, match="sample weights aren't supported"):
+        model.fit(inputs_of(batch), batch["bounding_boxes"], sample_weight=np.ones(2), verbose=0)
+
+
+def test_more_objects_than_queries(detector):
+    model = detector.build()
+    model.compile(optimizer="sgd", loss=HungarianLoss.detr(assignment="host"), run_eagerly=True)
+    count = NUM_QUERIES + 1
+    boxes = np.tile(np.array((1, 1, 20, 20), "float32"), (2, count, 1))
+    batch = with_targets(boxes=boxes, classes=np.zeros((2, count), "int32"))
+    with pytest.raises(ValueError, match=f"{count} objects.*{NUM_QUERIES} queries"):
+        model.evaluate(batch, verbose=0)
+
+
+@pytest.mark.parametrize("argument", ["box_loss", "classification_loss"])
+def test_losses_of_other_detectors(model, argument):
+    with pytest.raises(ValueError, match=r"loss=keras_detr\.HungarianLoss\("):
+        model.compile(**{argument: "smoothl1"})
+
+
+def test_a_loss_that_is_none_for_sets(model):
+    with pytest.raises(ValueError, match="`loss` must be.*'mse'"):
+        model.compile(loss="mse")
+
+
+def test_a_metric_that_is_none(model):
+    with pytest.raises(ValueError, match="`metrics` must be.*'accuracy'"):
+        model.compile(metrics=["accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"bounding_box_format": None}, "`bounding_box_format` is missing"),
+        ({"bounding_box_format": "xyhw"}, "must be one of .*'rel_center_xywh'.*Received: 'xyhw'"),
+        ({"num_classes": 0}, "`num_classes` must be an integer of at least 1.*Received: 0"),
+        ({"num_classes": 2.0}, r"`num_classes`.*Received: 2\.0"),
+        ({"class_names": ("cat", "dog")}, "`class_names`.*each of 3 classes. Received: 2 names"),
+        ({"num_heads": 5}, "`num_heads` must divide.*num_heads=5, size 32"),
+        ({"backbone": "resnet50"}, "`backbone` must have `pyramid_level_inputs`.*'resnet50'"),
+    ],
+)
+def test_bad_arguments(detector, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        detector.build(**arguments)
