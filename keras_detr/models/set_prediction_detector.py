@@ -316,6 +316,8 @@ class SetPredictionDetector(Task):
             "trainable": self.trainable,
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             "backbone": keras.saving.serialize_keras_object(self.backbone),
+            # A plain functional model doesn't save what was attached to it.
+            "pyramid_level_inputs": getattr(self.backbone, "pyramid_level_inputs", None),
             "num_classes": self.num_classes,
             "bounding_box_format": self.bounding_box_format,
             "class_names": self.class_names,
@@ -327,9 +329,12 @@ class SetPredictionDetector(Task):
         """Build from `get_config`, with the same layers frozen."""
         config = dict(config)
         frozen = config.pop("frozen", ())
+        levels = config.pop("pyramid_level_inputs", None)
         for name in cls._parts:
             if isinstance(config.get(name), dict):
                 config[name] = keras.saving.deserialize_keras_object(config[name])
+        if levels and not getattr(config["backbone"], "pyramid_level_inputs", None):
+            config["backbone"].pyramid_level_inputs = levels
         model = cls(**config)
         apply_frozen_paths(model, frozen)
         return model

@@ -84,6 +84,21 @@ def test_half_precision(dtype):
 
 
 @pytest.mark.every_backend
+@pytest.mark.parametrize("name", ["none", "padding"])
+def test_the_softmax_is_computed_in_float32(monkeypatch, name):
+    dtypes, softmax = [], ops.softmax
+
+    def spy(scores, axis=-1):
+        dtypes.append(keras.backend.standardize_dtype(scores.dtype))
+        return softmax(scores, axis=axis)
+
+    layer, inputs = layer_and_inputs(dtype="mixed_float16")
+    monkeypatch.setattr(ops, "softmax", spy)
+    layer(*inputs, attention_mask=masks()[name])
+    assert dtypes == ["float32"]
+
+
+@pytest.mark.every_backend
 def test_dropout_only_in_training():
     layer, inputs = layer_and_inputs(dropout=0.5)
     expected, _ = attention(*inputs, weights_of(layer), "")
