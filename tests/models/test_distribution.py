@@ -29,7 +29,8 @@ for strategy in strategies:
         start = [variable.numpy() for variable in model.trainable_variables]
         model.compile(optimizer=keras.optimizers.SGD(0.1))
     batch = tiny_batch()
-    data = tf.data.Dataset.from_tensors({**inputs_of(batch), "bounding_boxes": batch["bounding_boxes"]})
+    elements = {**inputs_of(batch), "bounding_boxes": batch["bounding_boxes"]}
+    data = tf.data.Dataset.from_tensors(elements)
     data = data.unbatch().batch(4)
     logs = model.fit(data, verbose=0).history
     moved = [

@@ -1,4 +1,4 @@
-"""What every detector promises: outputs, training, logs, predictions, saving. One row a detector."""
+"""What every detector promises: outputs, training, logs, predictions, saving; a row for each."""
 
 import keras
 import numpy as np

@@ -60,7 +60,7 @@ def classes_with(label, dtype="int32"):
 )
 def test_bad_targets(model, changes, parts):
     for method in (model.fit, model.evaluate):
-        with pytest.raises(ValueError, match="Received|lies outside") as raised:
+        with pytest.raises(ValueError, match=r"Received|lies outside") as raised:
             method(with_targets(**changes), verbose=0)
         for part in parts:
             assert part in str(raised.value)
@@ -124,12 +124,12 @@ def test_losses_of_other_detectors(model, argument):
 
 
 def test_a_loss_that_is_none_for_sets(model):
-    with pytest.raises(ValueError, match="`loss` must be.*'mse'"):
+    with pytest.raises(ValueError, match=r"`loss` must be.*'mse'"):
         model.compile(loss="mse")
 
 
 def test_a_metric_that_is_none(model):
-    with pytest.raises(ValueError, match="`metrics` must be.*'accuracy'"):
+    with pytest.raises(ValueError, match=r"`metrics` must be.*'accuracy'"):
         model.compile(metrics=["accuracy"])
 
 

@@ -106,7 +106,7 @@ def pre_norm_detr(tensors, features, feature_mask, num_heads):
         num_heads: int.
 
     Returns:
-        pair of float32 arrays (batch, layers, queries, classes + 1) and (batch, layers, queries, 4).
+        pair of float32 arrays: (batch, layers, queries, classes + 1), (batch, layers, queries, 4).
     """
     import torch
     from torch.nn import functional

@@ -122,7 +122,7 @@ def test_pre_norm_with_learned_positions():
     of_backbone = {
         name.removeprefix("backbone."): value
         for name, value in tensors.items()
-        if name.startswith("backbone.layer") or name.startswith(("backbone.conv1", "backbone.bn1"))
+        if name.startswith(("backbone.layer", "backbone.conv1", "backbone.bn1"))
     }
     normalized = images - np.array((123.675, 116.28, 103.53), "float32")
     normalized /= np.array((58.395, 57.12, 57.375), "float32")
