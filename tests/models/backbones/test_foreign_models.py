@@ -40,7 +40,15 @@ def keras_hub_backbone():
     )
 
 
-@pytest.mark.parametrize("build", [keras_cv_backbone, keras_hub_backbone])
+def plain_backbone():
+    images = keras.Input((None, None, 3))
+    features = keras.layers.Conv2D(8, 3, strides=16, padding="same", name="features")(images)
+    backbone = keras.Model(images, features, name="plain_backbone")
+    backbone.pyramid_level_inputs = {"P4": "features"}
+    return backbone
+
+
+@pytest.mark.parametrize("build", [keras_cv_backbone, keras_hub_backbone, plain_backbone])
 def test_a_foreign_backbone_trains_and_is_saved(build, tmp_path):
     backbone = build()
     model = tiny_detr(backbone=backbone)
