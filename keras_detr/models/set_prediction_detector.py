@@ -195,7 +195,10 @@ class SetPredictionDetector(Task):
             training: unused.
         """
         if sample_weight is not None:
-            raise ValueError("`sample_weight` isn't supported: objects share one normalizer.")
+            raise ValueError(
+                "`sample_weight` must be left out: sample weights aren't supported, because the "
+                "objects of a batch share one normalizer."
+            )
         targets = self.encode_targets(x, y)
         components = self.loss.components(
             targets, y_pred, is_compiled_by_xla=bool(self.jit_compile)

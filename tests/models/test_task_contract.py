@@ -122,7 +122,7 @@ def test_evaluation_equals_the_loss_itself(trained):
     model, batch = trained["model"], trained["batch"]
     inputs = inputs_of(batch)
     targets = model.encode_targets(inputs, batch["bounding_boxes"])
-    expected = float(model.loss(targets, model(inputs)))
+    expected = float(ops.convert_to_numpy(model.loss(targets, model(inputs))))
     np.testing.assert_allclose(trained["logs"]["val_loss"], expected, rtol=1e-4)
 
 
