@@ -8,7 +8,8 @@ Environment variables:
 """
 
 import os
-import sys
+
+from tests.absent_tensorflow import hide_tensorflow
 
 # All of this acts on what Keras and TensorFlow read while they are imported.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -19,7 +20,7 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
     for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ.setdefault(variable, str(share))
 if os.environ.get("KERAS_DETR_BLOCK_TENSORFLOW") == "1":
-    sys.modules.update(dict.fromkeys(("tensorflow", "keras_cv", "tensorflow_datasets")))
+    hide_tensorflow()
 
 import hypothesis
 import keras

@@ -47,7 +47,7 @@ QUICK = {"KERAS_BACKEND": "numpy", "KERAS_DETR_BLOCK_TENSORFLOW": "1"}
 def run_tests(tmp_path):
     """Return a function that runs pytest on the tests above, with this project's conftest.py."""
     (tmp_path / "tests").mkdir()
-    for name in ("__init__.py", "conftest.py", "shared_data.py"):
+    for name in ("__init__.py", "absent_tensorflow.py", "conftest.py", "shared_data.py"):
         shutil.copy(TESTS / name, tmp_path / "tests")
     shutil.copy(TESTS.parent / "pyproject.toml", tmp_path)
 
