@@ -247,7 +247,7 @@ def test_all_box_formats_mean_the_same(detector, untrained, bounding_box_format)
     np.testing.assert_allclose(encoded[is_real], expected[is_real], atol=1e-5)
     outputs = untrained(inputs)
     loss = [
-        float(untrained.default_loss()({**targets, "boxes": b}, outputs))
+        float(ops.convert_to_numpy(untrained.default_loss()({**targets, "boxes": b}, outputs)))
         for b in (encoded, expected)
     ]
     np.testing.assert_allclose(*loss, rtol=1e-4)
