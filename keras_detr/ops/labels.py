@@ -19,8 +19,8 @@ def check_labels(classes, num_classes):
         wrong = ", ".join(str(label) for label in np.unique(classes[is_wrong])[:5])
         place = tuple(int(index[0]) for index in np.nonzero(is_wrong))
         raise ValueError(
-            f"`classes` must lie in 0..{num_classes - 1} for num_classes={num_classes}, or be -1 "
-            f"for padding. Received: {wrong} (first at index {place}). Labels are 0-based and "
+            f"`classes` must be whole numbers from 0 to {num_classes - 1} (num_classes - 1), or "
+            f"-1 for padding. Received: {wrong} (first at index {place}). Labels are 0-based and "
             "no-object isn't one of them: subtract 1 from labels that start at 1, or map category "
             "ids to 0..N-1."
         )

@@ -16,7 +16,7 @@ def test_labels_from_padding_to_the_last_class(dtype):
 @pytest.mark.parametrize("label", [3, 91, -2, 0.5, np.nan, np.inf])
 def test_other_labels_are_shown_with_their_place(label):
     classes = np.array([[0.0, 1.0], [2.0, label], [-1.0, 3.0]])
-    with pytest.raises(ValueError, match=rf"0..2 for num_classes=3.*{label}.*index \(1, 1\)"):
+    with pytest.raises(ValueError, match=rf"from 0 to 2 .*{label}.*index \(1, 1\)"):
         check_labels(classes, 3)
 
 
