@@ -34,6 +34,8 @@ def checked_training_batches(dataset, num_classes, bounding_box_format):
     """
     check_box_format(bounding_box_format)
 
+    # Without a Python branch on a tensor there is nothing to rewrite, which would take seconds.
+    @tf.autograph.experimental.do_not_convert
     def checked_batch(*batch):
         parts = batch_parts(batch[0] if len(batch) == 1 else batch)
         images, height, width = _checked_images(parts.images, parts.pixel_mask)
@@ -64,6 +66,8 @@ def checked_prediction_batches(dataset):
         tf.errors.InvalidArgumentError: while reading: images aren't finite.
     """
 
+    # Without a Python branch on a tensor there is nothing to rewrite, which would take seconds.
+    @tf.autograph.experimental.do_not_convert
     def checked_batch(*batch):
         x = batch[0]
         x = x if isinstance(x, dict) else {"images": x}

@@ -166,6 +166,39 @@ def test_schedules():
     check_equal(variables, expected)
 
 
+class CountedSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A rate that counts how often it is asked for."""
+
+    def __init__(self):
+        self.num_calls = 0
+
+    def __call__(self, step):
+        self.num_calls += 1
+        return 1e-3
+
+    def get_config(self):
+        return {}
+
+
+def test_a_schedule_is_read_once_for_all_variables_of_a_step():
+    model = TinyDetector()
+    schedules = CountedSchedule(), CountedSchedule()
+    optimizer = detr_optimizer(model, *schedules)
+    optimizer.build(model.trainable_variables)
+    for schedule in schedules:
+        schedule.num_calls = 0
+    variables = model.trainable_variables
+    gradients = [ops.ones(v.shape) for v in variables]
+    if keras.backend.backend() == "jax":
+        optimizer.stateless_apply(
+            [v.value for v in optimizer.variables], gradients, [v.value for v in variables]
+        )
+    else:
+        optimizer.apply(gradients, variables)
+    assert [schedule.num_calls for schedule in schedules] == [1, 1]
+    assert all(opt._learning_rate in schedules for opt in optimizer.optimizers)
+
+
 def test_a_frozen_backbone_is_left_alone():
     model = TinyDetector()
     model.backbone.trainable = False
