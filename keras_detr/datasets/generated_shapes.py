@@ -60,7 +60,8 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
         )
         is_empty = rng.random() < config.empty_share
         num_objects = 0 if is_empty else int(rng.integers(1, config.max_objects + 1))
-        scene = draw_scene(rng, height, width, num_objects, (config.min_size, config.max_size))
+        sizes = config.min_size, config.max_size
+        scene = draw_scene(rng, height, width, num_objects, sizes, config.max_tilt)
         objects = []
         for index, label in enumerate(scene.classes):
             (top, left, bottom, right), area = visible_extent(scene.owners, index)

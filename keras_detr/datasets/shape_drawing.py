@@ -27,8 +27,8 @@ class Scene(NamedTuple):
     classes: np.ndarray
 
 
-def draw_scene(rng, height, width, num_objects, size_range):
-    """Draw an image of shapes: rotated, coloured, overlapping but mostly visible.
+def draw_scene(rng, height, width, num_objects, size_range, max_tilt):
+    """Draw an image of shapes: tilted, coloured, overlapping but mostly visible.
 
     Args:
         rng: numpy.random.Generator.
@@ -36,6 +36,7 @@ def draw_scene(rng, height, width, num_objects, size_range):
         width: int, pixels.
         num_objects: int, how many shapes to place; one that finds no place is left out.
         size_range: pair of float, the extent of a shape as a share of the shorter side.
+        max_tilt: float, degrees by which a shape may be turned to either side.
 
     Returns:
         `Scene`.
@@ -45,7 +46,7 @@ def draw_scene(rng, height, width, num_objects, size_range):
     full_areas, classes = [], []
     for _ in range(num_objects):
         label = int(rng.integers(len(CLASS_NAMES)))
-        mask = _place(rng, label, owners, full_areas, size_range)
+        mask = _place(rng, label, owners, full_areas, size_range, max_tilt)
         if mask is None:
             continue
         canvas[mask] = _color(rng, canvas[mask].mean(axis=0)) + rng.normal(0, 6, (mask.sum(), 3))
@@ -72,12 +73,13 @@ def visible_extent(owners, index):
     return box, int(mask.sum())
 
 
-def _place(rng, label, owners, full_areas, size_range):
+def _place(rng, label, owners, full_areas, size_range, max_tilt):
     height, width = owners.shape
     for _ in range(_NUM_PLACES_TRIED):
         radius = 0.5 * min(height, width) * rng.uniform(*size_range)
         center = rng.uniform([radius, radius], [width - radius, height - radius])
-        mask = _shape_mask(label, center, radius, rng.uniform(0, 2 * np.pi), height, width)
+        angle = np.deg2rad(rng.uniform(-max_tilt, max_tilt))
+        mask = _shape_mask(label, center, radius, angle, height, width)
         hidden = np.bincount(owners[mask] + 1, minlength=len(full_areas) + 1)[1:]
         remaining = np.bincount(owners[owners >= 0], minlength=len(full_areas)) - hidden
         if mask.any() and np.all(remaining >= (1 - _LARGEST_HIDDEN_SHARE) * np.array(full_areas)):
@@ -100,13 +102,17 @@ def _shape_mask(label, center, radius, angle, height, width):
 
 
 def _outline(name):
-    """Return the corners of a shape in the unit circle."""
+    """Return the corners of an upright shape in the unit circle; y points down."""
     if name == "cross":
         arm, reach = 0.3, 0.95
         corner = [(arm, reach), (arm, arm), (reach, arm), (reach, -arm), (arm, -arm), (arm, -reach)]
         return corner + [(-x, -y) for x, y in corner]
-    num_corners, inner = {"square": (4, 1.0), "triangle": (3, 1.0), "star": (10, 0.42)}[name]
-    turns = np.arange(num_corners) * 2 * np.pi / num_corners
+    num_corners, inner, first_turn = {
+        "square": (4, 1.0, 1 / 8),
+        "triangle": (3, 1.0, -1 / 4),
+        "star": (10, 0.42, -1 / 4),
+    }[name]
+    turns = (np.arange(num_corners) / num_corners + first_turn) * 2 * np.pi
     radii = np.where(np.arange(num_corners) % 2 == 0, 1.0, inner)
     return [(r * np.cos(t), r * np.sin(t)) for r, t in zip(radii, turns, strict=True)]
 

@@ -18,6 +18,7 @@ class ShapesConfig(tfds.core.BuilderConfig):
         max_objects: int, the most objects of an image. Each number from 1 on is equally likely.
         empty_share: float, the share of images without objects.
         min_size, max_size: float, a shape's extent as a share of the image's shorter side.
+        max_tilt: float, degrees by which a shape may be turned to either side.
         seed: int, everything drawn follows from it.
     """
 
@@ -30,6 +31,7 @@ class ShapesConfig(tfds.core.BuilderConfig):
     empty_share: float = 0.1
     min_size: float = 0.3
     max_size: float = 0.6
+    max_tilt: float = 20.0
     seed: int = 0
 
     def __post_init__(self):
@@ -47,6 +49,10 @@ class ShapesConfig(tfds.core.BuilderConfig):
             raise ValueError(
                 f"`empty_share` must be at least 0 and below 1. Received: {self.empty_share!r}."
             )
+        if not 0 <= self.max_tilt <= 180:
+            raise ValueError(
+                f"`max_tilt` must be from 0 to 180 degrees. Received: {self.max_tilt!r}."
+            )
         if min(self.num_train, self.num_validation) < 1 or self.max_objects < 1:
             raise ValueError(
                 "`num_train`, `num_validation` and `max_objects` must be at least 1. Received: "
@@ -56,5 +62,5 @@ class ShapesConfig(tfds.core.BuilderConfig):
             f"train{self.num_train}_validation{self.num_validation}"
             f"_sides{self.min_side}to{self.max_side}_upto{self.max_objects}objects"
             f"_empty{self.empty_share:g}"
-            f"_sizes{self.min_size:g}to{self.max_size:g}_seed{self.seed}"
+            f"_sizes{self.min_size:g}to{self.max_size:g}_tilt{self.max_tilt:g}_seed{self.seed}"
         )

@@ -48,17 +48,21 @@ def call_on_host(function, arrays, shape, dtype):
     )
 
 
-def prefers_host_calls(is_compiled_by_xla=False):
-    """Return whether a host call is the faster and safer way inside a training step.
+def prefers_host_calls(array, is_compiled_by_xla=False):
+    """Return whether a host call is the faster and safer way to compute something from `array`.
 
-    It is on TensorFlow outside XLA and on torch. XLA programs of TensorFlow can't make one, and on
-    JAX every call would stop the asynchronous dispatch of the whole step.
+    It is on torch and on TensorFlow outside XLA, whose programs can't make one. In a program of
+    JAX it would stop the asynchronous dispatch of the whole step; outside of one, a loop of
+    `keras.ops` would be compiled anew at every call.
 
     Args:
+        array: tensor.
         is_compiled_by_xla: bool, whether the program is compiled with `jit_compile=True`.
     """
     backend = keras.backend.backend()
-    return backend == "torch" or (backend == "tensorflow" and not is_compiled_by_xla)
+    if backend == "tensorflow":
+        return not is_compiled_by_xla
+    return backend == "torch" or is_concrete(array)
 
 
 def is_concrete(array):

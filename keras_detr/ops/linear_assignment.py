@@ -37,10 +37,11 @@ def linear_assignment(cost, num_objects, method="auto", is_compiled_by_xla=False
     """
     if method not in METHODS:
         raise ValueError(f"`method` must be one of {METHODS}. Received: {method!r}.")
-    if method == "auto":
-        method = "host" if backends.prefers_host_calls(is_compiled_by_xla) else "in_graph"
     cost = ops.stop_gradient(ops.cast(cost, "float32"))
     num_objects = ops.cast(num_objects, "int32")
+    if method == "auto":
+        is_host = backends.prefers_host_calls(cost, is_compiled_by_xla)
+        method = "host" if is_host else "in_graph"
     if method == "host":
         return backends.call_on_host(
             assign_on_host, [cost, num_objects], shape=tuple(cost.shape[:2]), dtype="int32"

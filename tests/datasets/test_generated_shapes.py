@@ -33,7 +33,8 @@ def redraw(element, config):
     height, width = rng.integers(config.min_side, config.max_side + 1, 2)
     is_empty = rng.random() < config.empty_share
     num_objects = 0 if is_empty else int(rng.integers(1, config.max_objects + 1))
-    return draw_scene(rng, height, width, num_objects, (config.min_size, config.max_size))
+    sizes = config.min_size, config.max_size
+    return draw_scene(rng, height, width, num_objects, sizes, config.max_tilt)
 
 
 def test_boxes_are_the_extent_of_the_drawn_pixels(elements):
@@ -74,7 +75,7 @@ def test_objects_stay_mostly_visible():
     rng = np.random.default_rng(0)
     num_overlaps = 0
     for _ in range(30):
-        scene = draw_scene(rng, 100, 120, 5, (0.3, 0.5))
+        scene = draw_scene(rng, 100, 120, 5, (0.3, 0.5), 180)
         boxes = []
         for index in range(len(scene.classes)):
             rows, columns = np.nonzero(scene.owners == index)
