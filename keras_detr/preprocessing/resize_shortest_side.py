@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_detr.preprocessing.box_aware_layer import BoxAwareLayer
+from keras_detr.preprocessing.resize import ResizingLayer
 
 
 def resized_size(height, width, short_side, longest_side):
@@ -46,12 +46,10 @@ def _resized_size(height, width, short_side, longest_side, library):
 
 
 @keras.saving.register_keras_serializable("keras_detr")
-class ResizeShortestSide(BoxAwareLayer):
+class ResizeShortestSide(ResizingLayer):
     """Resize an image to a short side, keeping its aspect, with boxes and areas.
 
-    Bilinear and antialiased, as PIL does it. The image comes out as float32 in the range it
-    came in. Boxes in pixels and the entry "area" scale by the true ratio of each axis; relative
-    boxes stay as they are.
+    Pixels, boxes and areas are treated as in every `ResizingLayer`.
 
     Args:
         short_side: int, pixels of the short side.
@@ -60,8 +58,6 @@ class ResizeShortestSide(BoxAwareLayer):
 
     Source: facebookresearch/detr, datasets/transforms.py, resize.
     """
-
-    working_format = "rel_xyxy"
 
     def __init__(self, short_side=800, *, longest_side=1333, bounding_box_format=None, **kwargs):
         super().__init__(bounding_box_format=bounding_box_format, **kwargs)
@@ -73,24 +69,8 @@ class ResizeShortestSide(BoxAwareLayer):
         self.short_side = short_side
         self.longest_side = longest_side
 
-    def draw(self, element):
-        came = tf.cast(tf.shape(element["images"])[:2], tf.float64)
-        size = _resized_size(came[0], came[1], self.short_side, self.longest_side, tf)
-        size = tf.stack(size)
-        return {
-            "size": tf.cast(size, tf.int32),
-            "area_ratio": tf.cast(tf.reduce_prod(size / came), tf.float32),
-        }
-
-    def transform_images(self, images, parameters):
-        resized = tf.image.resize(images, parameters["size"], "bilinear", antialias=True)
-        return tf.cast(resized, tf.float32)
-
-    def transform_bounding_boxes(self, bounding_boxes, parameters):
-        if "area" not in bounding_boxes:
-            return bounding_boxes
-        area = tf.cast(bounding_boxes["area"], tf.float32) * parameters["area_ratio"]
-        return {**bounding_boxes, "area": area}
+    def wanted_size(self, height, width):
+        return _resized_size(height, width, self.short_side, self.longest_side, tf)
 
     def get_config(self):
         return {

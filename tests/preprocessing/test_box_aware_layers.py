@@ -16,6 +16,7 @@ tf = pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
 from keras_detr import preprocessing
 
 LAYERS = [
+    ("Resize", {"size": (20, 33)}),
     ("ResizeShortestSide", {"short_side": 20, "longest_side": 33}),
     ("RandomHorizontalFlip", {"rate": 1.0, "seed": 5}),
     ("PadToCanvas", {"canvas_size": (40, 50), "max_boxes": 7}),

@@ -1,0 +1,80 @@
+"""Resize images, with their boxes and areas."""
+
+import keras
+import tensorflow as tf
+
+from keras_detr.preprocessing.box_aware_layer import BoxAwareLayer
+
+
+class ResizingLayer(BoxAwareLayer):
+    """Resize an image to the size that a subclass wants, with boxes and areas.
+
+    Bilinear and antialiased, as PIL does it. The image comes out as float32 in the range it
+    came in. Boxes in pixels and the entry "area" scale by the true ratio of each axis; relative
+    boxes stay as they are.
+
+    Args:
+        bounding_box_format: str, see `BoxAwareLayer`.
+    """
+
+    working_format = "rel_xyxy"
+
+    def wanted_size(self, height, width):
+        """Return the size that an image is resized to.
+
+        Args:
+            height: float64 scalar tensor, pixels.
+            width: float64 scalar tensor, pixels.
+
+        Returns:
+            pair of whole float64 scalars (height, width), pixels.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement `wanted_size`.")
+
+    def draw(self, element):
+        came = tf.cast(tf.shape(element["images"])[:2], tf.float64)
+        size = tf.stack(self.wanted_size(came[0], came[1]))
+        return {
+            "size": tf.cast(size, tf.int32),
+            "area_ratio": tf.cast(tf.reduce_prod(size / came), tf.float32),
+        }
+
+    def transform_images(self, images, parameters):
+        resized = tf.image.resize(images, parameters["size"], "bilinear", antialias=True)
+        return tf.cast(resized, tf.float32)
+
+    def transform_bounding_boxes(self, bounding_boxes, parameters):
+        if "area" not in bounding_boxes:
+            return bounding_boxes
+        area = tf.cast(bounding_boxes["area"], tf.float32) * parameters["area_ratio"]
+        return {**bounding_boxes, "area": area}
+
+
+@keras.saving.register_keras_serializable("keras_detr")
+class Resize(ResizingLayer):
+    """Stretch every image to one size, whatever its aspect, with boxes and areas.
+
+    One static shape without padding, at the price of distorted objects. `ResizeShortestSide`
+    keeps the aspect.
+
+    Args:
+        size: pair of int (height, width) in pixels.
+        bounding_box_format: str, see `BoxAwareLayer`.
+    """
+
+    def __init__(self, size, *, bounding_box_format=None, **kwargs):
+        super().__init__(bounding_box_format=bounding_box_format, **kwargs)
+        if len(tuple(size)) != 2 or min(size) < 1:
+            raise ValueError(
+                f"`size` must be (height, width) in pixels, both at least 1. Received: {size!r}."
+            )
+        self.size = tuple(int(side) for side in size)
+
+    def wanted_size(self, height, width):
+        return tf.zeros_like(height) + self.size[0], tf.zeros_like(width) + self.size[1]
+
+    def transform_images(self, images, parameters):
+        return tf.ensure_shape(super().transform_images(images, parameters), (*self.size, None))
+
+    def get_config(self):
+        return {**super().get_config(), "size": self.size}
