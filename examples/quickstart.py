@@ -120,27 +120,12 @@ def build_model(class_names, num_steps):
     return model
 
 
-def draw_comparison(model, batches, class_names, path):
-    """Draw the predictions for a few held-out images beside the truth."""
-    batch = next(iter(batches))
-    inputs = {name: batch[name].numpy() for name in ("images", "pixel_mask")}
-    plot_comparison(
-        inputs["images"],
-        {name: batch["bounding_boxes"][name].numpy() for name in ("boxes", "classes")},
-        model.predict(inputs, verbose=0),
-        BOX_FORMAT,
-        class_names=class_names,
-        pixel_mask=inputs["pixel_mask"],
-        path=path,
-    )
-
-
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, default=Path("quickstart"))
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=9)
     arguments = parser.parse_args()
     start = time.monotonic()
     keras.utils.set_random_seed(0)
@@ -160,15 +145,21 @@ def main():
     path = arguments.output / "detector.keras"
     model.save(path)
     reloaded = keras.saving.load_model(path)
-    images = next(iter(held_out_batches))["images"].numpy()
-    same = np.allclose(
-        model.predict(images, verbose=0)["boxes"], reloaded.predict(images, verbose=0)["boxes"]
-    )
-    if not same:
+    batch = next(held_out_batches.as_numpy_iterator())
+    inputs = {name: batch[name] for name in ("images", "pixel_mask")}
+    detections = reloaded.predict(inputs, verbose=0)
+    if not np.allclose(detections["boxes"], model.predict(inputs, verbose=0)["boxes"]):
         raise SystemExit(f"{path} predicts other boxes than the model that was saved to it")
 
     picture = arguments.output / "predictions.png"
-    draw_comparison(reloaded, held_out_batches, class_names, picture)
+    plot_comparison(
+        batch["images"],
+        batch["bounding_boxes"],
+        detections,
+        BOX_FORMAT,
+        class_names=class_names,
+        path=picture,
+    )
     print(f"saved {path} and reloaded it; predictions beside the truth: {picture}")
     print(f"{time.monotonic() - start:.0f} s in all")
 
