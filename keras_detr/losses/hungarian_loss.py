@@ -4,9 +4,9 @@ import keras
 from keras import ops
 
 from keras_detr.losses.focal_classification import FocalClassification
+from keras_detr.losses.input_checks import check_predictions, check_targets
 from keras_detr.losses.matching_costs import giou_cost, l1_cost
 from keras_detr.losses.softmax_classification import SoftmaxClassification
-from keras_detr.losses.target_checks import check_targets
 from keras_detr.losses.target_objects import pack_target_objects
 from keras_detr.ops import backends
 from keras_detr.ops.boxes import center_to_corners, generalized_iou
@@ -134,6 +134,7 @@ class HungarianLoss(keras.losses.Loss):
             "cardinality_error" (mean absolute error of the number of objects in an image).
             "clipped_boxes", "dropped_boxes": counts.
         """
+        check_predictions(y_pred)
         logits, boxes = _stack_layers(y_pred)
         num_classes = self.classification.num_classes(logits)
         check_targets(y_true, logits.shape[0], num_classes)

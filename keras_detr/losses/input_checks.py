@@ -1,4 +1,4 @@
-"""Errors for targets that no loss should be computed from."""
+"""Errors for targets and predictions that no loss should be computed from."""
 
 from keras import ops
 
@@ -40,6 +40,41 @@ def check_targets(y_true, batch_size, num_classes):
         )
     if backends.is_concrete(y_true["classes"]):
         check_labels(ops.convert_to_numpy(y_true["classes"]), num_classes)
+
+
+def check_predictions(y_pred):
+    """Check the structure of predictions.
+
+    Args:
+        y_pred: dict of "classification" and "box", perhaps with "aux_classification" and "aux_box".
+
+    Raises:
+        ValueError: a key is missing, or a shape doesn't fit.
+    """
+    if not isinstance(y_pred, dict) or not {"classification", "box"} <= set(y_pred):
+        came = sorted(y_pred) if isinstance(y_pred, dict) else type(y_pred).__name__
+        raise ValueError(
+            "`y_pred` must be a dict with the keys 'classification' and 'box', the raw outputs of "
+            f"a detector. Received: {came}."
+        )
+    if ("aux_classification" in y_pred) != ("aux_box" in y_pred):
+        raise ValueError(
+            "`y_pred` must have both 'aux_classification' and 'aux_box', or neither. Received: "
+            f"{sorted(y_pred)}."
+        )
+    for prefix, axes in (("", "batch, queries"), ("aux_", "batch, layers, queries")):
+        if f"{prefix}box" not in y_pred:
+            continue
+        logits, boxes = (
+            tuple(y_pred[f"{prefix}{name}"].shape) for name in ("classification", "box")
+        )
+        rank = axes.count(",") + 2
+        is_right = len(logits) == len(boxes) == rank and boxes[-1] == 4
+        if not is_right or not _are_compatible(logits[:-1], boxes[:-1]):
+            raise ValueError(
+                f"`y_pred['{prefix}classification']` must have the shape ({axes}, logits) and "
+                f"`y_pred['{prefix}box']` ({axes}, 4). Received: {logits} and {boxes}."
+            )
 
 
 def _are_compatible(shape, other):
