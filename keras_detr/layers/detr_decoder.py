@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_detr.layers.detr_decoder_layer import DETRDecoderLayer
+from keras_detr.layers.initializers import HostNormal
 from keras_detr.layers.transformer_settings import TransformerSettings
 
 
@@ -45,7 +46,7 @@ class DETRDecoder(TransformerSettings):
         size = memory_shape[-1]
         self.query_embeddings = self.add_weight(
             (self.num_queries, size),
-            keras.initializers.RandomNormal(stddev=1.0),
+            HostNormal(stddev=1.0),
             name="query_embeddings",
         )
         self.decoder_layers = [

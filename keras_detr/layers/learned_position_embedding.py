@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_detr.layers.initializers import HostUniform
+
 
 @keras.saving.register_keras_serializable("keras_detr")
 class LearnedPositionEmbedding(keras.layers.Layer):
@@ -41,7 +43,7 @@ class LearnedPositionEmbedding(keras.layers.Layer):
 
         def add_table(name):
             # An initializer of its own: Keras' give the same values each time they are called.
-            return self.add_weight(shape, keras.initializers.RandomUniform(0.0, 1.0), name=name)
+            return self.add_weight(shape, HostUniform(0.0, 1.0), name=name)
 
         self.row_embeddings = add_table("row_embeddings")
         self.column_embeddings = add_table("column_embeddings")

@@ -6,6 +6,7 @@ import keras
 
 from keras_detr.checkpoints import RESNET_TABLE
 from keras_detr.layers.frozen_batch_normalization import FrozenBatchNormalization
+from keras_detr.layers.initializers import kaiming_normal_fan_out
 from keras_detr.models.backbones.resnet_checkpoint import resnet_variables
 from keras_detr.models.backbones.resnet_presets import RESNET_PRESETS
 from keras_detr.models.keras_cv_bases import Backbone
@@ -219,7 +220,7 @@ def _convolve(x, filters, size, name, norm_name, stride=1, dilation=1, use_relu=
         padding=padding,
         dilation_rate=dilation,
         use_bias=False,
-        kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
+        kernel_initializer=kaiming_normal_fan_out(size, filters),
         name=name,
     )(x)
     x = FrozenBatchNormalization(name=norm_name)(x)
