@@ -31,7 +31,7 @@ BATCH_SIZE = 8
 LEARNING_RATE = 5e-4
 # A backbone from scratch takes larger steps than attention does; a pretrained one needs smaller.
 BACKBONE_LEARNING_RATE = 3 * LEARNING_RATE
-# Steps between two looks of Python at the training, which cost as much as a step of this model.
+# Steps between two looks of Python at the training: each takes a good part of so small a step.
 STEPS_PER_EXECUTION = 25
 
 
