@@ -125,7 +125,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, default=Path("quickstart"))
-    parser.add_argument("--epochs", type=int, default=9)
+    parser.add_argument("--epochs", type=int, default=6)
     arguments = parser.parse_args()
     start = time.monotonic()
     keras.utils.set_random_seed(0)

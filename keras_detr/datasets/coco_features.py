@@ -34,6 +34,8 @@ def elements_from_builder(
     check_box_format(bounding_box_format)
     is_crowd_dropped = _is_crowd_dropped(split, crowds)
 
+    # Nothing here branches on a tensor, and looking for that takes seconds.
+    @tf.autograph.experimental.do_not_convert
     def element(features):
         return element_from_features(features, bounding_box_format, is_crowd_dropped)
 

@@ -8,9 +8,12 @@ from PIL import Image, ImageDraw
 CLASS_NAMES = ("circle", "square", "triangle", "star", "cross")
 
 # A shape may hide at most this share of another one.
-_LARGEST_HIDDEN_SHARE = 0.3
+_LARGEST_HIDDEN_SHARE = 0.15
 _NUM_PLACES_TRIED = 20
-_SMALLEST_CONTRAST = 90.0
+# How far apart in RGB a shape and the mean of what is behind it are, of 0..255.
+_SMALLEST_CONTRAST = 140.0
+# The colours of a texture are this share of two random colours' distance apart.
+_TEXTURE_CONTRAST = 0.3
 
 
 class Scene(NamedTuple):
@@ -127,7 +130,7 @@ def _color(rng, behind):
 def _background(rng, height, width):
     y, x = np.mgrid[:height, :width].astype(np.float32)
     first, second = rng.uniform(40, 215, (2, 3))
-    second = first + 0.5 * (second - first)
+    second = first + _TEXTURE_CONTRAST * (second - first)
     angle = rng.uniform(0, 2 * np.pi)
     along = x * np.cos(angle) + y * np.sin(angle)
     texture = rng.integers(3)
