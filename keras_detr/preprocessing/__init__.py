@@ -7,8 +7,12 @@ import importlib
 
 _HOMES = {
     "BoxAwareLayer": "box_aware_layer",
+    "DETRAugmentation": "detr_augmentation",
     "PadToCanvas": "pad_to_canvas",
+    "RandomChoice": "pipelines",
     "RandomHorizontalFlip": "random_horizontal_flip",
+    "RandomResizeShortestSide": "random_resize_shortest_side",
+    "RandomSizeCrop": "random_size_crop",
     "Resize": "resize",
     "ResizeShortestSide": "resize_shortest_side",
     "ResizingLayer": "resize",

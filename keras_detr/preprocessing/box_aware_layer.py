@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_detr.ops.boxes import check_box_format, convert_box_format
+from keras_detr.preprocessing.batched_elements import is_batched, map_batch
 from keras_detr.preprocessing.runtime_checks import checked
 
 
@@ -13,26 +14,33 @@ class BoxAwareLayer(keras.layers.Layer):
 
     An element is `{"images": (height, width, 3), "bounding_boxes": {"boxes": (N, 4),
     "classes": (N,)}}`. "bounding_boxes" may be missing (prediction) and may hold more entries
-    with one row a box ("area", "is_crowd"); entries beside "images" pass through. Boxes of
-    class -1 are padding and stay as they are.
+    with one row a box: "area", "is_crowd", "masks" (N, height, width), or any other. Entries
+    beside "images" pass through. Boxes of class -1 are padding and stay as they are.
+
+    A batch has one more axis in front, dense or ragged, and draws anew for each of its images.
+    Ragged entries come back ragged; dense images come back ragged from a layer that gives them
+    several sizes; dense boxes come back dense, with as many rows as came.
 
     The layer runs TensorFlow operations whatever the Keras backend is, so that
-    `dataset.map(layer)` works under each. An element of NumPy arrays gives NumPy arrays.
+    `dataset.map(layer)` works under each. NumPy arrays give NumPy arrays (a list of them where
+    their sizes differ).
 
     A subclass names the box format its arithmetic is exact in (`working_format`; None leaves
-    boxes as they came) and overrides `draw`, `transform_images`, `transform_boxes` and, where
-    entries beside the boxes change too, `transform_bounding_boxes`.
+    boxes as they came) and overrides `draw`, `transform_images`, `transform_boxes`,
+    `transform_masks` and, where boxes are dropped or further entries change, `transform_rows`.
 
     Args:
         bounding_box_format: str, the format of the boxes that come and go, one of
             `keras_detr.ops.boxes.BOX_FORMATS`.
 
     Raises:
-        ValueError: the format is missing or unknown; at the call, the element isn't one
-            unbatched, unpadded image with boxes (N, 4) and classes (N,).
+        ValueError: the format is missing or unknown; at the call, the element isn't an
+            unpadded image with boxes (N, 4) and classes (N,), nor a batch of these.
     """
 
     working_format = None
+    # Whether images of one size may come back in several sizes.
+    is_size_random = False
 
     def __init__(self, *, bounding_box_format=None, **kwargs):
         super().__init__(**kwargs)
@@ -45,10 +53,10 @@ class BoxAwareLayer(keras.layers.Layer):
 
     def call(self, element):
         _check_structure(element, self.name)
-        if tf.is_tensor(element["images"]):
+        if _is_tensor(element["images"]):
             return self._transform(element)
         with tf.device("CPU:0"):
-            return _map_arrays(np.asarray, self._transform(_map_arrays(np.asarray, element)))
+            return _map_arrays(_to_numpy, self._transform(element))
 
     def draw(self, element):
         """Return the parameters of this element's transformation, by default none.
@@ -69,10 +77,21 @@ class BoxAwareLayer(keras.layers.Layer):
         """Return the transformed boxes (N, 4), both in `working_format`."""
         return boxes
 
-    def transform_bounding_boxes(self, bounding_boxes, parameters):
-        """Return "boxes" (in `working_format`), "classes" and further entries, transformed."""
-        boxes = self.transform_boxes(bounding_boxes["boxes"], parameters)
-        return {**bounding_boxes, "boxes": boxes}
+    def transform_masks(self, masks, parameters):
+        """Return the transformed masks (N, height, width), of the dtype they came in."""
+        raise NotImplementedError(
+            f"{type(self).__name__} can't transform the entry 'masks' of `bounding_boxes`. "
+            "Take it out of the element, or implement `transform_masks`."
+        )
+
+    def transform_rows(self, rows, parameters):
+        """Return entries with one row a box, after boxes and masks were transformed.
+
+        Args:
+            rows: dict of tensors: "boxes" in `working_format`, "classes", and further entries.
+            parameters: dict, from `draw`.
+        """
+        return rows
 
     def apply(self, element, parameters):
         """Transform an element with parameters drawn before.
@@ -88,29 +107,41 @@ class BoxAwareLayer(keras.layers.Layer):
         result["images"] = self.transform_images(element["images"], parameters)
         if "bounding_boxes" not in element:
             return result
-        came = element["bounding_boxes"]
-        if self.working_format is None:
-            result["bounding_boxes"] = self.transform_bounding_boxes(came, parameters)
-            return result
-        size_before = _image_size(element["images"])
-        size_after = _image_size(result["images"])
-        there = self._convert(came, self.bounding_box_format, self.working_format, size_before)
-        there = self.transform_bounding_boxes(there, parameters)
-        back = self._convert(there, self.working_format, self.bounding_box_format, size_after)
-        result["bounding_boxes"] = _restore_padding(back)
+        sizes = _image_size(element["images"]), _image_size(result["images"])
+        result["bounding_boxes"] = self._transform_bounding_boxes(
+            element["bounding_boxes"], parameters, *sizes
+        )
         return result
 
     def get_config(self):
         return {**super().get_config(), "bounding_box_format": self.bounding_box_format}
 
     def _transform(self, element):
-        element = _map_arrays(tf.convert_to_tensor, element)
+        element = _map_arrays(_to_tensor, element)
+        if is_batched(element):
+            return map_batch(self._transform_one, element, self.is_size_random)
+        return self._transform_one(element)
+
+    def _transform_one(self, element):
         if "bounding_boxes" in element:
             element = {
                 **element,
                 "bounding_boxes": _typed_boxes(element["bounding_boxes"], self.name),
             }
         return self.apply(element, self.draw(element))
+
+    def _transform_bounding_boxes(self, bounding_boxes, parameters, size_before, size_after):
+        rows = bounding_boxes
+        if self.working_format is not None:
+            rows = self._convert(rows, self.bounding_box_format, self.working_format, size_before)
+        rows = {**rows, "boxes": self.transform_boxes(rows["boxes"], parameters)}
+        if "masks" in rows:
+            rows["masks"] = self.transform_masks(rows["masks"], parameters)
+        rows = self.transform_rows(rows, parameters)
+        if self.working_format is None:
+            return rows
+        rows = self._convert(rows, self.working_format, self.bounding_box_format, size_after)
+        return _restore_padding(rows)
 
     def _convert(self, bounding_boxes, source, target, image_size):
         boxes = convert_box_format(
@@ -155,6 +186,24 @@ def _map_arrays(function, element):
     return function(element)
 
 
+def _is_ragged(array):
+    return isinstance(array, tf.RaggedTensor)
+
+
+def _is_tensor(array):
+    return tf.is_tensor(array) or _is_ragged(array)
+
+
+def _to_tensor(array):
+    return array if _is_tensor(array) else tf.convert_to_tensor(np.asarray(array))
+
+
+def _to_numpy(array):
+    if _is_ragged(array):
+        return [_to_numpy(row.to_tensor() if _is_ragged(row) else row) for row in array]
+    return np.asarray(array)
+
+
 def _check_structure(element, layer):
     if not isinstance(element, dict) or "images" not in element:
         raise ValueError(
@@ -162,10 +211,10 @@ def _check_structure(element, layer):
             f"Received: {sorted(element) if isinstance(element, dict) else type(element)}."
         )
     shape = _shape(element["images"])
-    if shape is not None and len(shape) != 3:
+    if shape is not None and len(shape) not in (3, 4):
         raise ValueError(
-            f"`{layer}` takes one image (height, width, 3) at a time. Received `images` of shape "
-            f"{shape}: map the layer before `.batch()`."
+            f"`{layer}` takes an image (height, width, 3), or a batch of images (batch, height, "
+            f"width, 3), dense or ragged. Received `images` of shape {shape}."
         )
     if "pixel_mask" in element:
         raise ValueError(
@@ -173,10 +222,11 @@ def _check_structure(element, layer):
             "Make `PadToCanvas` the last layer of the pipeline."
         )
     if "bounding_boxes" in element:
-        _check_boxes_structure(element["bounding_boxes"], layer)
+        num_axes = None if shape is None else len(shape) - 3
+        _check_boxes_structure(element["bounding_boxes"], num_axes, layer)
 
 
-def _check_boxes_structure(bounding_boxes, layer):
+def _check_boxes_structure(bounding_boxes, num_batch_axes, layer):
     if not isinstance(bounding_boxes, dict) or not {"boxes", "classes"} <= set(bounding_boxes):
         received = bounding_boxes
         received = sorted(received) if isinstance(received, dict) else type(received)
@@ -184,20 +234,24 @@ def _check_boxes_structure(bounding_boxes, layer):
             f"`{layer}` needs `bounding_boxes` to be a dict with 'boxes' and 'classes'. "
             f"Received: {received}."
         )
+    if num_batch_axes is None:
+        return
+    batch = "batch, " if num_batch_axes else ""
     shape = _shape(bounding_boxes["boxes"])
-    if shape is not None and (len(shape) != 2 or shape[1] not in (4, None)):
+    if shape is not None and (len(shape) != 2 + num_batch_axes or shape[-1] not in (4, None)):
         raise ValueError(
-            f"`{layer}` takes the `boxes` of one image, shape (N, 4). Received shape: {shape}."
+            f"`{layer}` needs `boxes` of the shape ({batch}N, 4), as its images are "
+            f"({batch}height, width, 3). Received shape: {shape}."
         )
     shape = _shape(bounding_boxes["classes"])
-    if shape is not None and len(shape) != 1:
+    if shape is not None and len(shape) != 1 + num_batch_axes:
         raise ValueError(
-            f"`{layer}` takes the `classes` of one image, shape (N,). Received shape: {shape}."
+            f"`{layer}` needs `classes` of the shape ({batch}N). Received shape: {shape}."
         )
 
 
 def _shape(array):
     """Return a shape with None for what tf.data doesn't know while it traces."""
-    if not tf.is_tensor(array):
+    if not _is_tensor(array):
         return np.shape(array)
     return None if array.shape.rank is None else tuple(array.shape)

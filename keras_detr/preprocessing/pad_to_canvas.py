@@ -12,8 +12,8 @@ class PadToCanvas(BoxAwareLayer):
     """Pad an image at its bottom and right to a canvas, and its boxes to a fixed number.
 
     Adds "pixel_mask", uint8 (canvas height, canvas width): 1 is image, 0 is padding. Padding
-    boxes are -1 and have class -1; their other entries are 0. Relative boxes stay relative to
-    the image without its padding, so no box changes. It comes last in a pipeline.
+    boxes are -1 and have class -1; their other entries, masks too, are 0. Relative boxes stay
+    relative to the image without its padding, so no box changes. It comes last in a pipeline.
 
     Args:
         canvas_size: pair of int (height, width) in pixels.
@@ -48,10 +48,13 @@ class PadToCanvas(BoxAwareLayer):
     def transform_images(self, images, parameters):
         return self._pad_bottom_right(images)
 
-    def transform_bounding_boxes(self, bounding_boxes, parameters):
-        num_boxes = tf.shape(bounding_boxes["classes"])[0]
-        bounding_boxes = checked(
-            bounding_boxes,
+    def transform_masks(self, masks, parameters):
+        return tf.transpose(self._pad_bottom_right(tf.transpose(masks, (1, 2, 0))), (2, 0, 1))
+
+    def transform_rows(self, rows, parameters):
+        num_boxes = tf.shape(rows["classes"])[0]
+        rows = checked(
+            rows,
             num_boxes <= self.max_boxes,
             [
                 "PadToCanvas: an image has",
@@ -60,8 +63,8 @@ class PadToCanvas(BoxAwareLayer):
             ],
         )
         return {
-            key: self._pad_rows(rows, -1 if key in ("boxes", "classes") else 0)
-            for key, rows in bounding_boxes.items()
+            key: self._pad_rows(values, -1 if key in ("boxes", "classes") else 0)
+            for key, values in rows.items()
         }
 
     def get_config(self):
@@ -71,9 +74,9 @@ class PadToCanvas(BoxAwareLayer):
             "max_boxes": self.max_boxes,
         }
 
-    def _pad_rows(self, rows, value):
-        missing = self.max_boxes - tf.shape(rows)[:1]
-        return _padded(rows, [[0], missing], (self.max_boxes,), value)
+    def _pad_rows(self, values, value):
+        missing = self.max_boxes - tf.shape(values)[:1]
+        return _padded(values, [[0], missing], (self.max_boxes,), value)
 
     def _pad_bottom_right(self, pixels):
         size = tf.shape(pixels)[:2]

@@ -1,5 +1,6 @@
 """Random numbers for functions mapped by tf.data."""
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -24,3 +25,22 @@ class RandomDraws:
     def uniform(self):
         """Return a float32 scalar in [0, 1)."""
         return self._generator.uniform([])
+
+    def whole_number(self, lowest, highest):
+        """Return an int32 scalar from `lowest` to `highest`, both included."""
+        return self._generator.uniform([], lowest, highest + 1, tf.int32)
+
+
+def spread_seed(seed, number):
+    """Return different seeds that follow from one.
+
+    Args:
+        seed: int, or None.
+        number: int, how many seeds.
+
+    Returns:
+        list of int, or of None where `seed` is None.
+    """
+    if seed is None:
+        return [None] * number
+    return [int(state) for state in np.random.SeedSequence(seed).generate_state(number)]

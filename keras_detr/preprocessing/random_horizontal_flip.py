@@ -38,6 +38,9 @@ class RandomHorizontalFlip(BoxAwareLayer):
             parameters["is_flipped"], lambda: tf.reverse(images, axis=[1]), lambda: images
         )
 
+    def transform_masks(self, masks, parameters):
+        return tf.where(parameters["is_flipped"], tf.reverse(masks, axis=[2]), masks)
+
     def transform_boxes(self, boxes, parameters):
         center_x, others = boxes[:, :1], boxes[:, 1:]
         center_x = tf.where(parameters["is_flipped"], 1.0 - center_x, center_x)

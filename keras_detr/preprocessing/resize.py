@@ -40,14 +40,26 @@ class ResizingLayer(BoxAwareLayer):
         }
 
     def transform_images(self, images, parameters):
-        resized = tf.image.resize(images, parameters["size"], "bilinear", antialias=True)
+        size = parameters["size"]
+        # Without shrinking there is nothing to antialias, and TensorFlow is five times as fast.
+        resized = tf.cond(
+            tf.reduce_all(size >= tf.shape(images)[:2]),
+            lambda: tf.image.resize(images, size, "bilinear"),
+            lambda: tf.image.resize(images, size, "bilinear", antialias=True),
+        )
         return tf.cast(resized, tf.float32)
 
-    def transform_bounding_boxes(self, bounding_boxes, parameters):
-        if "area" not in bounding_boxes:
-            return bounding_boxes
-        area = tf.cast(bounding_boxes["area"], tf.float32) * parameters["area_ratio"]
-        return {**bounding_boxes, "area": area}
+    def transform_masks(self, masks, parameters):
+        # TensorFlow resizes no bool.
+        pixels = tf.cast(masks, tf.uint8) if masks.dtype == tf.bool else masks
+        resized = tf.image.resize(pixels[..., None], parameters["size"], "nearest")[..., 0]
+        return tf.cast(resized, masks.dtype)
+
+    def transform_rows(self, rows, parameters):
+        if "area" not in rows:
+            return rows
+        area = tf.cast(rows["area"], tf.float32) * parameters["area_ratio"]
+        return {**rows, "area": area}
 
 
 @keras.saving.register_keras_serializable("keras_detr")

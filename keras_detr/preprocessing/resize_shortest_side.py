@@ -24,13 +24,22 @@ def resized_size(height, width, short_side, longest_side):
 
     Source: facebookresearch/detr, datasets/transforms.py, get_size_with_aspect_ratio.
     """
-    height, width = _resized_size(
+    height, width = size_for_short_side(
         np.float64(height), np.float64(width), short_side, longest_side, np
     )
     return int(height), int(width)
 
 
-def _resized_size(height, width, short_side, longest_side, library):
+def size_for_short_side(height, width, short_side, longest_side, library):
+    """Return the whole float64 size of `resized_size`, for scalars of NumPy or TensorFlow.
+
+    Args:
+        height: float64 scalar, pixels.
+        width: float64 scalar, pixels.
+        short_side: int or float64 scalar, pixels.
+        longest_side: int, pixels, or None for no limit.
+        library: numpy or tensorflow.
+    """
     # float64, and the original's order of operations, so that ties round alike; round() of
     # Python, NumPy and TensorFlow all take a half to the even neighbour.
     shorter, longer = library.minimum(height, width), library.maximum(height, width)
@@ -43,6 +52,19 @@ def _resized_size(height, width, short_side, longest_side, library):
     long = library.floor(short * longer / shorter)
     is_tall = width < height
     return library.where(is_tall, long, short), library.where(is_tall, short, long)
+
+
+def check_sides(short_side, longest_side):
+    """Check the sides that images are to be resized to.
+
+    Raises:
+        ValueError: a side is below one pixel, or the longest side below the short one.
+    """
+    if short_side < 1 or (longest_side is not None and longest_side < short_side):
+        raise ValueError(
+            "`short_side` must be at least 1 pixel and `longest_side` at least `short_side`, "
+            f"or None. Received: short_side={short_side!r}, longest_side={longest_side!r}."
+        )
 
 
 @keras.saving.register_keras_serializable("keras_detr")
@@ -61,16 +83,12 @@ class ResizeShortestSide(ResizingLayer):
 
     def __init__(self, short_side=800, *, longest_side=1333, bounding_box_format=None, **kwargs):
         super().__init__(bounding_box_format=bounding_box_format, **kwargs)
-        if short_side < 1 or (longest_side is not None and longest_side < short_side):
-            raise ValueError(
-                "`short_side` must be at least 1 pixel and `longest_side` at least `short_side`, "
-                f"or None. Received: short_side={short_side!r}, longest_side={longest_side!r}."
-            )
+        check_sides(short_side, longest_side)
         self.short_side = short_side
         self.longest_side = longest_side
 
     def wanted_size(self, height, width):
-        return _resized_size(height, width, self.short_side, self.longest_side, tf)
+        return size_for_short_side(height, width, self.short_side, self.longest_side, tf)
 
     def get_config(self):
         return {
