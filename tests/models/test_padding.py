@@ -89,11 +89,13 @@ def test_more_padding_changes_nothing(model, more):
     assert_close(outputs_of(model, pad(inputs, *more)), outputs_of(model, inputs))
 
 
+@pytest.mark.once
 def test_more_padding_changes_nothing_for_the_usual_backbone(resnet_model):
     inputs = pad(padded_images(), 160, 160)
     assert_close(outputs_of(resnet_model, pad(inputs, 32, 64)), outputs_of(resnet_model, inputs))
 
 
+@pytest.mark.once
 def test_one_image_equals_itself_in_a_batch(model):
     inputs = padded_images()
     together = outputs_of(model, inputs)

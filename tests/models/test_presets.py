@@ -147,6 +147,7 @@ def test_another_number_of_classes(tiny_preset, caplog):
     assert model.prediction_decoder.bounding_box_format == "rel_xywh"
 
 
+@pytest.mark.once
 @pytest.mark.every_backend
 @pytest.mark.parametrize("num_queries", [4, 15])
 def test_another_number_of_queries(tiny_preset, num_queries):

@@ -201,6 +201,7 @@ def test_one_class_predicts_class_zero(detector):
     assert (detections["classes"] == 0).all()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "bounding_box_format",
     [
@@ -261,6 +262,7 @@ def test_all_box_formats_mean_the_same(detector, untrained, bounding_box_format)
     np.testing.assert_allclose(round_trip, expected, atol=1e-5)
 
 
+@pytest.mark.once
 def test_canvas_sizes_are_free(untrained):
     for size in ((HEIGHT, WIDTH), (65, 33), (33, 64)):
         images = np.zeros((1, *size, 3), "float32")
