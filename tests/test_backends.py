@@ -53,7 +53,16 @@ def test_marked_tests_pass(backend, tmp_path):
 
 def run_marked_tests(files, environment, least_tests):
     """Run the marked tests of some files in a process of their own."""
-    options = ["-m", "every_backend and not once", "-q", "-p", "no:cacheprovider", "-n", "0", "--durations=30"]
+    options = [
+        "-m",
+        "every_backend and not once",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-n",
+        "0",
+        "--durations=30",
+    ]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *map(str, files)],
         cwd=TESTS.parent,

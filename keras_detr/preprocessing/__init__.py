@@ -16,6 +16,8 @@ _HOMES = {
     "Resize": "resize",
     "ResizeShortestSide": "resize_shortest_side",
     "ResizingLayer": "resize",
+    "CANVASES": "canvases",
+    "bucketed_batches": "canvases",
     "check_arrays": "array_checks",
     "checked_prediction_batches": "detection_batches",
     "checked_training_batches": "detection_batches",

@@ -1,0 +1,152 @@
+"""Batches of a few static shapes for images of all sizes."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_detr.preprocessing.runtime_checks import checked
+
+# For images of at most 800 by 1333 pixels. On COCO, each image on the smallest canvas that holds
+# it, 4% of all pixels are padding at short side 800, and 23% under the paper's augmentation; on
+# one square canvas it would be half, and 70%.
+CANVASES = (
+    (576, 768),
+    (768, 576),
+    (800, 800),
+    (800, 1067),
+    (1067, 800),
+    (800, 1200),
+    (1200, 800),
+    (800, 1333),
+    (1333, 800),
+)
+
+
+def bucketed_batches(
+    dataset,
+    canvases=CANVASES,
+    batch_size=2,
+    *,
+    max_boxes=100,
+    drop_remainder=False,
+    num_measured=100,
+):
+    """Group images of similar shape into batches, each on the smallest canvas that holds them.
+
+    XLA compiles a program a shape, and a square canvas for everything is mostly padding: a few
+    canvases cost little of both. Every image stays whole and keeps its aspect, at the top left
+    of its canvas.
+
+    Args:
+        dataset: tf.data.Dataset of unbatched elements, as `BoxAwareLayer` takes them, resized.
+        canvases: sequence of (height, width) in pixels; one is a choice too.
+        batch_size: int, images a batch.
+        max_boxes: int, the number of boxes every image is padded to: -1, and class -1; further
+            entries with 0.
+        drop_remainder: bool, whether a canvas' last batch is left out where it isn't full. In
+            training, repeat the data set before and leave it False: nothing is lost then.
+        num_measured: int, how many images are read ahead to print the share of padded pixels;
+            0 prints nothing.
+
+    Returns:
+        tf.data.Dataset of batches with "pixel_mask", uint8 (batch, height, width), 1 image and
+        0 padding. Its length is unknown.
+
+    Raises:
+        ValueError: an argument can't be understood.
+        tf.errors.InvalidArgumentError: while it is read, an image fits on no canvas, or has more
+            than `max_boxes` boxes. Nothing is cropped or dropped silently.
+    """
+    canvases = _by_area(canvases)
+    if batch_size < 1 or max_boxes < 1:
+        raise ValueError(
+            "`batch_size` and `max_boxes` must be at least 1. Received: "
+            f"batch_size={batch_size!r}, max_boxes={max_boxes!r}."
+        )
+    if num_measured:
+        print(_padding_report(dataset.take(num_measured), canvases))
+    table = tf.constant(canvases, tf.int64)
+
+    @tf.autograph.experimental.do_not_convert
+    def canvas_of(element):
+        size = tf.shape(element["images"], tf.int64)[:2]
+        fits = tf.reduce_all(size <= table, axis=1)
+        message = [
+            "bucketed_batches: an image of (height, width)",
+            size,
+            f"fits on none of `canvases` {canvases}. Resize images before, with "
+            "`ResizeShortestSide`, or add a larger canvas.",
+        ]
+        return checked(tf.argmax(fits), tf.reduce_any(fits), message)
+
+    @tf.autograph.experimental.do_not_convert
+    def batch_of(index, window):
+        shapes, values = _padding(window.element_spec, table[index], max_boxes)
+        return window.padded_batch(batch_size, shapes, values, drop_remainder)
+
+    @tf.autograph.experimental.do_not_convert
+    def with_mask(element):
+        return _with_mask(element, max_boxes)
+
+    dataset = dataset.map(with_mask, num_parallel_calls=tf.data.AUTOTUNE)
+    return dataset.group_by_window(canvas_of, batch_of, window_size=batch_size)
+
+
+def _by_area(canvases):
+    canvases = [tuple(int(side) for side in canvas) for canvas in canvases]
+    if not canvases or any(len(canvas) != 2 or min(canvas) < 1 for canvas in canvases):
+        raise ValueError(
+            "`canvases` must be pairs of (height, width) in pixels, each at least 1. "
+            f"Received: {canvases!r}."
+        )
+    return sorted(canvases, key=np.prod)
+
+
+def _with_mask(element, max_boxes):
+    mask = tf.ones(tf.shape(element["images"])[:2], tf.uint8)
+    element = {**element, "pixel_mask": mask}
+    if "bounding_boxes" not in element:
+        return element
+    number = tf.shape(element["bounding_boxes"]["classes"])[0]
+    message = [
+        "bucketed_batches: an image has",
+        number,
+        f"boxes, more than `max_boxes` {max_boxes}. Pass a larger `max_boxes`.",
+    ]
+    boxes = checked(element["bounding_boxes"], number <= max_boxes, message)
+    return {**element, "bounding_boxes": boxes}
+
+
+def _padding(specs, canvas, max_boxes):
+    """Return the shapes that `padded_batch` pads to, and the values it pads with."""
+    shapes = tf.nest.map_structure(lambda spec: spec.shape, specs)
+    values = tf.nest.map_structure(lambda spec: tf.zeros((), spec.dtype), specs)
+    shapes["images"] = tf.stack([canvas[0], canvas[1], specs["images"].shape[-1]])
+    shapes["pixel_mask"] = canvas
+    if "bounding_boxes" in specs:
+        shapes["bounding_boxes"] = {
+            key: (max_boxes, *spec.shape[1:]) for key, spec in specs["bounding_boxes"].items()
+        }
+        if "masks" in specs["bounding_boxes"]:
+            shapes["bounding_boxes"]["masks"] = tf.stack([max_boxes, *tf.unstack(canvas)])
+        for key in ("boxes", "classes"):
+            values["bounding_boxes"][key] -= 1
+    return shapes, values
+
+
+def _padding_report(dataset, canvases):
+    sizes = dataset.map(lambda element: tf.shape(element["images"])[:2]).as_numpy_iterator()
+    sizes = np.array(list(sizes)).reshape(-1, 2)
+    fits = (sizes[:, None] <= np.array(canvases)).all(-1)
+    # An image that fits nowhere speaks for itself when it is read.
+    sizes, fits = sizes[fits.any(1)], fits[fits.any(1)]
+    if not len(sizes):
+        return "bucketed_batches: there are no images to measure."
+    areas = sizes.prod(1).sum()
+    taken = np.prod(canvases, axis=1)[fits.argmax(1)].sum()
+    height, width = sizes.max(0)
+    one = 1 - areas / (len(sizes) * height * width)
+    return (
+        f"bucketed_batches: {len(set(fits.argmax(1)))} of {len(canvases)} canvases in use, "
+        f"{1 - areas / taken:.1%} of their pixels are padding ({len(sizes)} images measured; "
+        f"on one canvas of {height}x{width} {one:.1%} would be)."
+    )
