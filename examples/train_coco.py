@@ -3,8 +3,9 @@
     python examples/train_coco.py --data-dir ~/tensorflow_datasets --epochs 300
 
 COCO is read through TFDS ("coco/2017"), which downloads and prepares it where `--data-dir` doesn't
-hold it yet. AdamW at 1e-4, the backbone at a tenth of it, gradients clipped to a norm of 0.1, both
-rates divided by ten after two thirds of the epochs.
+hold it yet. Images are mirrored, resized and cropped as in the paper, and put on a few canvases.
+AdamW at 1e-4, the backbone at a tenth of it, gradients clipped to a norm of 0.1, both rates divided
+by ten after two thirds of the epochs.
 """
 
 import argparse
@@ -16,7 +17,12 @@ import tensorflow as tf
 import keras_detr
 from keras_detr.datasets import load_coco
 from keras_detr.evaluation import evaluate_detector, summary_table
-from keras_detr.preprocessing import PadToCanvas, RandomHorizontalFlip, ResizeShortestSide
+from keras_detr.preprocessing import (
+    CANVASES,
+    DETRAugmentation,
+    ResizeShortestSide,
+    bucketed_batches,
+)
 
 # Fractions of the image don't change when it is resized or padded.
 BOX_FORMAT = "rel_xyxy"
@@ -49,7 +55,7 @@ def parse_arguments():
 
 
 def load_batches(arguments, split, is_training):
-    """Return COCO's images on one canvas, batch by batch, and the number of batches."""
+    """Return COCO's images in batches of a few canvases, and the number of images."""
     dataset = load_coco(
         split,
         data_dir=arguments.data_dir,
@@ -58,28 +64,41 @@ def load_batches(arguments, split, is_training):
         shuffle_files=is_training,
     )
     num_images = int(dataset.cardinality())
-    num_batches = -(-num_images // arguments.batch_size)
-    layers = [
-        ResizeShortestSide(
+    if is_training:
+        dataset = dataset.shuffle(min(num_images, 1000), seed=arguments.seed).repeat()
+        layer = augmentation(arguments)
+    else:
+        layer = ResizeShortestSide(
             arguments.short_side,
             longest_side=arguments.longest_side,
             bounding_box_format=BOX_FORMAT,
-        ),
-        # Portraits and landscapes share a square; 100 is the number of queries.
-        PadToCanvas(
-            (arguments.longest_side, arguments.longest_side),
-            max_boxes=100,
-            bounding_box_format=BOX_FORMAT,
-        ),
-    ]
-    if is_training:
-        dataset = dataset.shuffle(min(num_images, 1000), seed=arguments.seed)
-        layers.insert(0, RandomHorizontalFlip(bounding_box_format=BOX_FORMAT, seed=arguments.seed))
-    for layer in layers:
-        dataset = dataset.map(layer, num_parallel_calls=tf.data.AUTOTUNE)
-    if is_training:
-        dataset = dataset.repeat()
-    return dataset.batch(arguments.batch_size).prefetch(tf.data.AUTOTUNE), num_batches
+        )
+    dataset = dataset.map(layer, num_parallel_calls=tf.data.AUTOTUNE)
+    # 100 is the number of queries.
+    batches = bucketed_batches(
+        dataset, scaled_canvases(arguments), arguments.batch_size, max_boxes=100
+    )
+    return batches.prefetch(tf.data.AUTOTUNE), num_images
+
+
+def augmentation(arguments):
+    """Return the paper's augmentation, its sizes scaled to the short side wanted."""
+    scale = arguments.short_side / 800
+    return DETRAugmentation(
+        [round(side * scale) for side in range(480, 801, 32)],
+        longest_side=arguments.longest_side,
+        crop_short_sides=[round(side * scale) for side in (400, 500, 600)],
+        crop_sizes=[round(side * scale) for side in (384, 600)],
+        bounding_box_format=BOX_FORMAT,
+        seed=arguments.seed,
+    )
+
+
+def scaled_canvases(arguments):
+    """Return the canvases of short side 800, scaled; the largest two hold every image."""
+    short, longest = arguments.short_side, arguments.longest_side
+    canvases = {tuple(min(longest, side * short // 800) for side in canvas) for canvas in CANVASES}
+    return canvases | {(short, longest), (longest, short)}
 
 
 def build_model(preset, start):
@@ -107,12 +126,12 @@ def main():
     keras.utils.set_random_seed(arguments.seed)
     if arguments.mixed_precision:
         keras.config.set_dtype_policy("mixed_bfloat16")
-    batches, num_batches = load_batches(arguments, arguments.train_split, is_training=True)
+    batches, num_images = load_batches(arguments, arguments.train_split, is_training=True)
     validation, num_validation = load_batches(
         arguments, arguments.validation_split, is_training=False
     )
-    steps_per_epoch = arguments.steps_per_epoch or num_batches
-    print(f"{num_batches} training and {num_validation} validation batches", flush=True)
+    steps_per_epoch = arguments.steps_per_epoch or -(-num_images // arguments.batch_size)
+    print(f"{num_images} training and {num_validation} validation images", flush=True)
 
     model = build_model(arguments.preset, arguments.start)
     rate = arguments.learning_rate
