@@ -18,10 +18,10 @@ import keras_detr
 from keras_detr.datasets import load_coco
 from keras_detr.evaluation import evaluate_detector, summary_table
 from keras_detr.preprocessing import (
-    CANVASES,
     DETRAugmentation,
     ResizeShortestSide,
     bucketed_batches,
+    scaled_canvases,
 )
 
 # Fractions of the image don't change when it is resized or padded.
@@ -75,9 +75,8 @@ def load_batches(arguments, split, is_training):
         )
     dataset = dataset.map(layer, num_parallel_calls=tf.data.AUTOTUNE)
     # 100 is the number of queries.
-    batches = bucketed_batches(
-        dataset, scaled_canvases(arguments), arguments.batch_size, max_boxes=100
-    )
+    canvases = scaled_canvases(arguments.short_side, arguments.longest_side)
+    batches = bucketed_batches(dataset, canvases, arguments.batch_size, max_boxes=100)
     return batches.prefetch(tf.data.AUTOTUNE), num_images
 
 
@@ -92,13 +91,6 @@ def augmentation(arguments):
         bounding_box_format=BOX_FORMAT,
         seed=arguments.seed,
     )
-
-
-def scaled_canvases(arguments):
-    """Return the canvases of short side 800, scaled; the largest two hold every image."""
-    short, longest = arguments.short_side, arguments.longest_side
-    canvases = {tuple(min(longest, side * short // 800) for side in canvas) for canvas in CANVASES}
-    return canvases | {(short, longest), (longest, short)}
 
 
 def build_model(preset, start):

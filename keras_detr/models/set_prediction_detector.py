@@ -1,5 +1,6 @@
 """The abstract task: a detector that predicts a set of objects and trains through `fit`."""
 
+from types import SimpleNamespace
 from typing import ClassVar
 
 import keras
@@ -18,6 +19,11 @@ from keras_detr.models.detection_data import (
 from keras_detr.models.keras_cv_bases import Task
 from keras_detr.models.loss_trackers import LossTrackers
 from keras_detr.models.preset_loading import load_detector
+from keras_detr.models.raw_images import (
+    default_preprocessor,
+    is_list_of_images,
+    predict_raw_images,
+)
 from keras_detr.models.saved_preset import save_preset
 from keras_detr.models.trainable_state import apply_frozen_paths, frozen_paths
 from keras_detr.ops.backends import strategy_scope
@@ -84,6 +90,8 @@ class SetPredictionDetector(Task):
         self.class_names = None if class_names is None else tuple(class_names)
         self._extract_pyramid, self._pyramid_shapes = pyramid_extractor(backbone)
         self._loss_trackers = None
+        # Out of Keras' sight, which would count it among the model's layers.
+        self._untracked = SimpleNamespace(preprocessor=None)
 
     # What a detector implements.
 
@@ -305,10 +313,34 @@ class SetPredictionDetector(Task):
     def predict(self, x, *args, **kwargs):
         """Return detections for images; takes what `fit` takes, with or without targets.
 
+        A list of raw images, arrays (height, width, 3) of any sizes, RGB in 0..255, passes
+        through `preprocessor` first, and its boxes come back in pixels of each image as it came
+        (or relative to it, as `bounding_box_format` says).
+
         Returns:
             dict of NumPy arrays: see `decode_predictions`.
         """
+        if is_list_of_images(x):
+            return predict_raw_images(self, x, *args, **kwargs)
         return super().predict(prediction_inputs(x), *args, **kwargs)
+
+    @property
+    def preprocessor(self):
+        """`keras_detr.preprocessing.DETRPreprocessor`: what raw images pass through first.
+
+        It needs TensorFlow, whatever the backend is.
+        """
+        if self._untracked.preprocessor is None:
+            self.set_preprocessor(default_preprocessor(self.bounding_box_format))
+        return self._untracked.preprocessor
+
+    def set_preprocessor(self, preprocessor):
+        """Let raw images pass through another preprocessor, for other sizes than 800 and 1333.
+
+        Args:
+            preprocessor: `keras_detr.preprocessing.DETRPreprocessor`.
+        """
+        self._untracked.preprocessor = preprocessor
 
     # Configuration and saving.
 

@@ -8,6 +8,7 @@ import importlib
 _HOMES = {
     "BoxAwareLayer": "box_aware_layer",
     "DETRAugmentation": "detr_augmentation",
+    "DETRPreprocessor": "detr_preprocessor",
     "PadToCanvas": "pad_to_canvas",
     "RandomChoice": "pipelines",
     "RandomHorizontalFlip": "random_horizontal_flip",
@@ -22,6 +23,7 @@ _HOMES = {
     "checked_prediction_batches": "detection_batches",
     "checked_training_batches": "detection_batches",
     "resized_size": "resize_shortest_side",
+    "scaled_canvases": "canvases",
 }
 
 __all__ = sorted(_HOMES)

@@ -5,9 +5,9 @@ import tensorflow as tf
 
 from keras_detr.preprocessing.runtime_checks import checked
 
-# For images of at most 800 by 1333 pixels. On COCO, each image on the smallest canvas that holds
-# it, 4% of all pixels are padding at short side 800, and 23% under the paper's augmentation; on
-# one square canvas it would be half, and 70%.
+# For short side 800 and longest side 1333. On COCO, each image on the smallest canvas that holds it,
+# 4% of all pixels are padding at short side 800, and 23% under the paper's augmentation; on one
+# square canvas it would be half, and 70%.
 CANVASES = (
     (576, 768),
     (768, 576),
@@ -16,9 +16,33 @@ CANVASES = (
     (1067, 800),
     (800, 1200),
     (1200, 800),
-    (800, 1333),
-    (1333, 800),
+    (800, 1344),
+    (1344, 800),
 )
+
+# The original's rounding passes the longest side by half a pixel for each time that an image is as
+# long as wide.
+_ROOM_FOR_ROUNDING = 11
+
+
+def scaled_canvases(short_side, longest_side=None):
+    """Return canvases for another size than 800 and 1333, smallest first.
+
+    Args:
+        short_side: int, pixels, the short side that images are resized to at most.
+        longest_side: int, the long side's limit in pixels, or None for no limit; then a long
+            image may fit on none.
+
+    Returns:
+        list of (height, width), pixels. With a limit every image up to 22 times as long as wide
+        fits on one of them.
+    """
+    canvases = {tuple(-(-side * short_side // 800) for side in canvas) for canvas in CANVASES}
+    if longest_side is not None:
+        largest = longest_side + _ROOM_FOR_ROUNDING
+        canvases = {tuple(min(largest, side) for side in canvas) for canvas in canvases}
+        canvases |= {(short_side, largest), (largest, short_side)}
+    return _by_area(canvases)
 
 
 def bucketed_batches(
@@ -98,7 +122,7 @@ def _by_area(canvases):
             "`canvases` must be pairs of (height, width) in pixels, each at least 1. "
             f"Received: {canvases!r}."
         )
-    return sorted(canvases, key=np.prod)
+    return sorted(canvases, key=lambda canvas: (canvas[0] * canvas[1], canvas))
 
 
 def _with_mask(element, max_boxes):

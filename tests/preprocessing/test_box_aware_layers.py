@@ -33,6 +33,7 @@ LAYERS = [
             "seed": 5,
         },
     ),
+    ("DETRPreprocessor", {"short_side": 20, "longest_side": 33}),
     ("PadToCanvas", {"canvas_size": (40, 50), "max_boxes": 7}),
 ]
 
@@ -128,6 +129,8 @@ class TestEveryLayer:
 
     @pytest.mark.parametrize("wrong", [np.zeros((3, 4, 3)), {"image": np.zeros((3, 4, 3))}])
     def test_wrong_structure_is_refused(self, name, arguments, wrong):
+        if name == "DETRPreprocessor" and not isinstance(wrong, dict):
+            wrong = {"image": wrong}  # It takes images alone too.
         with pytest.raises(ValueError, match="a dict with the key 'images'"):
             build(name, arguments)(wrong)
         with pytest.raises(ValueError, match="dict with 'boxes' and 'classes'"):

@@ -5,7 +5,8 @@ import pytest
 tf = pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
 
 
-from keras_detr.preprocessing import PadToCanvas, bucketed_batches
+from keras_detr.preprocessing import CANVASES as CANVASES_OF_800
+from keras_detr.preprocessing import PadToCanvas, bucketed_batches, resized_size, scaled_canvases
 
 CANVASES = ((20, 30), (30, 20), (30, 30))
 SPEC = {
@@ -137,3 +138,17 @@ def test_what_does_not_fit_is_an_error(came, message):
 def test_wrong_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         bucketed_batches(dataset([]), **arguments)
+
+
+@pytest.mark.parametrize(("short_side", "longest_side"), [(800, 1333), (256, 426), (64, 500)])
+def test_scaled_canvases_hold_every_image(short_side, longest_side):
+    rng = np.random.default_rng(0)
+    canvases = scaled_canvases(short_side, longest_side)
+    for height, width in rng.integers(60, 1300, (2000, 2)):
+        size = resized_size(height, width, short_side, longest_side)
+        assert any(size[0] <= canvas[0] and size[1] <= canvas[1] for canvas in canvases)
+
+
+def test_canvases_of_the_usual_size_are_the_default():
+    assert set(scaled_canvases(800, 1333)) == set(CANVASES_OF_800)
+    assert all(type(side) is int for canvas in scaled_canvases(400, 666) for side in canvas)
