@@ -3,7 +3,9 @@
 import importlib
 
 _HOMES = {
+    "COCOEvaluation": "coco_evaluation",
     "COCOMetrics": "coco_metrics",
+    "class_table": "summary",
     "evaluate_detector": "detector_evaluation",
     "summary_table": "summary",
 }

@@ -36,7 +36,7 @@ class COCOMetrics:
         class_names: list of str, for `result_per_class`; None numbers them.
 
     Raises:
-        ValueError: the format is missing or unknown, or there aren't `num_classes` names.
+        ValueError: the format is missing or unknown, or there aren't `num_classes` different names.
 
     Source: cocodataset/cocoapi, PythonAPI/pycocotools/cocoeval.py.
     """
@@ -47,6 +47,11 @@ class COCOMetrics:
             raise ValueError(
                 f"`class_names` must hold `num_classes` names, {num_classes}. "
                 f"Received: {len(class_names)} names."
+            )
+        if class_names is not None and len(set(class_names)) != num_classes:
+            raise ValueError(
+                "`class_names` must differ, or the AP of one class would hide another's. "
+                f"Received: {list(class_names)}."
             )
         self.bounding_box_format = bounding_box_format
         self.num_classes = num_classes
