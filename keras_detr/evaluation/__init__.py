@@ -3,7 +3,10 @@
 import importlib
 
 _HOMES = {
+    "COCOEvaluation": "coco_evaluation",
     "COCOMetrics": "coco_metrics",
+    "COCOResultsWriter": "coco_results",
+    "class_table": "summary",
     "evaluate_detector": "detector_evaluation",
     "summary_table": "summary",
 }

@@ -1,12 +1,11 @@
-"""Drive pycocotools with arrays instead of files."""
+"""Drive faster-coco-eval, COCO's protocol in C++, with arrays instead of files."""
 
 import numpy as np
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+from faster_coco_eval import COCO, COCOeval_faster
 
 
 def evaluate_by_class(true_boxes, detections, num_classes):
-    """Let pycocotools score one class after the other.
+    """Let faster-coco-eval score one class after the other.
 
     COCO's figures are means over the classes, so the result is that of all at once, while the
     records of only one class are in memory.
@@ -18,9 +17,9 @@ def evaluate_by_class(true_boxes, detections, num_classes):
         num_classes: int.
 
     Returns:
-        pycocotools.cocoeval.COCOeval, with its `eval` and `stats` filled.
+        faster_coco_eval.COCOeval_faster, with its `eval` and `stats` filled as pycocotools does.
     """
-    summary = COCOeval(iouType="bbox")
+    summary = COCOeval_faster(iouType="bbox", print_function=_keep_quiet)
     thresholds, recalls = len(summary.params.iouThrs), len(summary.params.recThrs)
     others = (len(summary.params.areaRng), len(summary.params.maxDets))
     precision = np.full((thresholds, recalls, num_classes, *others), -1.0)
@@ -30,8 +29,8 @@ def evaluate_by_class(true_boxes, detections, num_classes):
         rows = detections[detections[:, 1] == label]
         if not len(true_rows):
             continue
-        image_ids = np.unique(np.concatenate([true_rows[:, 0], rows[:, 0]])).tolist()
-        # An id of 0 would mean "no match" to pycocotools.
+        image_ids = np.unique(np.concatenate([true_rows[:, 0], rows[:, 0]])).astype(int).tolist()
+        # An id of 0 would mean "no match".
         truth = _coco(
             image_ids,
             [
@@ -46,7 +45,7 @@ def evaluate_by_class(true_boxes, detections, num_classes):
                 for number, row in enumerate(rows.tolist(), start=1)
             ],
         )
-        evaluation = COCOeval(truth, detected, "bbox")
+        evaluation = COCOeval_faster(truth, detected, "bbox", print_function=_keep_quiet)
         evaluation.evaluate()
         evaluation.accumulate()
         precision[:, :, label] = evaluation.eval["precision"][:, :, 0]
@@ -57,7 +56,7 @@ def evaluate_by_class(true_boxes, detections, num_classes):
 
 
 def _coco(image_ids, annotations):
-    coco = COCO()
+    coco = COCO(print_function=_keep_quiet)
     coco.dataset = {
         "images": [{"id": image_id} for image_id in image_ids],
         "categories": [{"id": 1}],
@@ -70,8 +69,12 @@ def _coco(image_ids, annotations):
 def _annotation(number, row, **others):
     return {
         "id": number,
-        "image_id": row[0],
+        "image_id": int(row[0]),
         "category_id": 1,
         "bbox": row[2:6],
         **others,
     }
+
+
+def _keep_quiet(*args):
+    """Print nothing, where faster-coco-eval would log every step of every class."""

@@ -1,8 +1,5 @@
 """COCO's detection figures, as pycocotools computes them."""
 
-import contextlib
-import io
-
 import keras
 import numpy as np
 
@@ -39,7 +36,7 @@ class COCOMetrics:
         class_names: list of str, for `result_per_class`; None numbers them.
 
     Raises:
-        ValueError: the format is missing or unknown, or there aren't `num_classes` names.
+        ValueError: the format is missing or unknown, or there aren't `num_classes` different names.
 
     Source: cocodataset/cocoapi, PythonAPI/pycocotools/cocoeval.py.
     """
@@ -50,6 +47,11 @@ class COCOMetrics:
             raise ValueError(
                 f"`class_names` must hold `num_classes` names, {num_classes}. "
                 f"Received: {len(class_names)} names."
+            )
+        if class_names is not None and len(set(class_names)) != num_classes:
+            raise ValueError(
+                "`class_names` must differ, or the AP of one class would hide another's. "
+                f"Received: {list(class_names)}."
             )
         self.bounding_box_format = bounding_box_format
         self.num_classes = num_classes
@@ -133,38 +135,33 @@ class COCOMetrics:
         return {name: _figure(precision[:, :, label].mean()) for label, name in enumerate(names)}
 
     def _true_rows(self, image, size, image_id):
-        boxes, classes = self._checked("y_true", image, size)
-        is_real = classes >= 0
+        boxes, classes, is_real = self._real_objects("y_true", image, size)
         area = image.get("area")
         is_crowd = image.get("is_crowd")
-        rows = np.zeros((int(is_real.sum()), 8))
+        rows = np.zeros((len(boxes), 8))
         rows[:, 0] = image_id
-        rows[:, 1] = classes[is_real]
-        rows[:, 2:6] = boxes[is_real]
+        rows[:, 1] = classes
+        rows[:, 2:6] = boxes
         rows[:, 6] = rows[:, 4] * rows[:, 5] if area is None else area[is_real]
         rows[:, 7] = 0 if is_crowd is None else is_crowd[is_real]
+        _check_finite("y_true", "area", rows[:, 6])
         return rows
 
     def _detection_rows(self, image, size, image_id):
         if "num_detections" in image:
             number = int(image["num_detections"])
             image = {key: value[:number] for key, value in image.items() if key != "num_detections"}
-        boxes, classes = self._checked("y_pred", image, size)
-        is_real = classes >= 0
-        rows = np.zeros((int(is_real.sum()), 7))
+        boxes, classes, is_real = self._real_objects("y_pred", image, size)
+        rows = np.zeros((len(boxes), 7))
         rows[:, 0] = image_id
-        rows[:, 1] = classes[is_real]
-        rows[:, 2:6] = boxes[is_real]
+        rows[:, 1] = classes
+        rows[:, 2:6] = boxes
         rows[:, 6] = image["confidence"][is_real]
-        # pycocotools takes a NaN overlap for a match.
-        if not np.isfinite(rows).all():
-            raise ValueError(
-                "`y_pred` must be finite. Received NaN or infinity in 'boxes' or 'confidence': "
-                "the model's training has diverged, or its input isn't finite."
-            )
+        _check_finite("y_pred", "confidence", rows[:, 6])
         return rows
 
-    def _checked(self, argument, image, size):
+    def _real_objects(self, argument, image, size):
+        """Return the boxes (xywh in pixels) and classes of what isn't padding, and what isn't."""
         boxes = image["boxes"].astype(np.float64).reshape(-1, 4)
         classes = image["classes"].astype(np.int64)
         if len(boxes) != len(classes):
@@ -176,7 +173,11 @@ class COCOMetrics:
                 f"`{argument}`: classes must be below `num_classes`, {self.num_classes}. "
                 f"Received: {classes.max()}."
             )
-        return convert_box_format(boxes, self.bounding_box_format, "xywh", size, np.stack), classes
+        is_real = classes >= 0
+        boxes = boxes[is_real]
+        _check_finite(argument, "boxes", boxes)
+        boxes = convert_box_format(boxes, self.bounding_box_format, "xywh", size, np.stack)
+        return boxes, classes[is_real], is_real
 
     def _evaluated(self):
         if not self._num_images:
@@ -187,10 +188,21 @@ class COCOMetrics:
         if self._evaluation is None:
             true_boxes = np.concatenate(self._true_boxes)
             detections = np.concatenate(self._detections)
-            # pycocotools prints its progress.
-            with contextlib.redirect_stdout(io.StringIO()):
-                self._evaluation = evaluate_by_class(true_boxes, detections, self.num_classes)
+            self._evaluation = evaluate_by_class(true_boxes, detections, self.num_classes)
         return self._evaluation
+
+
+def _check_finite(argument, key, values):
+    # By COCO's code a NaN overlap is a match.
+    if np.isfinite(values).all():
+        return
+    cause = {
+        "y_true": "drop such objects from the data set.",
+        "y_pred": "the model's training has diverged, or its input isn't finite.",
+    }
+    raise ValueError(
+        f"`{argument}` must be finite. Received NaN or infinity in {key!r}: {cause[argument]}"
+    )
 
 
 def _figure(value):

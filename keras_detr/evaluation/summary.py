@@ -28,9 +28,22 @@ def summary_table(result):
         str, one line a figure, in percent as papers print them; a dash where there are no
         objects to find.
     """
-    lines = []
-    for name, meaning in _LINES:
-        value = result[name]
-        figure = "-" if math.isnan(value) else f"{100 * value:.1f}"
-        lines.append(f"{name:<10}{figure:>6}  {meaning}")
-    return "\n".join(lines)
+    return "\n".join(f"{name:<10}{_percent(result[name]):>6}  {what}" for name, what in _LINES)
+
+
+def class_table(result_per_class):
+    """Return the AP of each class as a table of text.
+
+    Args:
+        result_per_class: dict, from `COCOMetrics.result_per_class`.
+
+    Returns:
+        str, one line a class, in percent; a dash for a class without objects.
+    """
+    width = max((len(name) for name in result_per_class), default=0) + 2
+    lines = [f"{name:<{width}}{_percent(value):>6}" for name, value in result_per_class.items()]
+    return "\n".join([f"{'class':<{width}}{'AP':>6}", *lines])
+
+
+def _percent(value):
+    return "-" if math.isnan(value) else f"{100 * value:.1f}"

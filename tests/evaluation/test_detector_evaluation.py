@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_detr.evaluation import evaluate_detector
+from keras_detr.evaluation import COCOMetrics, evaluate_detector
 from keras_detr.ops.boxes import convert_box_format
 
 pytestmark = pytest.mark.every_backend
@@ -77,3 +77,56 @@ def test_a_batch_without_original_sizes_is_refused():
 def test_no_batches_are_refused():
     with pytest.raises(ValueError, match="nothing to score"):
         evaluate_detector(Oracle("rel_xyxy", BOXES), [])
+
+
+class Recorder(Oracle):
+    """Remember how many images came, and answer for as many."""
+
+    def __init__(self):
+        super().__init__("rel_xyxy", BOXES)
+        self.seen = []
+
+    def predict_on_batch(self, inputs):
+        self.seen.append({name: len(value) for name, value in inputs.items()})
+        rows = np.arange(len(inputs["images"])) % 2
+        return {name: value[rows] for name, value in super().predict_on_batch(inputs).items()}
+
+
+def rows_of(batch, rows):
+    boxes = {name: value[rows] for name, value in batch["bounding_boxes"].items()}
+    return {**{name: batch[name][rows] for name in batch if name != "bounding_boxes"}} | {
+        "bounding_boxes": boxes
+    }
+
+
+def test_a_smaller_last_batch_is_filled_up():
+    batch = batch_in("rel_xyxy")
+    first, last = rows_of(batch, [0, 1, 0]), rows_of(batch, [0])
+    model, small = Recorder(), Recorder()
+    figures = evaluate_detector(model, [first, last])
+    assert model.seen == [{"images": 3, "pixel_mask": 3}] * 2
+    np.testing.assert_equal(figures, evaluate_detector(small, [last, first]))
+    assert [seen["images"] for seen in small.seen] == [1, 3]
+
+
+def test_batches_and_detections_are_handed_on():
+    batch = batch_in("xywh")
+    seen = []
+    model = Oracle("xywh", batch["bounding_boxes"]["boxes"])
+    evaluate_detector(model, [batch], on_batch=lambda *arguments: seen.append(arguments))
+    ((seen_batch, detections),) = seen
+    assert seen_batch is batch
+    expected = BOXES[0] * np.array([200, 100, 200, 100])
+    np.testing.assert_allclose(detections["boxes"][0], expected)
+    np.testing.assert_array_equal(detections["num_detections"], [2, 1])
+
+
+def test_given_metrics_are_filled():
+    batch = batch_in("rel_xyxy")
+    metrics = COCOMetrics("rel_xyxy", num_classes=3)
+    evaluate_detector(Oracle("rel_xyxy", BOXES), [batch], metrics=metrics)
+    assert metrics.result_per_class() == pytest.approx({"0": 1.0, "1": 1.0, "2": 1.0})
+    with pytest.raises(ValueError, match=r"`metrics` must be made with .*rel_xyxy.*'xyxy'"):
+        evaluate_detector(
+            Oracle("rel_xyxy", BOXES), [batch], metrics=COCOMetrics("xyxy", num_classes=3)
+        )

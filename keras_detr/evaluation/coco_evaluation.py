@@ -1,0 +1,111 @@
+"""COCO's figures in the logs of `fit`."""
+
+import keras
+
+from keras_detr.evaluation.coco_metrics import COCOMetrics
+from keras_detr.evaluation.detector_evaluation import check_entries, each_batch, evaluate_detector
+from keras_detr.evaluation.summary import class_table, summary_table
+
+
+class COCOEvaluation(keras.callbacks.Callback):
+    """Evaluate the model that trains as COCO does, and put the figures into the logs of `fit`.
+
+    The logs get "val_AP", "val_AP50", "val_AP75", "val_AP_small", "val_AP_medium",
+    "val_AP_large", "val_AR1", "val_AR10", "val_AR100", "val_AR_small", "val_AR_medium" and
+    "val_AR_large". `History`, `EarlyStopping(monitor="val_AP", mode="max")`, `ModelCheckpoint`
+    and `CSVLogger` see them if they come after this callback in the list of callbacks.
+
+    Every epoch has figures: the first is evaluated, every `every`-th and the last, and the
+    epochs between repeat what was found before. A repeated figure is no improvement, so
+    `ModelCheckpoint` saves only what was evaluated, and `EarlyStopping` counts all epochs.
+
+    A figure is NaN where the data set has no such objects, as no small ones. Monitor another
+    one then: to Keras no number is better than a NaN.
+
+    Args:
+        dataset: batches of the validation images, see `evaluate_detector`. It is read anew for
+            each evaluation, and of its images only one batch is kept. Keep COCO's crowds in it.
+        every: int, the number of epochs from one evaluation to the next.
+        per_class: bool, whether the AP of each class is shown, and logged as "val_AP/<name>";
+            names are the model's `class_names`, or the numbers of the classes.
+        verbose: int: 0 prints nothing, 1 a table, 2 a progress bar too.
+
+    Raises:
+        ValueError: `every` isn't a positive integer; `dataset` can be read only once, or never
+            ends; when `fit` begins: a batch has no "image_size".
+        TypeError: when `fit` begins: the model is no detector.
+    """
+
+    def __init__(self, dataset, *, every=1, per_class=False, verbose=1):
+        super().__init__()
+        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise ValueError(
+                "`every` must be a number of epochs, an integer of at least 1. "
+                f"Received: {every!r}."
+            )
+        _check_readable_again(dataset)
+        self.dataset = dataset
+        self.every = every
+        self.per_class = per_class
+        self.verbose = verbose
+        self._figures = None
+
+    def on_train_begin(self, logs=None):
+        """Check model and data set before hours are spent."""
+        _check_detector(self.model)
+        if hasattr(self.dataset, "element_spec"):
+            check_entries(self.dataset.element_spec)
+        else:
+            for batch in each_batch(self.dataset):
+                check_entries(batch)
+                break
+        self._figures = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Evaluate where it is due, and add the figures to `logs`."""
+        number = epoch + 1
+        is_last = number == (self.params or {}).get("epochs")
+        if self._figures is None or number % self.every == 0 or is_last:
+            self._figures = self._evaluate(number)
+        if logs is not None:
+            logs.update(self._figures)
+
+    def _evaluate(self, number):
+        model = self.model
+        names = getattr(model, "class_names", None) if self.per_class else None
+        metrics = COCOMetrics("rel_xyxy", num_classes=model.num_classes, class_names=names)
+        result = evaluate_detector(model, self.dataset, int(self.verbose > 1), metrics=metrics)
+        figures = {f"val_{name}": value for name, value in result.items()}
+        by_class = metrics.result_per_class() if self.per_class else {}
+        figures.update({f"val_AP/{name}": value for name, value in by_class.items()})
+        if self.verbose:
+            tables = [summary_table(result), *([class_table(by_class)] if by_class else [])]
+            # The progress bar of `fit` has left its line open.
+            print("", f"Epoch {number}, in percent", *tables, sep="\n", flush=True)
+        return figures
+
+
+def _check_detector(model):
+    names = ("predict_on_batch", "num_classes", "bounding_box_format")
+    missing = [name for name in names if not hasattr(model, name)]
+    if missing:
+        raise TypeError(
+            "`COCOEvaluation` evaluates the detectors of keras_detr, such as `DETR`. Received a "
+            f"{type(model).__name__} without {', '.join(f'`{name}`' for name in missing)}."
+        )
+
+
+def _check_readable_again(dataset):
+    if hasattr(dataset, "__next__"):
+        raise ValueError(
+            "`dataset` must be readable once for each evaluation: pass a tf.data.Dataset, a "
+            "keras.utils.PyDataset or a list of batches. Received an iterator, which is used up "
+            f"by the first: {type(dataset).__name__}."
+        )
+    cardinality = getattr(dataset, "cardinality", None)
+    # tf.data's number for a data set without end.
+    if callable(cardinality) and int(cardinality()) == -1:
+        raise ValueError(
+            "`dataset` must end: an evaluation reads all of it. Received one that repeats forever; "
+            "leave out `repeat()`, or append `take(number_of_batches)`."
+        )
