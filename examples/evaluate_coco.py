@@ -4,7 +4,7 @@
 
 COCO is read through TFDS ("coco/2017"). `--preset` is a preset, a folder from `save_to_preset` or
 hf://owner/name; `--weights` names a file of official or Hub weights. Images are resized as the
-original does and share a padded canvas; those of a model with a dilated last stage (DC5) are
+original does and padded to a few canvases; those of a model with a dilated last stage (DC5) are
 evaluated one by one without padding, as its weights were trained: padding costs them about 10 AP.
 """
 
@@ -24,7 +24,7 @@ from keras_detr.evaluation import (
     evaluate_detector,
     summary_table,
 )
-from keras_detr.preprocessing import PadToCanvas, ResizeShortestSide
+from keras_detr.preprocessing import ResizeShortestSide, bucketed_batches, scaled_canvases
 
 # Fractions of the image don't change when it is resized or padded.
 BOX_FORMAT = "rel_xyxy"
@@ -54,7 +54,7 @@ def is_dilated(model):
 
 
 def load_batches(arguments, is_padded):
-    """Return COCO's images batch by batch: on one canvas, or one by one as they are."""
+    """Return COCO's images batch by batch: on a few canvases, or one by one as they are."""
     # COCO ignores what is found in a crowd, so crowds stay.
     dataset = load_coco(
         arguments.split,
@@ -68,11 +68,9 @@ def load_batches(arguments, is_padded):
     dataset = dataset.map(resize, num_parallel_calls=tf.data.AUTOTUNE)
     if not is_padded:
         return dataset.batch(1).prefetch(tf.data.AUTOTUNE)
-    # Of a very long image the original's rounding makes the long side a few pixels longer.
-    side = -(-(arguments.longest_side + 8) // 32) * 32
-    pad = PadToCanvas((side, side), max_boxes=100, bounding_box_format=BOX_FORMAT)
-    dataset = dataset.map(pad, num_parallel_calls=tf.data.AUTOTUNE)
-    return dataset.batch(arguments.batch_size).prefetch(tf.data.AUTOTUNE)
+    canvases = scaled_canvases(arguments.short_side, arguments.longest_side)
+    batches = bucketed_batches(dataset, canvases, arguments.batch_size)
+    return batches.prefetch(tf.data.AUTOTUNE)
 
 
 def main():

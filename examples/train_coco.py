@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import keras_detr
 from keras_detr.datasets import load_coco
-from keras_detr.evaluation import evaluate_detector, summary_table
+from keras_detr.evaluation import COCOEvaluation
 from keras_detr.preprocessing import (
     DETRAugmentation,
     ResizeShortestSide,
@@ -46,6 +46,7 @@ def parse_arguments():
     parser.add_argument("--short-side", type=int, default=800)
     parser.add_argument("--longest-side", type=int, default=1333)
     parser.add_argument("--epochs", type=int, default=300)
+    parser.add_argument("--evaluate-every", type=int, default=5, help="epochs between two COCO APs")
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--steps-per-epoch", type=int, default=None, help="fewer, for a trial")
     parser.add_argument("--mixed-precision", action="store_true", help="compute in bfloat16")
@@ -141,6 +142,8 @@ def main():
         steps_per_epoch=steps_per_epoch,
         validation_data=validation,
         callbacks=[
+            # First, so that the callbacks after it see val_AP.
+            COCOEvaluation(validation, every=arguments.evaluate_every),
             keras.callbacks.BackupAndRestore(arguments.output / "backup"),
             keras.callbacks.CSVLogger(arguments.output / "log.csv", append=True),
             keras.callbacks.TerminateOnNaN(),
@@ -148,7 +151,6 @@ def main():
     )
     model.save(arguments.output / "model.keras")
     print(f"saved {arguments.output / 'model.keras'}", flush=True)
-    print(summary_table(evaluate_detector(model, validation, verbose=1)))
 
 
 if __name__ == "__main__":
