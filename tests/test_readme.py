@@ -1,8 +1,11 @@
 """The README: its table is generated from the presets, and its example is code."""
 
 import ast
+import importlib
 import pathlib
 import re
+
+import pytest
 
 import keras_detr
 
@@ -27,14 +30,12 @@ def test_table_is_that_of_the_presets():
     assert table in README, f"README.md lacks this table:\n{table}"
 
 
-def test_example_takes_its_names_from_the_package():
-    (source,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+@pytest.mark.parametrize("source", re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL))
+def test_an_example_takes_its_names_from_the_package(source):
     imported = [node for node in ast.parse(source).body if isinstance(node, ast.ImportFrom)]
     assert imported
     for node in imported:
-        module = keras_detr
-        for part in node.module.split(".")[1:]:
-            module = getattr(module, part)
+        module = importlib.import_module(node.module)
         assert all(hasattr(module, alias.name) for alias in node.names)
 
 
