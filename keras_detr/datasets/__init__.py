@@ -3,9 +3,11 @@
 import importlib
 
 _HOMES = {
+    "DataReport": "data_report",
     "Shapes": "generated_shapes",
     "ShapesConfig": "shapes_config",
     "load_coco": "coco",
+    "load_coco_json": "coco_json",
     "load_shapes": "generated_shapes",
 }
 

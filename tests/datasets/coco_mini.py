@@ -13,15 +13,15 @@ from tests.shared_data import shared_data_folder
 SPLITS = {"train": "train2017", "validation": "val2017"}
 
 
-def coco_mini_folder():
-    """Return the folder of the sample."""
-    return shared_data_folder() / "coco_mini"
+def split_paths(split):
+    """Return the folder of images and the COCO-JSON file of "train" or "validation"."""
+    folder, name = shared_data_folder() / "coco_mini", SPLITS[split]
+    return folder / name, folder / "annotations" / f"instances_{name}.json"
 
 
 def read_annotations(split):
     """Return the COCO-JSON of "train" or "validation" as a dict."""
-    path = coco_mini_folder() / "annotations" / f"instances_{SPLITS[split]}.json"
-    return json.loads(path.read_text())
+    return json.loads(split_paths(split)[1].read_text())
 
 
 def prepare_coco_mini(data_dir):
@@ -50,15 +50,14 @@ def prepare_coco_mini(data_dir):
 
 
 def _write_archives(folder):
-    source = coco_mini_folder()
     names = ("train2017", "val2017", "test2017", "annotations_trainval2017", "image_info_test2017")
     archives = {f"{name}.zip": folder / f"{name}.zip" for name in names}
-    for split in SPLITS.values():
-        with zipfile.ZipFile(archives[f"{split}.zip"], "w") as archive:
-            for image in sorted((source / split).glob("*.jpg")):
-                archive.write(image, f"{split}/{image.name}")
+    for split, name in SPLITS.items():
+        with zipfile.ZipFile(archives[f"{name}.zip"], "w") as archive:
+            for image in sorted(split_paths(split)[0].glob("*.jpg")):
+                archive.write(image, f"{name}/{image.name}")
     with zipfile.ZipFile(archives["annotations_trainval2017.zip"], "w") as archive:
-        for path in sorted((source / "annotations").glob("instances_*.json")):
+        for path in (split_paths(split)[1] for split in SPLITS):
             archive.write(path, f"annotations/{path.name}")
     # TFDS writes no empty split: the test split holds one image, without annotations.
     annotations = read_annotations("validation")
@@ -67,5 +66,5 @@ def _write_archives(folder):
         archive.writestr("annotations/image_info_test2017.json", json.dumps(info))
     name = info["images"][0]["file_name"]
     with zipfile.ZipFile(archives["test2017.zip"], "w") as archive:
-        archive.write(source / "val2017" / name, f"test2017/{name}")
+        archive.write(split_paths("validation")[0] / name, f"test2017/{name}")
     return archives

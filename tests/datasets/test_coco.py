@@ -9,7 +9,7 @@ from PIL import Image
 
 from keras_detr.datasets import load_coco
 from keras_detr.ops.boxes import BOX_FORMATS, convert_box_format
-from tests.datasets.coco_mini import SPLITS, coco_mini_folder, prepare_coco_mini, read_annotations
+from tests.datasets.coco_mini import SPLITS, prepare_coco_mini, read_annotations, split_paths
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ class TestLoadCoco:
     def test_pixels_are_those_of_pil(self, data_dir):
         names = {image["id"]: image["file_name"] for image in read_annotations("train")["images"]}
         for element in load_coco("train[:5]", data_dir=data_dir).as_numpy_iterator():
-            path = coco_mini_folder() / "train2017" / names[int(element["image_id"])]
+            path = split_paths("train")[0] / names[int(element["image_id"])]
             pixels = np.asarray(Image.open(path).convert("RGB"), np.float32)
             assert element["images"].dtype == np.uint8
             # Two builds of libjpeg may round a few pixels apart.

@@ -1,0 +1,292 @@
+"""Images in a folder, and their boxes in a COCO-JSON file."""
+
+import itertools
+import json
+import numbers
+import os
+import pathlib
+
+import numpy as np
+
+from keras_detr.datasets.data_report import DataReport, UnusableEntry, shown
+from keras_detr.datasets.detection_records import NO_ID, BoxRow, box_table, image_table
+from keras_detr.datasets.image_files import checked_folder
+from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
+
+_LARGEST_ID = np.iinfo(np.int64).max
+# No image is larger, and the number of its pixels is a whole number of 64 bits.
+_LARGEST_SIDE = 2**31 - 1
+
+
+def load_coco_json(
+    images_dir,
+    annotations,
+    *,
+    bounding_box_format="rel_yxyx",
+    crowds="keep",
+    shuffle_files=False,
+    is_checked=None,
+):
+    """Load images and boxes annotated in COCO's JSON format.
+
+    Entries that can't be used are left out, counted and listed: images without a file, boxes
+    without area, outside their image or of an unknown category, and others of
+    `keras_detr.datasets.data_report.PROBLEM_KINDS`. Boxes over the edge are clipped. If there is
+    anything to report, a summary is logged once.
+
+    Pixels are taken as they are stored, without turning them by an EXIF tag.
+
+    Args:
+        images_dir: path, the folder the "file_name" of an image is relative to.
+        annotations: path of the JSON file, or its content as a dict. "bbox" is (left, top,
+            width, height) in pixels; "area" and "iscrowd" may be missing. Segmentations aren't
+            read.
+        bounding_box_format: str, the format of the boxes returned, one of
+            `keras_detr.ops.boxes.BOX_FORMATS`.
+        crowds: "drop" or "keep" boxes that stand for a crowd: "drop" for training, as the
+            original trains; evaluation needs "keep".
+        shuffle_files: bool, whether images come in random order, another one in each pass.
+        is_checked: bool, whether every file's header is read now, 0.1 ms each: then a broken
+            file is left out, and the file's size counts where the annotation's is wrong. False
+            trusts the annotation; a file that isn't as it says is an error once it is reached.
+            None is True for up to 10,000 images.
+
+    Returns:
+        tf.data.Dataset of unbatched elements, see
+        `keras_detr.datasets.coco_features.elements_from_builder`. Its attributes (a data set
+        mapped from it doesn't have them): `class_names`, list of str in the order of the
+        category ids, which become the classes 0..N-1; `category_ids`, the tuple of these ids;
+        `report`, a `DataReport`; `file_names`, dict from image id to path.
+
+    Raises:
+        FileNotFoundError: the folder or the file isn't there.
+        ValueError: an argument can't be understood; `annotations` isn't COCO-JSON, or nothing
+            of it can be used.
+        tf.errors.InvalidArgumentError: while reading, an image can't be decoded, or hasn't the
+            size its boxes were read for.
+
+    Source: the data format of https://cocodataset.org.
+    """
+    check_options(bounding_box_format, crowds)
+    images_dir = checked_folder(images_dir, "images_dir")
+    content, source = _read_json(annotations)
+    category_ids, class_names = _read_categories(content["categories"], source)
+    report = DataReport(source)
+    images, rows_by_id = _read_images(content["images"], images_dir, report)
+    boxes = _read_annotations(content["annotations"], images, rows_by_id, category_ids, report)
+    dataset = dataset_from_tables(
+        images,
+        boxes,
+        class_names,
+        report,
+        bounding_box_format=bounding_box_format,
+        crowds=crowds,
+        shuffle_files=shuffle_files,
+        is_checked=is_checked,
+    )
+    dataset.category_ids = tuple(category_ids)
+    return dataset
+
+
+def _read_json(annotations):
+    """Return the content with its three lists, and a name for messages."""
+    source = "`annotations`"
+    if isinstance(annotations, (str, os.PathLike)):
+        source, annotations = str(annotations), _parse(pathlib.Path(annotations))
+    if not isinstance(annotations, dict):
+        raise ValueError(
+            f"{source} must hold COCO-JSON, a dict with the lists 'images', 'annotations' and "
+            f"'categories'. Received: {shown(annotations)}."
+        )
+    for key in ("images", "annotations", "categories"):
+        entries = annotations.get(key)
+        if not isinstance(entries, (list, tuple)):
+            found = f"{key!r} is {shown(entries)}" if key in annotations else f"no {key!r}"
+            raise ValueError(
+                f"{source} must hold the lists 'images', 'annotations' and 'categories'. "
+                f"Received: {found} (keys {shown(list(annotations))}). "
+                "Where images have no boxes, write an empty list."
+            )
+    return annotations, source
+
+
+def _parse(path):
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"`annotations`: there is no file {str(path)!r}. Pass the path of a COCO-JSON file."
+        ) from None
+    # ValueError: not JSON, not text, or a path that no file system holds.
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"`annotations`: {str(path)!r} can't be read as JSON ({error}). If it was cut off, "
+            "copy it again."
+        ) from error
+
+
+def _read_categories(entries, source):
+    """Return the ids in ascending order, and their names.
+
+    Every entry must be right: to leave one out would renumber the classes.
+    """
+    names_by_id = {}
+    for entry in entries:
+        entry_id = _whole_number(entry.get("id")) if isinstance(entry, dict) else None
+        if entry_id is None or not isinstance(entry.get("name"), str):
+            raise ValueError(
+                f"{source}: each of 'categories' must be a dict with a whole number 'id' and a "
+                f"text 'name'. Received: {shown(entry)}."
+            )
+        if names_by_id.setdefault(entry_id, entry["name"]) != entry["name"]:
+            raise ValueError(
+                f"{source}: the category id {entry_id} stands for {names_by_id[entry_id]!r} and "
+                f"for {entry['name']!r}. Give each category an id of its own."
+            )
+    if not names_by_id:
+        raise ValueError(f"{source}: 'categories' is empty. List at least one category.")
+    category_ids = sorted(names_by_id)
+    return category_ids, [names_by_id[entry_id] for entry_id in category_ids]
+
+
+def _read_images(entries, images_dir, report):
+    """Return the `ImageTable` and a dict from image id to row, None for ambiguous ids."""
+    report.num_images_read = len(entries)
+    names_by_id, usable = {}, []
+    for entry in entries:
+        image_id = _whole_number(entry.get("id")) if isinstance(entry, dict) else None
+        name = entry.get("file_name") if isinstance(entry, dict) else None
+        if image_id is None or not isinstance(name, str) or not name:
+            report.add("malformed_image", image_id, detail=shown(entry))
+        elif name in names_by_id.setdefault(image_id, {}):
+            report.add("duplicate_image", image_id, detail=name)
+        else:
+            names_by_id[image_id][name] = True
+            usable.append((image_id, name, entry))
+    rows_by_id, rows = {}, []
+    for image_id, name, entry in usable:
+        if len(names_by_id[image_id]) > 1:
+            # Nothing says which of them the boxes belong to.
+            names = list(itertools.islice(names_by_id[image_id], 3))
+            report.add("ambiguous_image_id", image_id, detail=f"{name}; {shown(names)} share it")
+            rows_by_id[image_id] = None
+        else:
+            rows_by_id[image_id] = len(rows)
+            path = os.path.join(images_dir, name)
+            rows.append((image_id, path, _image_size(entry, image_id, report)))
+    return image_table(rows), rows_by_id
+
+
+def _image_size(entry, image_id, report):
+    """Return (height, width), both 0 where the entry doesn't say."""
+    sides = entry.get("height"), entry.get("width")
+    height, width = (_whole_number(side) or 0 for side in sides)
+    if 0 < height <= _LARGEST_SIDE and 0 < width <= _LARGEST_SIDE:
+        return height, width
+    if any(side is not None for side in sides):
+        report.add("wrong_size", image_id, detail=f"(height, width) {shown(sides)}")
+    return 0, 0
+
+
+def _read_annotations(entries, images, rows_by_id, category_ids, report):
+    """Return the `BoxTable` of the well-formed annotations."""
+    report.num_boxes_read = len(entries)
+    labels_by_id = {category_id: label for label, category_id in enumerate(category_ids)}
+    rows = []
+    for entry in entries:
+        try:
+            rows.append(_read_annotation(entry, rows_by_id, labels_by_id))
+        except UnusableEntry as problem:
+            ids = (entry.get("image_id"), entry.get("id")) if isinstance(entry, dict) else ()
+            report.add(problem.kind, *map(_whole_number, ids), detail=problem.detail)
+    return _without_repeats(box_table(rows), images, report)
+
+
+def _read_annotation(entry, rows_by_id, labels_by_id):
+    """Return the `BoxRow` of an annotation, or raise `UnusableEntry`."""
+    if not isinstance(entry, dict):
+        raise UnusableEntry("malformed_annotation", shown(entry))
+    image_id = _whole_number(entry.get("image_id"))
+    category_id = _whole_number(entry.get("category_id"))
+    is_crowd = _flag(entry.get("iscrowd"))
+    if image_id is None or category_id is None or is_crowd is None:
+        read = {key: entry.get(key) for key in ("image_id", "category_id", "iscrowd")}
+        raise UnusableEntry("malformed_annotation", shown(read))
+    if image_id not in rows_by_id:
+        raise UnusableEntry("unknown_image")
+    if category_id not in labels_by_id:
+        raise UnusableEntry("unknown_category", f"category_id {category_id}")
+    box = _four_numbers(entry.get("bbox"))
+    if box is None:
+        raise UnusableEntry("malformed_box", f"bbox {shown(entry.get('bbox'))}")
+    if rows_by_id[image_id] is None:
+        raise UnusableEntry("box_of_dropped_image", "several files share the image's id")
+    left, top, width, height = box
+    return BoxRow(
+        rows_by_id[image_id],
+        _whole_number(entry.get("id")),
+        labels_by_id[category_id],
+        (left, top, left + width, top + height),
+        _area(entry.get("area")),
+        is_crowd,
+    )
+
+
+def _without_repeats(boxes, images, report):
+    """Leave out what repeats an earlier annotation; other boxes of the same id stay."""
+    rows = np.flatnonzero(boxes.annotation_ids != NO_ID)
+    _, first, group = np.unique(boxes.annotation_ids[rows], return_index=True, return_inverse=True)
+    earlier = rows[first[group]]
+    rows, earlier = rows[rows != earlier], earlier[rows != earlier]
+    is_same = (boxes.boxes_xyxy[rows] == boxes.boxes_xyxy[earlier]).all(axis=1)
+    for column in (boxes.image_rows, boxes.classes, boxes.is_crowd):
+        is_same &= column[rows] == column[earlier]
+    for row, is_repeat in zip(rows, is_same, strict=True):
+        kind = "duplicate_annotation" if is_repeat else "repeated_annotation_id"
+        image_id = int(images.ids[boxes.image_rows[row]])
+        report.add(kind, image_id, int(boxes.annotation_ids[row]))
+    return boxes.take(np.delete(np.arange(len(boxes.classes)), rows[is_same]))
+
+
+def _whole_number(value):
+    """Return a value as an int of 64 bits, or None where it isn't one; 1.0 is 1."""
+    if type(value) is not int:
+        number = _number(value)
+        if number is None or not number.is_integer():
+            return None
+        value = int(value)
+    return value if -_LARGEST_ID <= value <= _LARGEST_ID else None
+
+
+def _number(value):
+    """Return a value as a float, or None where it isn't a number."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")
+
+
+def _four_numbers(value):
+    """Return the four numbers of a box, or None."""
+    value = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(value, (list, tuple)) or len(value) != 4:
+        return None
+    box = [_number(side) for side in value]
+    return None if None in box else box
+
+
+def _flag(value):
+    """Return False where nothing is said, and None where the value is neither 0 nor 1."""
+    if value is None or isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    return {0: False, 1: True}.get(_whole_number(value))
+
+
+def _area(value):
+    """Return None where nothing is said, and an impossible area where it isn't a number."""
+    if value is None:
+        return None
+    number = _number(value)
+    return -1.0 if number is None or number != number else number

@@ -1,0 +1,157 @@
+"""What the files of a data set held, and what of it couldn't be used as it was."""
+
+import dataclasses
+import reprlib
+from collections import Counter
+from typing import NamedTuple
+
+_NUM_EXAMPLES = 3
+
+
+class ProblemKind(NamedTuple):
+    """Say what a kind of problem is, and what becomes of the entry.
+
+    Attributes:
+        meaning: str, what was found, in the plural.
+        drops: "image" or "box", what is left out because of it; None where the entry stays.
+    """
+
+    meaning: str
+    drops: str | None
+
+
+PROBLEM_KINDS = {
+    "malformed_image": ProblemKind("image entries without a usable id or file name", "image"),
+    "duplicate_image": ProblemKind("image entries that repeat an earlier one", "image"),
+    "ambiguous_image_id": ProblemKind("images that share their id with another file", "image"),
+    "missing_file": ProblemKind("image files that aren't there", "image"),
+    "unreadable_file": ProblemKind("image files that can't be read", "image"),
+    "rotated_image": ProblemKind("images annotated as turned by their EXIF tag", "image"),
+    "unreadable_annotation": ProblemKind("annotation files that can't be read", "image"),
+    "wrong_size": ProblemKind("images annotated with a size that isn't the file's", None),
+    "no_annotation": ProblemKind("images without an annotation file, taken as empty", None),
+    "malformed_annotation": ProblemKind("annotations with missing or unusable entries", "box"),
+    "unknown_image": ProblemKind("boxes of an image that isn't listed", "box"),
+    "unknown_category": ProblemKind("boxes of a category that isn't listed", "box"),
+    "malformed_box": ProblemKind("boxes that aren't the numbers of a box", "box"),
+    "duplicate_annotation": ProblemKind("boxes that repeat an earlier one and its id", "box"),
+    "box_of_dropped_image": ProblemKind("boxes of images that are left out", "box"),
+    "non_finite_box": ProblemKind("boxes with NaN or infinity", "box"),
+    "no_area_box": ProblemKind("boxes of no or negative width or height", "box"),
+    "outside_box": ProblemKind("boxes wholly outside their image", "box"),
+    "clipped_box": ProblemKind("boxes clipped at the edge of their image", None),
+    "wrong_area": ProblemKind("impossible areas, replaced by the box's own", None),
+    "repeated_annotation_id": ProblemKind("different boxes that share an id", None),
+    "polygon": ProblemKind("polygons, replaced by the box around them", None),
+}
+
+
+class UnusableEntry(Exception):
+    """Say why an entry of an annotation file can't be used; caught where entries are read.
+
+    Args:
+        kind: str, a key of `PROBLEM_KINDS`.
+        detail: str, what was found.
+    """
+
+    def __init__(self, kind, detail=""):
+        super().__init__(kind, detail)
+        self.kind, self.detail = kind, detail
+
+
+class Problem(NamedTuple):
+    """Hold one entry that couldn't be used as it was.
+
+    Attributes:
+        kind: str, a key of `PROBLEM_KINDS`.
+        image_id: int, None where it isn't known.
+        annotation_id: int, None where it isn't known or an image is meant.
+        detail: str, what was found.
+    """
+
+    kind: str
+    image_id: int | None
+    annotation_id: int | None
+    detail: str
+
+    def __str__(self):
+        names = (("image", self.image_id), ("annotation", self.annotation_id))
+        known = [f"{name} {value}" for name, value in names if value is not None]
+        return ": ".join([text for text in (", ".join(known), self.detail) if text])
+
+
+@dataclasses.dataclass
+class DataReport:
+    """Account for every image and box of a data set's files.
+
+    Images read are images left plus `num_images_dropped`; boxes read are boxes left plus
+    `num_boxes_dropped` plus crowds left out because the caller asked for it. An entry is dropped
+    for one reason, the first that is found. `print(report)` gives a summary.
+
+    Attributes:
+        source: str, the file or folder that was read.
+        num_images_read: int, image entries in the files.
+        num_boxes_read: int, box entries in the files.
+        num_images: int, images of the data set.
+        num_boxes: int, boxes of the data set.
+        num_empty_images: int, images of the data set without boxes.
+        num_crowds_left_out: int, usable boxes left out by the caller's choice.
+        problems: list of `Problem`, one for each dropped or changed entry.
+    """
+
+    source: str
+    num_images_read: int = 0
+    num_boxes_read: int = 0
+    num_images: int = 0
+    num_boxes: int = 0
+    num_empty_images: int = 0
+    num_crowds_left_out: int = 0
+    problems: list[Problem] = dataclasses.field(default_factory=list)
+
+    def add(self, kind, image_id=None, annotation_id=None, detail=""):
+        """List a problem; see `Problem`."""
+        self.problems.append(Problem(kind, image_id, annotation_id, detail))
+
+    @property
+    def counts(self):
+        """Return the number of problems by kind, in the order of `PROBLEM_KINDS`."""
+        found = Counter(problem.kind for problem in self.problems)
+        return {kind: found[kind] for kind in PROBLEM_KINDS if kind in found}
+
+    @property
+    def num_images_dropped(self):
+        """Return how many image entries were left out because of a problem."""
+        return self._num_dropped("image")
+
+    @property
+    def num_boxes_dropped(self):
+        """Return how many boxes were left out because of a problem."""
+        return self._num_dropped("box")
+
+    def _num_dropped(self, what):
+        return sum(n for kind, n in self.counts.items() if PROBLEM_KINDS[kind].drops == what)
+
+    def __str__(self):
+        lines = [
+            f"{self.source}: {self.num_images} of {self.num_images_read} images "
+            f"({self.num_empty_images} without boxes) and {self.num_boxes} of "
+            f"{self.num_boxes_read} boxes are used."
+        ]
+        if self.num_crowds_left_out:
+            lines.append(f"  {self.num_crowds_left_out} boxes left out as asked for")
+        for kind, count in self.counts.items():
+            meaning, drops = PROBLEM_KINDS[kind]
+            found = [problem for problem in self.problems if problem.kind == kind]
+            examples = "; ".join(str(problem) for problem in found[:_NUM_EXAMPLES])
+            fate = "left out" if drops else "kept"
+            more = "; ..." if count > _NUM_EXAMPLES else ""
+            lines.append(f"  {count} {meaning}, {fate} ({kind}): {examples}{more}")
+        return "\n".join(lines)
+
+
+def shown(value):
+    """Return a short text of any value, for a message."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # An int of more digits than Python prints.
+        return f"a very large {type(value).__name__}"

@@ -1,0 +1,137 @@
+"""From checked images and boxes to tf.data."""
+
+import logging
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from keras_detr.datasets.detection_records import check_records
+from keras_detr.datasets.image_files import decode_image
+from keras_detr.ops.boxes import check_box_format, convert_box_format
+from keras_detr.preprocessing.runtime_checks import checked
+
+logger = logging.getLogger("keras_detr")
+
+
+def dataset_from_tables(
+    images,
+    boxes,
+    class_names,
+    report,
+    *,
+    bounding_box_format,
+    crowds,
+    shuffle_files,
+    is_checked,
+    is_relative=False,
+):
+    """Check images and boxes, and read them as elements.
+
+    Args:
+        images: `ImageTable`, as read.
+        boxes: `BoxTable`, as read.
+        class_names: list of str.
+        report: `DataReport`, filled here and logged if anything was dropped or changed.
+        bounding_box_format: str, the format of the boxes returned.
+        crowds: "drop" or "keep".
+        shuffle_files: bool, whether images come in random order, another one in each pass.
+        is_checked: bool or None, see `check_records`.
+        is_relative: bool, whether the boxes of `boxes` are relative to the image.
+
+    Returns:
+        tf.data.Dataset with the attributes `class_names`, `report` and `file_names` (dict from
+        image id to path); its elements are those of
+        `keras_detr.datasets.coco_features.elements_from_builder`. Pixels are read and decoded
+        when they are needed.
+
+    Raises:
+        ValueError: no image, or no box of the boxes there are, can be used.
+    """
+    images, boxes = check_records(
+        images,
+        boxes,
+        report,
+        is_relative=is_relative,
+        is_checked=is_checked,
+        is_crowd_dropped=crowds == "drop",
+    )
+    if report.problems:
+        logger.warning("%s\n`dataset.report.problems` lists all.", report)
+    dataset = _elements(images, boxes, bounding_box_format, shuffle_files)
+    dataset.class_names = list(class_names)
+    dataset.report = report
+    dataset.file_names = dict(zip(images.ids.tolist(), images.paths, strict=True))
+    return dataset
+
+
+def check_options(bounding_box_format, crowds, argument="crowds"):
+    """Check what a caller may choose, before any file is read.
+
+    Args:
+        bounding_box_format: str.
+        crowds: "drop" or "keep".
+        argument: str, the caller's name for `crowds`.
+
+    Raises:
+        ValueError: one of them is unknown.
+    """
+    check_box_format(bounding_box_format)
+    if crowds not in ("drop", "keep"):
+        raise ValueError(f"`{argument}` must be 'drop' or 'keep'. Received: {crowds!r}.")
+
+
+def _elements(images, boxes, bounding_box_format, shuffle_files):
+    number = len(images.ids)
+    sizes = images.sizes[boxes.image_rows]
+    columns = {
+        "boxes": convert_box_format(
+            boxes.boxes_xyxy, "xyxy", bounding_box_format, (sizes[:, 0], sizes[:, 1]), np.stack
+        ).astype(np.float32),
+        "classes": boxes.classes,
+        "area": boxes.areas.astype(np.float32),
+        "is_crowd": boxes.is_crowd,
+    }
+    splits = np.searchsorted(boxes.image_rows, np.arange(number + 1))
+    # tf.data runs on the host, whatever else there is.
+    with tf.device("CPU:0"):
+        columns = {key: tf.constant(column) for key, column in columns.items()}
+        splits = tf.constant(splits, tf.int64)
+        ids = tf.constant(images.ids)
+        paths = tf.constant([os.fsencode(path) for path in images.paths])
+        image_sizes = tf.constant(images.sizes, tf.int32)
+
+    # Nothing here branches on a tensor, and looking for that takes seconds.
+    @tf.autograph.experimental.do_not_convert
+    def element(row):
+        start, stop = splits[row], splits[row + 1]
+        return {
+            "images": _read_image(paths[row], image_sizes[row]),
+            "bounding_boxes": {key: column[start:stop] for key, column in columns.items()},
+            "image_id": ids[row],
+            "image_size": image_sizes[row],
+        }
+
+    rows = tf.data.Dataset.range(number)
+    if shuffle_files:
+        rows = rows.shuffle(number)
+    return rows.map(element, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _read_image(path, image_size):
+    pixels = decode_image(tf.io.read_file(path))
+    size = tf.shape(pixels)[:2]
+    return checked(
+        pixels,
+        tf.reduce_all(size == image_size),
+        [
+            "The image",
+            path,
+            "is of (height, width)",
+            size,
+            "and its annotation says",
+            image_size,
+            "so that its boxes can't be trusted. Pass `is_checked=True` to read all sizes from "
+            "the files.",
+        ],
+    )
