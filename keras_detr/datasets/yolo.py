@@ -1,0 +1,173 @@
+"""Images and boxes in the layout of Ultralytics' YOLO."""
+
+import os
+import pathlib
+
+import yaml
+
+from keras_detr.datasets.data_report import DataReport, UnusableEntry, shown
+from keras_detr.datasets.detection_records import BoxRow, box_table, image_table
+from keras_detr.datasets.image_files import checked_folder
+from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
+
+_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"}
+_KEYS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
+
+
+def load_yolo(folder, split="train", *, bounding_box_format="rel_yxyx", shuffle_files=False):
+    """Load images and boxes annotated for Ultralytics' YOLO.
+
+    The folder holds data.yaml with "names" and, for each split, its folder of images; labels lie
+    in a folder "labels" beside or in place of "images", one text file an image, with a line
+    "class center_x center_y width height" a box, relative to the image. A polygon becomes the
+    box around it. What can't be used is left out, counted and listed, as in `load_coco_json`; an
+    image without a label file counts as empty, and is listed too.
+
+    Args:
+        folder: path of the folder with data.yaml.
+        split: "train", "validation" or "test".
+        bounding_box_format: str, the format of the boxes returned, one of
+            `keras_detr.ops.boxes.BOX_FORMATS`.
+        shuffle_files: bool, whether images come in random order, another one in each pass.
+
+    Returns:
+        tf.data.Dataset of unbatched elements with the attributes `class_names`, `report` and
+        `file_names`, see `load_coco_json`. Images are numbered in the order of their paths;
+        there are no crowds, and "area" is a box's own.
+
+    Raises:
+        FileNotFoundError: the folder, data.yaml, or the split's folder isn't there.
+        ValueError: an argument or data.yaml can't be understood, or nothing can be used.
+
+    Source: https://docs.ultralytics.com/datasets/detect.
+    """
+    check_options(bounding_box_format, "keep")
+    folder = checked_folder(folder, "folder")
+    settings = _read_settings(folder / "data.yaml")
+    class_names = _class_names(settings, folder)
+    images_dir = _images_folder(settings, folder, split)
+    report = DataReport(str(images_dir))
+    images, boxes = _read_labels(images_dir, len(class_names), report)
+    return dataset_from_tables(
+        images,
+        boxes,
+        class_names,
+        report,
+        bounding_box_format=bounding_box_format,
+        crowds="keep",
+        shuffle_files=shuffle_files,
+        is_checked=True,
+        is_relative=True,
+    )
+
+
+def _read_settings(path):
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"`folder`: there is no {str(path)!r}. Pass the folder that holds data.yaml."
+        ) from None
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ValueError(f"{str(path)!r} can't be read as YAML: {error}") from error
+    if not isinstance(settings, dict):
+        raise ValueError(f"{str(path)!r} must hold names and splits. Received: {shown(settings)}.")
+    return settings
+
+
+def _class_names(settings, folder):
+    names = settings.get("names")
+    if isinstance(names, dict):
+        has_holes = set(names) != set(range(len(names)))
+        names = None if has_holes else [names[label] for label in range(len(names))]
+    if not isinstance(names, list) or not names:
+        raise ValueError(
+            f"'names' of {str(folder / 'data.yaml')!r} must list the classes, or map 0, 1, 2, ... "
+            f"to them without holes. Received: {shown(settings.get('names'))}."
+        )
+    return [str(name) for name in names]
+
+
+def _images_folder(settings, folder, split):
+    if split not in _KEYS:
+        raise ValueError(f"`split` must be one of {list(_KEYS)}. Received: {split!r}.")
+    entries = [settings[key] for key in _KEYS[split] if settings.get(key) is not None]
+    if not entries or not isinstance(entries[0], str):
+        raise ValueError(
+            f"{str(folder / 'data.yaml')!r} must name the folder of images of the split "
+            f"{split!r} ({' or '.join(_KEYS[split])}). Received: {shown(entries)}."
+        )
+    root = settings.get("path")
+    roots = [folder / root, folder] if isinstance(root, str) else [folder]
+    # Some exporters write paths as seen from a folder below.
+    inside = entries[0].removeprefix("../")
+    found = [root / entry for root in roots for entry in (entries[0], inside)]
+    for candidate in found:
+        if candidate.is_dir():
+            return candidate
+    raise FileNotFoundError(
+        f"The images of the split {split!r} are in none of {[str(path) for path in found]}. "
+        f"Correct {str(folder / 'data.yaml')!r}."
+    )
+
+
+def _read_labels(images_dir, num_classes, report):
+    """Return the `ImageTable` and `BoxTable` of all images below a folder."""
+    paths = sorted(path for path in images_dir.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    report.num_images_read = len(paths)
+    images, boxes = [], []
+    for image_id, path in enumerate(paths):
+        try:
+            lines = _label_path(path).read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            report.add("no_annotation", image_id, detail=str(path))
+            lines = []
+        except (OSError, ValueError) as error:
+            report.add("unreadable_annotation", image_id, detail=str(error))
+            continue
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            report.num_boxes_read += 1
+            try:
+                boxes.append(_read_line(line, len(images), num_classes, image_id, report))
+            except UnusableEntry as problem:
+                where = f"{path.stem}.txt, line {number}: {problem.detail}"
+                report.add(problem.kind, image_id, detail=where)
+        images.append((image_id, os.fspath(path), (0, 0)))
+    return image_table(images), box_table(boxes)
+
+
+def _label_path(path):
+    """Return the text file of an image: in "labels" in place of the last folder "images"."""
+    parts = list(path.parent.parts)
+    for index in range(len(parts) - 1, -1, -1):
+        if parts[index] == "images":
+            parts[index] = "labels"
+            break
+    return pathlib.Path(*parts) / f"{path.stem}.txt"
+
+
+def _read_line(line, image_row, num_classes, image_id, report):
+    """Return the `BoxRow` of a line, or raise `UnusableEntry`."""
+    try:
+        label, *places = (float(text) for text in line.split())
+    except ValueError:
+        raise UnusableEntry("malformed_annotation", shown(line)) from None
+    if not label.is_integer() or not 0 <= label < num_classes:
+        raise UnusableEntry("unknown_category", f"class {label:g} of {num_classes}")
+    if len(places) == 4:
+        center_x, center_y, width, height = places
+        corners = (
+            center_x - width / 2,
+            center_y - height / 2,
+            center_x + width / 2,
+            center_y + height / 2,
+        )
+    elif len(places) >= 6 and len(places) % 2 == 0:
+        report.add("polygon", image_id, detail=f"{len(places) // 2} corners")
+        xs, ys = places[0::2], places[1::2]
+        corners = (min(xs), min(ys), max(xs), max(ys))
+    else:
+        raise UnusableEntry("malformed_box", shown(line))
+    return BoxRow(image_row, None, int(label), corners)

@@ -1,0 +1,151 @@
+import random
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
+
+from keras_detr.datasets import load_yolo
+
+SIZES = {"a.jpg": (40, 60), "b.png": (50, 20), "c.jpg": (30, 30), "deep/d.jpg": (16, 24)}
+LABELS = {"a": "1 0.5 0.5 0.5 0.25\n\n0 0.25 0.5 0.1 0.2\n", "b": "", "deep/d": "0 .5 .5 1 1"}
+SETTINGS = "path: .\ntrain: images/train\nval: images/val\nnames: [cat, dog]\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "data.yaml").write_text(SETTINGS)
+    for name, (height, width) in SIZES.items():
+        path = tmp_path / "images/train" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (width, height)).save(path)
+    for name, text in LABELS.items():
+        write_label(tmp_path, name, text)
+    return tmp_path
+
+
+def write_label(folder, name, text):
+    path = folder / "labels/train" / f"{name}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_images_and_boxes(folder):
+    dataset = load_yolo(folder, bounding_box_format="xyxy")
+    assert dataset.class_names == ["cat", "dog"]
+    assert len(dataset) == 4
+    elements = list(dataset.as_numpy_iterator())
+    assert [element["images"].shape[:2] for element in elements] == list(SIZES.values())
+    rows = elements[0]["bounding_boxes"]
+    np.testing.assert_allclose(rows["boxes"], [[15, 15, 45, 25], [12, 16, 18, 24]], atol=1e-4)
+    np.testing.assert_array_equal(rows["classes"], [1, 0])
+    np.testing.assert_allclose(rows["area"], [300, 48], rtol=1e-5)
+    assert not rows["is_crowd"].any()
+    assert [len(element["bounding_boxes"]["classes"]) for element in elements] == [2, 0, 0, 1]
+    # No label file is no error, but worth a word; an empty one says that there is nothing.
+    assert dataset.report.counts == {"no_annotation": 1}
+    assert dataset.report.num_empty_images == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "is_kept"),
+    [
+        ("0 0.1 0.1 0.5 0.1 0.5 0.4", "polygon", True),
+        ("1 0.9 0.5 0.4 0.2", "clipped_box", True),
+        ("2 0.5 0.5 0.1 0.1", "unknown_category", False),
+        ("0.5 0.5 0.5 0.1 0.1", "unknown_category", False),
+        ("nan 0.5 0.5 0.1 0.1", "unknown_category", False),
+        ("-1 0.5 0.5 0.1 0.1", "unknown_category", False),
+        ("cat 0.5 0.5 0.1 0.1", "malformed_annotation", False),
+        ("0 0.5 0.5 0.1", "malformed_box", False),
+        ("0", "malformed_box", False),
+        ("0 0.5 0.5 0 0.1", "no_area_box", False),
+        ("0 2.5 0.5 0.1 0.1", "outside_box", False),
+        ("0 nan 0.5 0.1 0.1", "non_finite_box", False),
+        ("0 1e400 0.5 0.1 0.1", "non_finite_box", False),
+    ],
+)
+def test_odd_lines_are_counted(folder, line, kind, is_kept):
+    write_label(folder, "c", line)
+    report = load_yolo(folder).report
+    assert report.counts == {kind: 1}
+    assert report.num_boxes_read == 4
+    assert report.num_boxes == 3 + is_kept
+    assert report.num_boxes_dropped == 1 - is_kept
+    assert kind in str(report)
+
+
+def test_a_polygon_becomes_the_box_around_it(folder):
+    write_label(folder, "c", "1 0.5 0.1 0.9 0.5 0.2 0.8")
+    elements = list(load_yolo(folder, bounding_box_format="rel_xyxy").as_numpy_iterator())
+    np.testing.assert_allclose(
+        elements[2]["bounding_boxes"]["boxes"], [[0.2, 0.1, 0.9, 0.8]], atol=1e-6
+    )
+
+
+def test_broken_files_are_left_out(folder):
+    (folder / "images/train/a.jpg").write_bytes(b"no picture")
+    (folder / "labels/train/c.txt").write_bytes(b"\xff\xfe\x00")
+    report = load_yolo(folder).report
+    assert report.counts == {
+        "unreadable_file": 1,
+        "unreadable_annotation": 1,
+        "box_of_dropped_image": 2,
+    }
+    assert report.num_images == 2
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "train: images/train\nnames: {0: cat, 1: dog}\n",
+        "train: ../images/train\nval: ../images/val\nnames: [cat, dog]\n",
+    ],
+)
+def test_other_ways_to_write_data_yaml(folder, settings):
+    (folder / "data.yaml").write_text(settings)
+    dataset = load_yolo(folder)
+    assert dataset.class_names == ["cat", "dog"]
+    assert dataset.report.num_images == 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("names: [cat", "can't be read as YAML"),
+        ("just text", "must hold names and splits"),
+        ("train: images/train", "must list the classes"),
+        ("train: images/train\nnames: {0: cat, 2: dog}", "without holes"),
+        ("train: images/train\nnames: []", "must list the classes"),
+        ("val: images/val\nnames: [cat]", r"of the split 'train' \(train\)"),
+        ("train: [1, 2]\nnames: [cat]", "must name the folder"),
+    ],
+)
+def test_wrong_settings_are_refused(folder, settings, message):
+    (folder / "data.yaml").write_text(settings)
+    with pytest.raises(ValueError, match=message):
+        load_yolo(folder)
+
+
+def test_what_is_not_there(folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match="split 'validation' are in none of"):
+        load_yolo(folder, "validation")
+    with pytest.raises(ValueError, match="`split` must be one of"):
+        load_yolo(folder, "dev")
+    (folder / "data.yaml").unlink()
+    with pytest.raises(FileNotFoundError, match=r"holds data\.yaml"):
+        load_yolo(folder)
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        load_yolo(tmp_path / "nowhere")
+
+
+def test_random_text_never_crashes(folder):
+    draw = random.Random(0)
+    words = ["0", "1", "7", "-1", "nan", "inf", "1e999", "0.5", ".3", "x", "\x00", "é", ""]
+    for _ in range(20):
+        lines = [" ".join(draw.choices(words, k=draw.randrange(9))) for _ in range(30)]
+        write_label(folder, "c", "\n".join(lines))
+        report = load_yolo(folder).report
+        assert report.num_boxes_read == report.num_boxes + report.num_boxes_dropped
+        assert report.num_boxes >= 3
