@@ -39,6 +39,7 @@ def evaluate_detector(model, batches, verbose=0, *, metrics=None, on_batch=None)
             f"Received one of {metrics.bounding_box_format!r}."
         )
     progress = keras.utils.Progbar(_length(batches), verbose=verbose, unit_name="batch")
+    num_batches = 0
     predict = _FullBatches(model)
     for batch in each_batch(batches):
         check_entries(batch)
@@ -63,6 +64,10 @@ def evaluate_detector(model, batches, verbose=0, *, metrics=None, on_batch=None)
             scale = original_size[:, None, [1, 0, 1, 0]]
             on_batch(batch, {**detections, "boxes": detections["boxes"] * scale})
         progress.add(1)
+        num_batches += 1
+    if progress.target is None and num_batches:
+        # Where the number wasn't known before, the bar doesn't know that it has come to its end.
+        progress.update(num_batches, finalize=True)
     return metrics.result()
 
 

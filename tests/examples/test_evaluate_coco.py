@@ -18,7 +18,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from keras_detr.checkpoints.coco_categories import COCO_CLASS_NAMES
-from tests.datasets.coco_mini import coco_mini_folder, prepare_coco_mini
+from tests.datasets.coco_mini import prepare_coco_mini, split_paths
 from tests.models.detectors import tiny_backbone, tiny_detr
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
@@ -69,7 +69,7 @@ def run_example(*arguments):
 def figures_of_file(path):
     """Return pycocotools' figures for a results.json."""
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(coco_mini_folder() / "annotations" / "instances_val2017.json")
+        truth = COCO(split_paths("validation")[1])
         evaluation = COCOeval(truth, truth.loadRes(str(path)), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
