@@ -110,6 +110,8 @@ class DataReport:
 
     def add(self, kind, image_id=None, annotation_id=None, detail=""):
         """List a problem; see `Problem`."""
+        # File names may hold what no terminal and no log file takes.
+        detail = detail.encode("utf-8", "backslashreplace").decode("utf-8")
         self.problems.append(Problem(kind, image_id, annotation_id, detail))
 
     @property
