@@ -9,6 +9,7 @@ _HOMES = {
     "load_coco": "coco",
     "load_coco_json": "coco_json",
     "load_shapes": "generated_shapes",
+    "load_voc": "voc",
     "load_yolo": "yolo",
 }
 

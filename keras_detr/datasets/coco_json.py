@@ -9,13 +9,17 @@ import pathlib
 import numpy as np
 
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, shown
-from keras_detr.datasets.detection_records import NO_ID, BoxRow, box_table, image_table
+from keras_detr.datasets.detection_records import (
+    LARGEST_SIDE,
+    NO_ID,
+    BoxRow,
+    box_table,
+    image_table,
+)
 from keras_detr.datasets.image_files import checked_folder
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
 
 _LARGEST_ID = np.iinfo(np.int64).max
-# No image is larger, and the number of its pixels is a whole number of 64 bits.
-_LARGEST_SIDE = 2**31 - 1
 
 
 def load_coco_json(
@@ -181,7 +185,7 @@ def _image_size(entry, image_id, report):
     """Return (height, width), both 0 where the entry doesn't say."""
     sides = entry.get("height"), entry.get("width")
     height, width = (_whole_number(side) or 0 for side in sides)
-    if 0 < height <= _LARGEST_SIDE and 0 < width <= _LARGEST_SIDE:
+    if 0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE:
         return height, width
     if any(side is not None for side in sides):
         report.add("wrong_size", image_id, detail=f"(height, width) {shown(sides)}")

@@ -7,6 +7,8 @@ import numpy as np
 from keras_detr.datasets.image_files import existing_files, read_header
 
 NO_ID = np.iinfo(np.int64).min
+# No image is larger, and the number of its pixels is a whole number of 64 bits.
+LARGEST_SIDE = 2**31 - 1
 
 # In pixels. What float32 still resolves in an image of 65,536 pixels.
 _SMALLEST_SIDE = 0.01

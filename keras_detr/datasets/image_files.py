@@ -7,6 +7,8 @@ from typing import NamedTuple
 import tensorflow as tf
 from PIL import Image
 
+# What a data set's folder may hold beside images has other endings.
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 # By PIL's names: what TensorFlow decodes to the pixels PIL gives.
 _FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "WEBP")
 _BMP_MODES = ("L", "RGB")

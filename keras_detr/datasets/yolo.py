@@ -7,10 +7,9 @@ import yaml
 
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, shown
 from keras_detr.datasets.detection_records import BoxRow, box_table, image_table
-from keras_detr.datasets.image_files import checked_folder
+from keras_detr.datasets.image_files import IMAGE_SUFFIXES, checked_folder
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
 
-_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"}
 _KEYS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
 
 
@@ -113,7 +112,7 @@ def _images_folder(settings, folder, split):
 
 def _read_labels(images_dir, num_classes, report):
     """Return the `ImageTable` and `BoxTable` of all images below a folder."""
-    paths = sorted(path for path in images_dir.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    paths = sorted(path for path in images_dir.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     report.num_images_read = len(paths)
     images, boxes = [], []
     for image_id, path in enumerate(paths):

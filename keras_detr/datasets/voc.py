@@ -1,0 +1,222 @@
+"""Images and boxes in the layout of Pascal VOC."""
+
+import os
+
+from keras_detr.datasets.data_report import DataReport, UnusableEntry, shown
+from keras_detr.datasets.detection_records import LARGEST_SIDE, BoxRow, box_table, image_table
+from keras_detr.datasets.image_files import IMAGE_SUFFIXES, checked_folder, file_names
+from keras_detr.datasets.plain_xml import read_xml
+from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
+
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_FLAGS = {None: False, "": False, "0": False, "1": True}
+
+
+def load_voc(
+    folder,
+    split="trainval",
+    *,
+    bounding_box_format="rel_yxyx",
+    class_names=None,
+    difficult="keep",
+    shuffle_files=False,
+):
+    """Load images and boxes annotated as in Pascal VOC.
+
+    The folder, such as VOC2012, holds the images in JPEGImages, an XML file for each in
+    Annotations, and ImageSets/Main/<split>.txt with the names of a split's images, without their
+    endings, one a line. Corners are read as VOC counts them, whole pixels from 1, both inside of
+    the box. What can't be used is left out, counted and listed, as in `load_coco_json`; an image
+    without an XML file counts as empty, and is listed too.
+
+    Args:
+        folder: path.
+        split: str, the name of a file of ImageSets/Main: "train", "val", "trainval", "test".
+        bounding_box_format: str, the format of the boxes returned, one of
+            `keras_detr.ops.boxes.BOX_FORMATS`.
+        class_names: sequence of str, the order of the classes; objects of other names are left
+            out. None is all names in Annotations, of every split, sorted: to find them all files
+            are read, 10,000 in a second or two.
+        difficult: "keep" or "drop" objects that are marked as difficult. Kept ones have "is_crowd"
+            set, as VOC's evaluation ignores them just as COCO's ignores crowds: to find one is
+            neither right nor wrong. In training they are objects like others.
+        shuffle_files: bool, whether images come in random order, another one in each pass.
+
+    Returns:
+        tf.data.Dataset of unbatched elements with the attributes `class_names`, `report` and
+        `file_names`, see `load_coco_json`. Images are numbered from 0 in the order of the split's
+        file, and "area" is a box's own.
+
+    Raises:
+        FileNotFoundError: the folder, one in it, or the split's file isn't there.
+        ValueError: an argument can't be understood, or nothing can be used.
+
+    Source: Everingham et al. 2010; the development kit of VOC2012, sections 4.2 and 5.
+    """
+    check_options(bounding_box_format, difficult, "difficult")
+    folder = checked_folder(folder, "folder")
+    images_dir = checked_folder(folder / "JPEGImages", "folder")
+    annotations_dir = checked_folder(folder / "Annotations", "folder")
+    list_path, names = _read_split(folder / "ImageSets" / "Main", split)
+    class_names = _class_names(class_names, annotations_dir)
+    report = DataReport(str(list_path))
+    images, boxes = _read_annotations(names, images_dir, annotations_dir, class_names, report)
+    return dataset_from_tables(
+        images,
+        boxes,
+        class_names,
+        report,
+        bounding_box_format=bounding_box_format,
+        crowds=difficult,
+        shuffle_files=shuffle_files,
+        is_checked=True,
+    )
+
+
+def _read_split(lists_dir, split):
+    """Return the path of a split's file, and the names in it."""
+    if not isinstance(split, str):
+        raise ValueError(f"`split` must be the name of a file, a str. Received: {split!r}.")
+    path = lists_dir / f"{split}.txt"
+    try:
+        # Some editors of Windows begin a file with a mark.
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        found = sorted(name[:-4] for name in file_names(lists_dir) if name.endswith(".txt"))
+        raise FileNotFoundError(
+            f"`split`: there is no {str(path)!r}. Splits found in its folder: {shown(found)}."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"`split`: {str(path)!r} can't be read as text: {error}") from error
+    return path, [line.strip() for line in lines if line.strip()]
+
+
+def _class_names(class_names, annotations_dir):
+    if class_names is None:
+        found = {name for path in annotations_dir.rglob("*.xml") for name in _names_in(path)}
+        if not found:
+            raise ValueError(
+                f"No file of {str(annotations_dir)!r} names an object. Correct the files, or pass "
+                "`class_names`."
+            )
+        return sorted(found)
+    names = list(class_names) if isinstance(class_names, (list, tuple)) else []
+    is_right = names and all(isinstance(name, str) for name in names)
+    if not is_right or len(set(names)) < len(names):
+        raise ValueError(
+            "`class_names` must be a list of the names of the classes, each once. "
+            f"Received: {shown(class_names)}."
+        )
+    return names
+
+
+def _names_in(path):
+    """Return the names of the objects in an XML file, none where it can't be read."""
+    try:
+        entries = _read_file(path).findall("object")
+    except (OSError, ValueError):
+        return set()
+    return {name for name in (_text(entry, "name") for entry in entries) if name}
+
+
+def _read_file(path):
+    """Return the root of an annotation file, or raise OSError or ValueError."""
+    root = read_xml(path.read_bytes())
+    if root.tag != "annotation":
+        raise ValueError(f"<{root.tag}> where <annotation> is expected")
+    return root
+
+
+def _read_annotations(names, images_dir, annotations_dir, class_names, report):
+    """Return the `ImageTable` and `BoxTable` of the images that a split names."""
+    report.num_images_read = len(names)
+    labels = {name: label for label, name in enumerate(class_names)}
+    find_image = _ImageFinder(images_dir)
+    images, boxes, seen = [], [], set()
+    for image_id, name in enumerate(names):
+        if name in seen:
+            report.add("duplicate_image", image_id, detail=name)
+            continue
+        seen.add(name)
+        path = annotations_dir / f"{name}.xml"
+        size = (0, 0)
+        try:
+            root = _read_file(path)
+        except FileNotFoundError:
+            report.add("no_annotation", image_id, detail=str(path))
+        except (OSError, ValueError) as error:
+            report.add("unreadable_annotation", image_id, detail=f"{path}: {error}")
+            continue
+        else:
+            size = _image_size(root, image_id, path, report)
+            for number, entry in enumerate(root.findall("object"), start=1):
+                report.num_boxes_read += 1
+                try:
+                    boxes.append(_read_object(entry, len(images), labels))
+                except UnusableEntry as problem:
+                    where = f"{path.name}, object {number}: {problem.detail}"
+                    report.add(problem.kind, image_id, detail=where)
+        images.append((image_id, find_image(name), size))
+    return image_table(images), box_table(boxes)
+
+
+class _ImageFinder:
+    """Find an image by its name without ending, looking once into each folder."""
+
+    def __init__(self, images_dir):
+        self.images_dir = images_dir
+        self._names_by_folder = {}
+
+    def __call__(self, name):
+        """Return the path of an image as str, with the ending .jpg where there is none."""
+        folder, stem = os.path.split(os.path.join(self.images_dir, name))
+        if folder not in self._names_by_folder:
+            by_stem = self._names_by_folder[folder] = {}
+            for found in sorted(file_names(folder)):
+                root, suffix = os.path.splitext(found)
+                if suffix.lower() in IMAGE_SUFFIXES:
+                    by_stem.setdefault(root, found)
+        return os.path.join(folder, self._names_by_folder[folder].get(stem, f"{stem}.jpg"))
+
+
+def _image_size(root, image_id, path, report):
+    """Return (height, width), both 0 where the file doesn't say."""
+    texts = [_text(root, f"size/{side}") for side in ("height", "width")]
+    height, width = (_number(text) or 0.0 for text in texts)
+    if all(1 <= side <= LARGEST_SIDE and side.is_integer() for side in (height, width)):
+        return int(height), int(width)
+    if any(texts):
+        report.add("wrong_size", image_id, detail=f"{path.name}: (height, width) {shown(texts)}")
+    return 0, 0
+
+
+def _read_object(entry, image_row, labels):
+    """Return the `BoxRow` of an object, or raise `UnusableEntry`."""
+    name, difficult = _text(entry, "name"), _text(entry, "difficult")
+    if not name or difficult not in _FLAGS:
+        read = {"name": name, "difficult": difficult}
+        raise UnusableEntry("malformed_annotation", shown(read))
+    if name not in labels:
+        raise UnusableEntry("unknown_category", shown(name))
+    texts = [_text(entry, f"bndbox/{corner}") for corner in _CORNERS]
+    numbers = [_number(text) for text in texts]
+    if None in numbers:
+        raise UnusableEntry("malformed_box", f"{', '.join(_CORNERS)}: {shown(texts)}")
+    left, top, right, bottom = numbers
+    # The first pixel is 1 and the last one is inside, so the edges are at xmin - 1 and xmax.
+    corners = (left - 1, top - 1, right, bottom)
+    return BoxRow(image_row, None, labels[name], corners, is_crowd=_FLAGS[difficult])
+
+
+def _text(element, path):
+    """Return the text of an element below, None where there is no such element."""
+    found = element.findtext(path)
+    return None if found is None else found.strip()
+
+
+def _number(text):
+    """Return a text as a float, None where it isn't a number."""
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return None
