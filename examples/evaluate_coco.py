@@ -1,11 +1,14 @@
-"""Evaluate DETR on COCO: the twelve figures, and a results.json for COCO's server.
+"""Evaluate DETR on COCO, or on your own images: COCO's twelve figures, and a results.json.
 
     python examples/evaluate_coco.py --data-dir ~/tensorflow_datasets --output results.json
+    python examples/evaluate_coco.py --images photos --annotations truth.json --preset my_model
 
-COCO is read through TFDS ("coco/2017"). `--preset` is a preset, a folder from `save_to_preset` or
-hf://owner/name; `--weights` names a file of official or Hub weights. Images are resized as the
-original does and padded to a few canvases; those of a model with a dilated last stage (DC5) are
-evaluated one by one without padding, as its weights were trained: padding costs them about 10 AP.
+COCO is read through TFDS ("coco/2017"); a file in COCO's JSON format takes its place, with any
+categories: in the order of their ids they are the model's classes. `--preset` is a preset, a
+folder from `save_to_preset` or hf://owner/name; `--weights` names a file of official or Hub
+weights. Images are resized as the original does and padded to a few canvases; those of a model with
+a dilated last stage (DC5) are evaluated one by one without padding, as its weights were trained:
+padding costs them about 10 AP.
 """
 
 import argparse
@@ -15,8 +18,8 @@ from pathlib import Path
 import tensorflow as tf
 
 import keras_detr
-from keras_detr.checkpoints.coco_categories import COCO_CATEGORY_IDS, COCO_CLASS_NAMES
-from keras_detr.datasets import load_coco
+from keras_detr.checkpoints.coco_categories import COCO_CATEGORY_IDS
+from keras_detr.datasets import load_coco, load_coco_json
 from keras_detr.evaluation import (
     COCOMetrics,
     COCOResultsWriter,
@@ -28,6 +31,7 @@ from keras_detr.preprocessing import ResizeShortestSide, bucketed_batches, scale
 
 # Fractions of the image don't change when it is resized or padded.
 BOX_FORMAT = "rel_xyxy"
+MOST_BOXES_IN_COCO = 100
 
 
 def parse_arguments():
@@ -38,6 +42,8 @@ def parse_arguments():
         "--preset", default="detr_r50", help="a preset, a saved folder, or hf://owner/name"
     )
     parser.add_argument("--weights", default=None, help="a file with official or Hub names")
+    parser.add_argument("--images", type=Path, default=None, help="the folder of your own images")
+    parser.add_argument("--annotations", type=Path, default=None, help="their COCO-JSON file")
     parser.add_argument("--data-dir", default=None, help="the folder of TFDS' data sets")
     parser.add_argument("--split", default="validation")
     parser.add_argument("--batch-size", type=int, default=4, help="DC5 models take one image")
@@ -45,7 +51,10 @@ def parse_arguments():
     parser.add_argument("--longest-side", type=int, default=1333)
     parser.add_argument("--per-class", action="store_true", help="show the AP of each class too")
     parser.add_argument("--output", type=Path, default=Path("results.json"))
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if (arguments.images is None) != (arguments.annotations is None):
+        parser.error("--images and --annotations go together")
+    return arguments
 
 
 def is_dilated(model):
@@ -53,15 +62,19 @@ def is_dilated(model):
     return bool(getattr(model.backbone, "dilation", False))
 
 
-def load_batches(arguments, is_padded):
-    """Return COCO's images batch by batch: on a few canvases, or one by one as they are."""
+def load_images(arguments):
+    """Return images with their boxes, the category id of each class, and the most boxes of one."""
     # COCO ignores what is found in a crowd, so crowds stay.
-    dataset = load_coco(
-        arguments.split,
-        data_dir=arguments.data_dir,
-        bounding_box_format=BOX_FORMAT,
-        crowds="keep",
-    )
+    settings = {"bounding_box_format": BOX_FORMAT, "crowds": "keep"}
+    if arguments.annotations is None:
+        dataset = load_coco(arguments.split, data_dir=arguments.data_dir, **settings)
+        return dataset, COCO_CATEGORY_IDS, MOST_BOXES_IN_COCO
+    dataset = load_coco_json(arguments.images, arguments.annotations, **settings)
+    return dataset, dataset.category_ids, max(1, dataset.report.most_boxes)
+
+
+def make_batches(dataset, arguments, max_boxes, is_padded):
+    """Return images batch by batch: on a few canvases, or one by one as they are."""
     resize = ResizeShortestSide(
         arguments.short_side, longest_side=arguments.longest_side, bounding_box_format=BOX_FORMAT
     )
@@ -69,26 +82,42 @@ def load_batches(arguments, is_padded):
     if not is_padded:
         return dataset.batch(1).prefetch(tf.data.AUTOTUNE)
     canvases = scaled_canvases(arguments.short_side, arguments.longest_side)
-    batches = bucketed_batches(dataset, canvases, arguments.batch_size)
+    batches = bucketed_batches(dataset, canvases, arguments.batch_size, max_boxes=max_boxes)
     return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def check_classes(model, class_names, arguments):
+    """Leave where the model's classes can't be those of the data, and tell where names differ."""
+    source = arguments.annotations or "COCO"
+    if model.num_classes != len(class_names):
+        sys.exit(
+            f"{arguments.preset} has {model.num_classes} classes, {source} has {len(class_names)}"
+        )
+    for label, names in enumerate(zip(model.class_names or class_names, class_names, strict=True)):
+        if len(set(names)) > 1:
+            print(f"class {label} is {names[0]!r} to the model and {names[1]!r} in {source}")
 
 
 def main():
     arguments = parse_arguments()
     if not arguments.output.parent.is_dir():
         sys.exit(f"--output: {arguments.output.parent} is no folder")
+    try:
+        dataset, category_ids, max_boxes = load_images(arguments)
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))
     model = keras_detr.DETR.from_preset(
         arguments.preset, weights=arguments.weights, bounding_box_format=BOX_FORMAT
     )
-    if model.num_classes != len(COCO_CATEGORY_IDS):
-        sys.exit(f"{arguments.preset} has {model.num_classes} classes, COCO has 80")
+    class_names = dataset.class_names
+    check_classes(model, class_names, arguments)
     if is_dilated(model):
         print("a dilated backbone (DC5): images are evaluated one by one, unpadded", flush=True)
         # Almost every image has a size of its own, and XLA would compile a program for each.
         model.compile(jit_compile=False)
-    batches = load_batches(arguments, is_padded=not is_dilated(model))
-    metrics = COCOMetrics(BOX_FORMAT, num_classes=model.num_classes, class_names=COCO_CLASS_NAMES)
-    with COCOResultsWriter(arguments.output, category_ids=COCO_CATEGORY_IDS) as writer:
+    batches = make_batches(dataset, arguments, max_boxes, is_padded=not is_dilated(model))
+    metrics = COCOMetrics(BOX_FORMAT, num_classes=model.num_classes, class_names=class_names)
+    with COCOResultsWriter(arguments.output, category_ids=category_ids) as writer:
         result = evaluate_detector(
             model,
             batches,

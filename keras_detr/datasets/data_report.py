@@ -95,6 +95,8 @@ class DataReport:
         num_images: int, images of the data set.
         num_boxes: int, boxes of the data set.
         num_empty_images: int, images of the data set without boxes.
+        most_boxes: int, boxes of the image that has most: what `max_boxes` of `bucketed_batches`
+            and `PadToCanvas` must be at least.
         num_crowds_left_out: int, usable boxes left out by the caller's choice.
         problems: list of `Problem`, one for each dropped or changed entry.
     """
@@ -105,6 +107,7 @@ class DataReport:
     num_images: int = 0
     num_boxes: int = 0
     num_empty_images: int = 0
+    most_boxes: int = 0
     num_crowds_left_out: int = 0
     problems: list[Problem] = dataclasses.field(default_factory=list)
 

@@ -134,7 +134,9 @@ def check_records(images, boxes, report, *, is_relative, is_checked, is_crowd_dr
 
 def _account(images, boxes, report):
     report.num_images, report.num_boxes = len(images.ids), len(boxes.image_rows)
-    report.num_empty_images = report.num_images - len(np.unique(boxes.image_rows))
+    boxes_of_images = np.bincount(boxes.image_rows, minlength=1)
+    report.num_empty_images = report.num_images - np.count_nonzero(boxes_of_images)
+    report.most_boxes = int(boxes_of_images.max())
     if not report.num_images:
         raise ValueError(
             f"No image can be used. Correct the files, or pass the right folder.\n{report}"

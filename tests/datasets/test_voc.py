@@ -87,6 +87,7 @@ def test_images_and_boxes(folder, caplog):
     np.testing.assert_array_equal(rows[2]["boxes"], [[6, 6, 7, 7]])
     assert dataset.file_names[2].endswith("c.jpg")
     assert dataset.report.problems == []
+    assert (dataset.report.num_empty_images, dataset.report.most_boxes) == (1, 2)
     assert caplog.records == []
     assert_account_adds_up(dataset.report)
 
