@@ -47,8 +47,8 @@ def parse_arguments():
     parser.add_argument("--data-dir", default=None, help="the folder of TFDS' data sets")
     parser.add_argument("--split", default="validation")
     parser.add_argument("--batch-size", type=int, default=4, help="DC5 models take one image")
-    parser.add_argument("--short-side", type=int, default=800)
-    parser.add_argument("--longest-side", type=int, default=1333)
+    parser.add_argument("--short-side", type=int, default=None, help="default: as the model says")
+    parser.add_argument("--longest-side", type=int, default=None, help="default: as the model says")
     parser.add_argument("--per-class", action="store_true", help="show the AP of each class too")
     parser.add_argument("--output", type=Path, default=Path("results.json"))
     arguments = parser.parse_args()
@@ -73,15 +73,18 @@ def load_images(arguments):
     return dataset, dataset.category_ids, max(1, dataset.report.most_boxes)
 
 
-def make_batches(dataset, arguments, max_boxes, is_padded):
+def make_batches(dataset, model, arguments, max_boxes):
     """Return images batch by batch: on a few canvases, or one by one as they are."""
+    short_side, longest_side = model.preprocessor_sizes
+    short_side = arguments.short_side or short_side
+    longest_side = arguments.longest_side or longest_side
     resize = ResizeShortestSide(
-        arguments.short_side, longest_side=arguments.longest_side, bounding_box_format=BOX_FORMAT
+        short_side, longest_side=longest_side, bounding_box_format=BOX_FORMAT
     )
     dataset = dataset.map(resize, num_parallel_calls=tf.data.AUTOTUNE)
-    if not is_padded:
+    if is_dilated(model):
         return dataset.batch(1).prefetch(tf.data.AUTOTUNE)
-    canvases = scaled_canvases(arguments.short_side, arguments.longest_side)
+    canvases = scaled_canvases(short_side, longest_side)
     batches = bucketed_batches(dataset, canvases, arguments.batch_size, max_boxes=max_boxes)
     return batches.prefetch(tf.data.AUTOTUNE)
 
@@ -115,7 +118,7 @@ def main():
         print("a dilated backbone (DC5): images are evaluated one by one, unpadded", flush=True)
         # Almost every image has a size of its own, and XLA would compile a program for each.
         model.compile(jit_compile=False)
-    batches = make_batches(dataset, arguments, max_boxes, is_padded=not is_dilated(model))
+    batches = make_batches(dataset, model, arguments, max_boxes)
     metrics = COCOMetrics(BOX_FORMAT, num_classes=model.num_classes, class_names=class_names)
     with COCOResultsWriter(arguments.output, category_ids=category_ids) as writer:
         result = evaluate_detector(

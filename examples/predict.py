@@ -33,8 +33,8 @@ def parse_arguments():
     parser.add_argument("--weights", default=None, help="a file with official or Hub names")
     parser.add_argument("--output", type=Path, default=Path("detections"))
     parser.add_argument("--threshold", type=float, default=0.7, help="least confidence shown")
-    parser.add_argument("--short-side", type=int, default=800)
-    parser.add_argument("--longest-side", type=int, default=1333)
+    parser.add_argument("--short-side", type=int, default=None, help="default: as the model says")
+    parser.add_argument("--longest-side", type=int, default=None, help="default: as the model says")
     return parser.parse_args()
 
 
@@ -88,8 +88,11 @@ def main():
     model = keras_detr.DETR.from_preset(
         arguments.preset, weights=arguments.weights, bounding_box_format="rel_xyxy"
     )
+    short_side, longest_side = model.preprocessor_sizes
     resize = ResizeShortestSide(
-        arguments.short_side, longest_side=arguments.longest_side, bounding_box_format="rel_xyxy"
+        arguments.short_side or short_side,
+        longest_side=arguments.longest_side or longest_side,
+        bounding_box_format="rel_xyxy",
     )
     arguments.output.mkdir(parents=True, exist_ok=True)
     results, num_broken = [], 0

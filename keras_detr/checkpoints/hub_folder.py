@@ -1,6 +1,7 @@
 """Open a model in the Hub's layout: config.json beside its weights, on the Hub or in a folder."""
 
 import json
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from .hub import HubFile, NotInRepositoryError, fetch
+from .hub import CorruptedFileError, HubFile, NotInRepositoryError, fetch
+from .hub_preprocessor import preprocessor_sizes
 from .reading import WEIGHT_FILE_NAMES, read_tensors, shard_names
 
+logger = logging.getLogger("keras_detr")
+
+_PREPROCESSOR_FILE = "preprocessor_config.json"
 _HANDLE = re.compile(r"hf://(?P<repo_id>[\w.-]+/[\w.-]+)(@(?P<revision>[^\s@]+))?")
 
 
@@ -39,6 +44,32 @@ class HubFolder:
         if isinstance(self.location, HubFile):
             return read_tensors(_fetch_weights(self.location))
         return read_tensors(self.location)
+
+    def read_preprocessor_sizes(self) -> tuple[int, int] | None:
+        """Read which sides images are resized to, from preprocessor_config.json.
+
+        Returns:
+            (short side, the long side's limit) in pixels, or None: there is no such file; or, with
+            a line in the log, it can't be fetched without a connection or isn't understood.
+
+        Raises:
+            ConnectionError, PermissionError, CorruptedFileError: as `fetch` does.
+        """
+        try:
+            if isinstance(self.location, HubFile):
+                path = _fetch_sibling(self.location, _PREPROCESSOR_FILE)
+            else:
+                path = self.location / _PREPROCESSOR_FILE
+                if not path.exists():
+                    return None
+            return preprocessor_sizes(_read_json(path))
+        except NotInRepositoryError:
+            return None
+        except CorruptedFileError:
+            raise
+        except (FileNotFoundError, ValueError) as error:
+            logger.warning("Raw images are resized by default, not as the model says: %s", error)
+            return None
 
 
 def resolve_hub_folder(handle) -> HubFolder:
@@ -75,9 +106,14 @@ def _read_config(path):
             f"The folder {str(path.parent)!r} holds no config.json, so it isn't in the Hub's "
             "layout: config.json beside model.safetensors."
         )
+    return _read_json(path)
+
+
+def _read_json(path):
+    """Read a file that holds a JSON object."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f"Can't read {str(path)!r} ({path.stat().st_size:,} bytes): {error}. It should be the "
             "JSON file of a Hub repository; download it again."

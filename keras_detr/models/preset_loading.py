@@ -38,10 +38,12 @@ def load_detector(cls, preset, weights, load_weights, arguments):
     if preset in cls.presets:
         settings = cls.presets[preset].settings
         read = _tensors_of_preset(cls.presets[preset])
+        sizes = None
     elif str(preset).startswith("hf://") or Path(preset).is_dir():
         hub_folder = resolve_hub_folder(preset)
         settings = cls.checkpoint_settings(hub_folder.config)
         read = hub_folder.read_tensors
+        sizes = hub_folder.read_preprocessor_sizes()
     else:
         known = [*cls.presets, *cls.backbone_presets]
         raise ValueError(
@@ -49,7 +51,10 @@ def load_detector(cls, preset, weights, load_weights, arguments):
             f"layout (config.json and model.safetensors), or 'hf://owner/name'. Received: "
             f"{str(preset)!r}."
         )
-    model = cls(**_override({**cls.checkpoint_arguments(settings)}, arguments))
+    preset_arguments = {**cls.checkpoint_arguments(settings)}
+    if sizes is not None:
+        preset_arguments["preprocessor_sizes"] = sizes
+    model = cls(**_override(preset_arguments, arguments))
     if weights is not None:
         _fill(model, read_tensors(weights), settings, arguments, str(weights))
     elif load_weights:

@@ -3,7 +3,11 @@
 import keras
 import numpy as np
 
+from keras_detr.ops.backends import is_tensorflow_installed
 from keras_detr.ops.boxes import convert_box_format
+
+# The short side and the long side's limit, in pixels, of the published weights.
+PREPROCESSOR_SIZES = (800, 1333)
 
 
 def is_list_of_images(x):
@@ -11,12 +15,48 @@ def is_list_of_images(x):
     return isinstance(x, (list, tuple)) and all(getattr(image, "ndim", 0) == 3 for image in x)
 
 
-def default_preprocessor(bounding_box_format):
-    """Return the preprocessor of the published weights."""
+def check_preprocessor_sizes(sizes):
+    """Check which sides raw images are to be resized to.
+
+    Raises:
+        ValueError: it is no pair of a short side and the long side's limit.
+    """
+    is_pair = isinstance(sizes, (tuple, list)) and len(sizes) == 2
+    short_side, longest_side = sizes if is_pair else (0, None)
+    is_right = isinstance(short_side, int) and short_side >= 1
+    if longest_side is not None:
+        is_right = is_right and isinstance(longest_side, int) and longest_side >= short_side
+    if not is_right:
+        raise ValueError(
+            "`preprocessor_sizes` must be the short side in pixels, an int of at least 1, and the "
+            "long side's limit, an int not below it or None. Received: "
+            f"{sizes!r}."
+        )
+
+
+def build_preprocessor(sizes, bounding_box_format):
+    """Return the preprocessor that resizes raw images.
+
+    Args:
+        sizes: pair of int, see `check_preprocessor_sizes`.
+        bounding_box_format: str.
+
+    Raises:
+        ImportError: TensorFlow isn't installed.
+    """
+    if not is_tensorflow_installed():
+        raise ImportError(
+            "Raw images are resized by TensorFlow, whatever the Keras backend is, and it isn't "
+            "installed: `pip install tensorflow-cpu`. Or resize images yourself and pass a batch: "
+            "images (batch, height, width, 3), or a dict with 'pixel_mask' where some are padded."
+        )
     # It needs TensorFlow, and the models don't.
     from keras_detr.preprocessing.detr_preprocessor import DETRPreprocessor
 
-    return DETRPreprocessor(bounding_box_format=bounding_box_format)
+    short_side, longest_side = sizes
+    return DETRPreprocessor(
+        short_side, longest_side=longest_side, bounding_box_format=bounding_box_format
+    )
 
 
 def predict_raw_images(model, images, batch_size=None, verbose="auto"):

@@ -20,7 +20,9 @@ from keras_detr.models.keras_cv_bases import Task
 from keras_detr.models.loss_trackers import LossTrackers
 from keras_detr.models.preset_loading import load_detector
 from keras_detr.models.raw_images import (
-    default_preprocessor,
+    PREPROCESSOR_SIZES,
+    build_preprocessor,
+    check_preprocessor_sizes,
     is_list_of_images,
     predict_raw_images,
 )
@@ -45,6 +47,8 @@ class SetPredictionDetector(Task):
             "rel_center_xywh". Relative formats mean fractions of the unpadded image.
         prediction_decoder: `SetPredictionDecoder`.
         class_names: sequence of str, one a class, or `None`.
+        preprocessor_sizes: pair of int, pixels: the short side that `preprocessor` resizes raw
+            images to, and the long side's limit, or `None` for no limit.
         **kwargs: of `keras.Model`.
 
     Call arguments:
@@ -68,9 +72,11 @@ class SetPredictionDetector(Task):
         bounding_box_format,
         prediction_decoder,
         class_names=None,
+        preprocessor_sizes=PREPROCESSOR_SIZES,
         **kwargs,
     ):
         check_box_format(bounding_box_format)
+        check_preprocessor_sizes(preprocessor_sizes)
         if not isinstance(num_classes, int) or num_classes < 1:
             raise ValueError(
                 "`num_classes` must be an integer of at least 1, the number of real classes "
@@ -88,6 +94,7 @@ class SetPredictionDetector(Task):
         self.bounding_box_format = bounding_box_format
         self.prediction_decoder = prediction_decoder
         self.class_names = None if class_names is None else tuple(class_names)
+        self.preprocessor_sizes = tuple(preprocessor_sizes)
         self._extract_pyramid, self._pyramid_shapes = pyramid_extractor(backbone)
         self._loss_trackers = None
         # Out of Keras' sight, which would count it among the model's layers.
@@ -331,15 +338,18 @@ class SetPredictionDetector(Task):
         It needs TensorFlow, whatever the backend is.
         """
         if self._untracked.preprocessor is None:
-            self.set_preprocessor(default_preprocessor(self.bounding_box_format))
+            self._untracked.preprocessor = build_preprocessor(
+                self.preprocessor_sizes, self.bounding_box_format
+            )
         return self._untracked.preprocessor
 
     def set_preprocessor(self, preprocessor):
-        """Let raw images pass through another preprocessor, for other sizes than 800 and 1333.
+        """Let raw images pass through another preprocessor; its sizes are saved with the model.
 
         Args:
             preprocessor: `keras_detr.preprocessing.DETRPreprocessor`.
         """
+        self.preprocessor_sizes = (preprocessor.short_side, preprocessor.longest_side)
         self._untracked.preprocessor = preprocessor
 
     # Configuration and saving.
@@ -356,6 +366,7 @@ class SetPredictionDetector(Task):
             "num_classes": self.num_classes,
             "bounding_box_format": self.bounding_box_format,
             "class_names": self.class_names,
+            "preprocessor_sizes": self.preprocessor_sizes,
             "frozen": frozen_paths(self),
         }
 

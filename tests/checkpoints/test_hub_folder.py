@@ -109,6 +109,40 @@ def test_local_folders_that_lack_something(tmp_path):
         resolve_hub_folder(tmp_path).read_tensors()
 
 
+SIZES = json.dumps({"size": {"shortest_edge": 480, "longest_edge": 640}}).encode()
+READ_SIZES = "resolve_hub_folder('hf://owner/model').read_preprocessor_sizes()"
+
+
+def test_sizes_of_a_repository(ask):
+    files = {"config.json": CONFIG, "preprocessor_config.json": SIZES}
+    assert ask(READ_SIZES, {"config.json": CONFIG})["value"] is None
+    assert ask(READ_SIZES, files)["value"] == [480, 640]
+    assert ask(READ_SIZES, files, is_offline=True)["value"] == [480, 640]
+
+
+def test_sizes_that_cannot_be_fetched(ask):
+    ask(READ, {"config.json": CONFIG, "model.safetensors": FIRST})
+    answer = ask(READ_SIZES, {}, is_offline=True)
+    assert answer["value"] is None
+    assert "Raw images are resized by default" in answer["progress"]
+
+
+def test_sizes_of_a_local_folder(tmp_path, caplog):
+    folder = resolve_hub_folder(write(tmp_path, {"config.json": CONFIG}))
+    assert folder.read_preprocessor_sizes() is None
+    write(tmp_path, {"preprocessor_config.json": SIZES})
+    assert folder.read_preprocessor_sizes() == (480, 640)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe", b"", b'{"size": {"height": 5}}'])
+def test_sizes_that_are_not_understood(tmp_path, caplog, content):
+    write(tmp_path, {"config.json": CONFIG, "preprocessor_config.json": content})
+    assert resolve_hub_folder(tmp_path).read_preprocessor_sizes() is None
+    (record,) = caplog.records
+    assert record.getMessage().startswith("Raw images are resized by default")
+
+
 @pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe", b""])
 def test_a_config_that_is_no_json_object(tmp_path, content):
     write(tmp_path, {"config.json": content})

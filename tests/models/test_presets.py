@@ -255,12 +255,12 @@ def test_a_missing_checkpoint(tiny_preset):
         DETR.from_preset("detr_tiny", weights=tiny_preset.with_name("none.safetensors"))
 
 
-@pytest.mark.every_backend
-def test_a_preset_of_the_hub_that_was_fine_tuned(tiny_preset, tmp_path):
+@pytest.fixture
+def fine_tuned(tiny_preset, tmp_path):
+    """Give a folder in the Hub's layout, of five classes "a" to "e"."""
     folder = tmp_path / "fine_tuned"
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(tiny_preset.read_bytes())
-    labels = ["a", "b", "c", "d", "e"]
     config = {
         "model_type": "detr",
         "backbone_config": {
@@ -271,7 +271,7 @@ def test_a_preset_of_the_hub_that_was_fine_tuned(tiny_preset, tmp_path):
             "embedding_size": 8,
         },
         "use_timm_backbone": False,
-        "id2label": {str(row): label for row, label in enumerate(labels)},
+        "id2label": {str(row): label for row, label in enumerate("abcde")},
         "d_model": 32,
         "num_queries": 10,
         "encoder_layers": 1,
@@ -282,12 +282,36 @@ def test_a_preset_of_the_hub_that_was_fine_tuned(tiny_preset, tmp_path):
         "decoder_ffn_dim": 48,
     }
     (folder / "config.json").write_text(json.dumps(config))
-    model = DETR.from_preset(folder)
-    assert model.class_names == tuple(labels)
+    return folder
+
+
+@pytest.mark.every_backend
+def test_a_preset_of_the_hub_that_was_fine_tuned(fine_tuned, tiny_preset):
+    model = DETR.from_preset(fine_tuned)
+    assert model.class_names == tuple("abcde")
     assert_equal_but_for(tensors_of(model), load_file(tiny_preset))
-    other = DETR.from_preset(folder, num_classes=2, class_names=("x", "y"))
+    other = DETR.from_preset(fine_tuned, num_classes=2, class_names=("x", "y"))
     assert_equal_but_for(tensors_of(other), load_file(tiny_preset), *HEAD)
     assert other.class_names == ("x", "y")
+
+
+def test_sizes_of_raw_images_travel_with_the_model(fine_tuned, tmp_path, caplog):
+    def sizes(source, **arguments):
+        return DETR.from_preset(source, load_weights=False, **arguments).preprocessor_sizes
+
+    file = fine_tuned / "preprocessor_config.json"
+    file.write_text(json.dumps({"size": {"shortest_edge": 480, "longest_edge": 640}}))
+    assert sizes(fine_tuned) == (480, 640)
+    assert sizes(fine_tuned, preprocessor_sizes=(64, None)) == (64, None)
+    DETR.from_preset(fine_tuned).save_to_preset(tmp_path / "saved")
+    assert sizes(tmp_path / "saved") == (480, 640)
+    assert sizes(tmp_path / "saved", num_classes=2) == (480, 640)
+    assert sizes(tmp_path / "saved", preprocessor_sizes=(64, 96)) == (64, 96)
+    assert caplog.records == []
+    file.write_text(json.dumps({"size": {"height": 640, "width": 640}}))
+    assert sizes(fine_tuned) == (800, 1333)
+    (record,) = caplog.records
+    assert "'shortest_edge'" in record.getMessage()
 
 
 def test_a_backbone_from_a_file_of_torchvision(tmp_path):

@@ -1,5 +1,6 @@
 """Raw images of any sizes are predicted in one call."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -77,6 +78,20 @@ def test_the_preprocessor_is_no_layer_of_the_model():
     assert preprocessor.bounding_box_format == "xyxy"
     assert model.preprocessor is preprocessor
     assert (len(model.layers), len(model.variables)) == (layers, number)
+
+
+def test_sizes_of_a_preprocessor_are_saved(tmp_path):
+    model = detector()
+    assert model.preprocessor_sizes == (64, 110)
+    model.save_to_preset(tmp_path / "preset")
+    model.save(tmp_path / "model.keras")
+    for loaded in (
+        type(model).from_preset(tmp_path / "preset"),
+        keras.saving.load_model(tmp_path / "model.keras"),
+    ):
+        preprocessor = loaded.preprocessor
+        assert (preprocessor.short_side, preprocessor.longest_side) == (64, 110)
+        assert preprocessor.bounding_box_format == "xyxy"
 
 
 @pytest.mark.parametrize("wrong", [[], np.zeros((0, 5, 5, 3))])

@@ -41,7 +41,7 @@ class DETR(SetPredictionDetector):
         prediction_decoder: `SetPredictionDecoder`. Default: one that keeps a detection for every
             query.
         class_names: sequence of str, one a class, or `None`.
-        **kwargs: of `keras.Model`.
+        **kwargs: `preprocessor_sizes`, see `SetPredictionDetector`; others of `keras.Model`.
 
     Example:
     ```python
