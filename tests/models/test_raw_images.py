@@ -9,7 +9,8 @@ pytest.importorskip("tensorflow", reason="the preprocessor needs tensorflow")
 from keras_detr.preprocessing import DETRPreprocessor
 from tests.models.detectors import tiny_backbone, tiny_detr
 
-SIZES = ((40, 60), (60, 40), (50, 50), (41, 60), (30, 90))
+# The first and the third share a canvas.
+SIZES = ((40, 60), (60, 40), (41, 60), (50, 50), (30, 90))
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +27,13 @@ def detector(bounding_box_format="xyxy", **overrides):
     return model
 
 
+@pytest.mark.every_backend
 def test_boxes_are_in_pixels_of_each_image_in_its_order(images):
     model = detector()
+    # As few canvases as show it: each is a program to compile.
+    images = images[:3]
     together = model.predict(images, batch_size=2)
-    assert together["boxes"].shape == (5, 10, 4)
+    assert together["boxes"].shape == (3, 10, 4)
     for index, image in enumerate(images):
         # On the same canvas: what lies beside an image isn't quite nothing to a convolution.
         ((_, batch),) = model.preprocessor.batches([image], batch_size=2)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from keras_detr.losses import HungarianLoss
+from keras_detr.models import raw_images
 
 from .detectors import DETECTORS, HEIGHT, NUM_CLASSES, NUM_QUERIES, inputs_of, tiny_batch
 
@@ -115,6 +116,13 @@ def test_more_objects_than_queries(detector):
     batch = with_targets(boxes=boxes, classes=np.zeros((2, count), "int32"))
     with pytest.raises(ValueError, match=f"{count} objects.*{NUM_QUERIES} queries"):
         model.evaluate(batch, verbose=0)
+
+
+def test_raw_images_without_tensorflow(model, monkeypatch):
+    # Where it is installed, as if it weren't.
+    monkeypatch.setattr(raw_images, "is_tensorflow_installed", lambda: False)
+    with pytest.raises(ImportError, match=r"resized by TensorFlow.*`pip install tensorflow"):
+        model.predict([np.zeros((8, 9, 3), "uint8")])
 
 
 @pytest.mark.parametrize("argument", ["box_loss", "classification_loss"])
