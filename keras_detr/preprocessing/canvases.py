@@ -73,7 +73,9 @@ def bucketed_batches(
 
     Returns:
         tf.data.Dataset of batches with "pixel_mask", uint8 (batch, height, width), 1 image and
-        0 padding. Its length is unknown.
+        0 padding. Its length is unknown. `element_spec` states `max_boxes`, the height and the
+        width where all canvases share it, and with `drop_remainder` the batch size; it leaves open
+        what differs from batch to batch.
 
     Raises:
         ValueError: an argument can't be understood.
@@ -89,6 +91,7 @@ def bucketed_batches(
     if num_measured:
         print(_padding_report(dataset.take(num_measured), canvases))
     table = tf.constant(canvases, tf.int64)
+    heights, widths = (set(sides) for sides in zip(*canvases, strict=True))
 
     @tf.autograph.experimental.do_not_convert
     def canvas_of(element):
@@ -104,7 +107,12 @@ def bucketed_batches(
 
     @tf.autograph.experimental.do_not_convert
     def batch_of(index, window):
-        shapes, values = _padding(window.element_spec, table[index], max_boxes)
+        # Constants, where there is no choice, become part of the batches' static shape.
+        canvas = [
+            table[index, axis] if len(sides) > 1 else tf.constant(min(sides), tf.int64)
+            for axis, sides in enumerate((heights, widths))
+        ]
+        shapes, values = _padding(window.element_spec, canvas, max_boxes)
         return window.padded_batch(batch_size, shapes, values, drop_remainder)
 
     @tf.autograph.experimental.do_not_convert
@@ -144,14 +152,14 @@ def _padding(specs, canvas, max_boxes):
     """Return the shapes that `padded_batch` pads to, and the values it pads with."""
     shapes = tf.nest.map_structure(lambda spec: spec.shape, specs)
     values = tf.nest.map_structure(lambda spec: tf.zeros((), spec.dtype), specs)
-    shapes["images"] = tf.stack([canvas[0], canvas[1], specs["images"].shape[-1]])
-    shapes["pixel_mask"] = canvas
+    shapes["images"] = tf.stack([*canvas, specs["images"].shape[-1]])
+    shapes["pixel_mask"] = tf.stack(canvas)
     if "bounding_boxes" in specs:
         shapes["bounding_boxes"] = {
             key: (max_boxes, *spec.shape[1:]) for key, spec in specs["bounding_boxes"].items()
         }
         if "masks" in specs["bounding_boxes"]:
-            shapes["bounding_boxes"]["masks"] = tf.stack([max_boxes, *tf.unstack(canvas)])
+            shapes["bounding_boxes"]["masks"] = tf.stack([max_boxes, *canvas])
         for key in ("boxes", "classes"):
             values["bounding_boxes"][key] -= 1
     return shapes, values

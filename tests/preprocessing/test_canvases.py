@@ -80,6 +80,31 @@ def test_no_more_shapes_than_canvases_with_full_batches():
     assert shapes == {(4, *canvas, 3) for canvas in CANVASES}
 
 
+@pytest.mark.parametrize(
+    ("canvases", "drop_remainder", "shape"),
+    [
+        (CANVASES, False, (None, None, None, 3)),
+        (CANVASES, True, (4, None, None, 3)),
+        (((20, 30), (20, 40)), False, (None, 20, None, 3)),
+        (((20, 30), (40, 30)), False, (None, None, 30, 3)),
+        (((20, 30),), False, (None, 20, 30, 3)),
+        (((20, 30),), True, (4, 20, 30, 3)),
+    ],
+)
+def test_the_spec_states_what_all_batches_share(canvases, drop_remainder, shape):
+    elements = [element(index, 20, 30, 1) for index in range(5)]
+    batches = bucketed_batches(
+        dataset(elements), canvases, 4, max_boxes=5, drop_remainder=drop_remainder, num_measured=0
+    )
+    spec = batches.element_spec
+    assert tuple(spec["images"].shape) == shape
+    assert tuple(spec["pixel_mask"].shape) == shape[:3]
+    assert tuple(spec["bounding_boxes"]["boxes"].shape) == (shape[0], 5, 4)
+    assert tuple(spec["bounding_boxes"]["classes"].shape) == (shape[0], 5)
+    numbers = [len(batch["images"]) for batch in batches.as_numpy_iterator()]
+    assert numbers == ([4] if drop_remainder else [4, 1])
+
+
 def test_the_share_of_padding_is_printed(capsys):
     elements = [element(0, 20, 30, 1), element(1, 15, 30, 0), element(2, 30, 20, 0)]
     bucketed_batches(dataset(elements), CANVASES, 2)
