@@ -3,7 +3,7 @@
 Names load on first use: importing keras_detr imports neither Keras nor TensorFlow.
 """
 
-import importlib
+from keras_detr.lazy_names import attach
 
 __version__ = "0.1.0"
 
@@ -31,16 +31,4 @@ _HOMES = {
     "detr_optimizer": "optimizers",
 }
 
-__all__ = sorted([*_HOMES, *_ROOMS])
-
-
-def __getattr__(name):
-    if name in _ROOMS:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__, __all__ = attach(__name__, _HOMES, _ROOMS)

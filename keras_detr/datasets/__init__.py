@@ -1,6 +1,6 @@
 """Detection data sets as tf.data, all of one element structure. Names load on first use."""
 
-import importlib
+from keras_detr.lazy_names import attach
 
 _HOMES = {
     "DataReport": "data_report",
@@ -13,14 +13,4 @@ _HOMES = {
     "load_yolo": "yolo",
 }
 
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__, __all__ = attach(__name__, _HOMES)

@@ -1,6 +1,6 @@
 """COCO's own figures for detections. Names load on first use."""
 
-import importlib
+from keras_detr.lazy_names import attach
 
 _HOMES = {
     "COCOEvaluation": "coco_evaluation",
@@ -11,14 +11,4 @@ _HOMES = {
     "summary_table": "summary",
 }
 
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__, __all__ = attach(__name__, _HOMES)

@@ -3,7 +3,7 @@
 Names are loaded on first use, so that `check_arrays` is importable without TensorFlow.
 """
 
-import importlib
+from keras_detr.lazy_names import attach
 
 _HOMES = {
     "BoxAwareLayer": "box_aware_layer",
@@ -26,14 +26,4 @@ _HOMES = {
     "scaled_canvases": "canvases",
 }
 
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__, __all__ = attach(__name__, _HOMES)
