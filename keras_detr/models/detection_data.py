@@ -6,6 +6,7 @@ import keras
 
 from keras_detr.ops.backends import is_tensorflow_dataset
 from keras_detr.preprocessing import array_checks
+from keras_detr.preprocessing.dropped_boxes import DroppedBoxes
 
 
 def split_inputs(inputs):
@@ -59,30 +60,32 @@ def split_batch(data):
     return inputs, targets
 
 
-def training_data(model, x, y=None):
+def training_data(model, x, y=None, is_telling=True):
     """Return the `x` and `y` with which Keras' trainers are to be called.
 
     Args:
         model: the detector, whose number of classes and box format targets must fit.
         x: what the user passed: a data set, a generator, or arrays.
         y: what the user passed: bounding boxes of arrays, or `None`.
+        is_telling: bool, whether the first boxes without area are logged.
 
     Raises:
         ValueError: arrays don't fit the model. Data sets raise when the batch is read.
     """
+    dropped_boxes = DroppedBoxes() if is_telling else None
     if is_tensorflow_dataset(x):
         from keras_detr.preprocessing import checked_training_batches
 
-        return (
-            checked_training_batches(x, model.num_classes, model.bounding_box_format),
-            None,
+        checked = checked_training_batches(
+            x, model.num_classes, model.bounding_box_format, dropped_boxes
         )
+        return checked, None
     if inspect.isgenerator(x):
-        return (_checked_pair(model, *split_batch(batch)) for batch in x), None
+        return (_checked_pair(model, batch, dropped_boxes) for batch in x), None
     if isinstance(x, keras.utils.PyDataset):
-        return _CheckedPyDataset(model, x), None
+        return _CheckedPyDataset(model, x, dropped_boxes), None
     if isinstance(x, dict) or hasattr(x, "shape"):
-        return _checked_pair(model, *split_batch(x if y is None else (x, y)))
+        return _checked_pair(model, x if y is None else (x, y), dropped_boxes)
     return x, y
 
 
@@ -100,18 +103,22 @@ def prediction_inputs(x):
 
         return checked_prediction_batches(x)
     if inspect.isgenerator(x):
-        return ((_checked_inputs(split_batch(batch)[0]),) for batch in x)
+        return ((_checked_inputs(batch),) for batch in x)
     if isinstance(x, dict) or hasattr(x, "shape"):
-        return _checked_inputs(split_batch(x)[0])
+        return _checked_inputs(x)
     return x
 
 
-def _checked_inputs(inputs):
-    array_checks.check_images(split_inputs(inputs)[0])
+def _checked_inputs(batch):
+    inputs, _ = split_batch(batch)
+    came = _inputs_as_they_came(batch)
+    image_ids = came.get("image_id") if isinstance(came, dict) else None
+    array_checks.check_images(split_inputs(inputs)[0], image_ids)
     return inputs
 
 
-def _checked_pair(model, inputs, bounding_boxes):
+def _checked_pair(model, batch, dropped_boxes=None):
+    inputs, bounding_boxes = split_batch(batch)
     if bounding_boxes is None:
         raise ValueError(
             "Targets are missing. Pass a dict with 'images' and 'bounding_boxes', or images and "
@@ -119,14 +126,23 @@ def _checked_pair(model, inputs, bounding_boxes):
         )
     split_inputs(inputs)
     return inputs, array_checks.check_arrays(
-        inputs, bounding_boxes, model.num_classes, model.bounding_box_format
+        _inputs_as_they_came(batch),
+        bounding_boxes,
+        model.num_classes,
+        model.bounding_box_format,
+        dropped_boxes,
     )
+
+
+def _inputs_as_they_came(batch):
+    """Return inputs with entries that only messages use, such as the images' ids."""
+    return batch[0] if isinstance(batch, (tuple, list)) else batch
 
 
 class _CheckedPyDataset(keras.utils.PyDataset):
     """Check the batches of another data set as they come."""
 
-    def __init__(self, model, dataset):
+    def __init__(self, model, dataset, dropped_boxes):
         super().__init__(
             workers=dataset.workers,
             use_multiprocessing=dataset.use_multiprocessing,
@@ -134,6 +150,7 @@ class _CheckedPyDataset(keras.utils.PyDataset):
         )
         self._model = model
         self._dataset = dataset
+        self._dropped_boxes = dropped_boxes
 
     def __len__(self):
         return len(self._dataset)
@@ -143,7 +160,7 @@ class _CheckedPyDataset(keras.utils.PyDataset):
         return self._dataset.num_batches
 
     def __getitem__(self, index):
-        return _checked_pair(self._model, *split_batch(self._dataset[index]))
+        return _checked_pair(self._model, self._dataset[index], self._dropped_boxes)
 
     def on_epoch_begin(self):
         self._dataset.on_epoch_begin()

@@ -295,11 +295,11 @@ class SetPredictionDetector(Task):
     def train_on_batch(self, x, y=None, **kwargs):
         """Take one step on a batch; takes arrays as `fit` does."""
         self._build_optimizer()
-        return super().train_on_batch(*training_data(self, x, y), **kwargs)
+        return super().train_on_batch(*training_data(self, x, y, False), **kwargs)
 
     def test_on_batch(self, x, y=None, **kwargs):
         """Return the loss and its parts on a batch; takes arrays as `fit` does."""
-        return super().test_on_batch(*training_data(self, x, y), **kwargs)
+        return super().test_on_batch(*training_data(self, x, y, False), **kwargs)
 
     def predict_on_batch(self, x):
         """Return detections for a batch; takes arrays as `predict` does."""

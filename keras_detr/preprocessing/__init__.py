@@ -9,6 +9,7 @@ _HOMES = {
     "BoxAwareLayer": "box_aware_layer",
     "DETRAugmentation": "detr_augmentation",
     "DETRPreprocessor": "detr_preprocessor",
+    "DroppedBoxes": "dropped_boxes",
     "PadToCanvas": "pad_to_canvas",
     "RandomChoice": "pipelines",
     "RandomHorizontalFlip": "random_horizontal_flip",

@@ -6,19 +6,21 @@ import numpy as np
 from keras_detr.ops.boxes import check_box_format
 from keras_detr.ops.labels import check_labels
 from keras_detr.preprocessing.batch_structure import x_and_box_parts
-from keras_detr.preprocessing.box_position import OUTSIDE_ADVICE, is_outside
+from keras_detr.preprocessing.box_position import OUTSIDE_ADVICE, has_area, is_outside
 
 
-def check_arrays(x, bounding_boxes, num_classes, bounding_box_format):
+def check_arrays(x, bounding_boxes, num_classes, bounding_box_format, dropped_boxes=None):
     """Check a batch of arrays and return its boxes dense.
 
     Args:
         x: images (batch, height, width, 3), or a dict of "images" and perhaps "pixel_mask"
-            (batch, height, width), 1 image and 0 padding at the bottom and right.
+            (batch, height, width), 1 image and 0 padding at the bottom and right, and "image_id"
+            (batch,), by which messages name images.
         bounding_boxes: dict of "boxes" (batch, N, 4) and "classes" (batch, N), 0-based, -1 for
             padding; or, for each, a list with one array an image. Other keys are left aside.
         num_classes: int, classes must be below it.
         bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
+        dropped_boxes: `DroppedBoxes` that tells of boxes without area, or None.
 
     Returns:
         dict of NumPy arrays, "boxes" float32 (batch, N, 4) and "classes" int32 (batch, N), -1
@@ -46,30 +48,55 @@ def check_arrays(x, bounding_boxes, num_classes, bounding_box_format):
             "`images`, `boxes` and `classes` must agree in length: (batch, ...), (batch, N, 4), "
             f"(batch, N). Received: {images.shape}, {boxes.shape}, {classes.shape}."
         )
-    check_images(images)
-    check_labels(classes, num_classes)
-    _check_boxes(boxes, classes, height, width, bounding_box_format)
+    image_ids = _image_ids(parts.image_ids, len(images))
+    check_images(images, image_ids)
+    check_labels(classes, num_classes, image_ids)
+    # Padding may hold anything, NaN and infinity too.
+    is_real = classes >= 0
+    real_boxes = np.where(is_real[..., None], boxes, 0)
+    _check_boxes(real_boxes, is_real, height, width, bounding_box_format, image_ids)
+    if dropped_boxes is not None:
+        is_empty = is_real & ~has_area(real_boxes, height, width, bounding_box_format, np)
+        places = np.argwhere(is_empty)
+        of_places = () if image_ids is None else image_ids[places[:, 0]]
+        dropped_boxes.tell(boxes[is_empty], places, of_places)
     return {"boxes": boxes.astype(np.float32), "classes": classes.astype(np.int32)}
 
 
-def check_images(images):
+def check_images(images, image_ids=None):
     """Check that images hold numbers only.
 
     Args:
         images: array (batch, height, width, 3).
+        image_ids: (batch,), by which the message names images, or None.
 
     Raises:
         ValueError: an image holds NaN or infinity; the message says which.
     """
     images = _to_numpy(images)
+    image_ids = _image_ids(image_ids, len(images))
     if np.issubdtype(images.dtype, np.integer) or images.dtype == bool:
         return
     for index, image in enumerate(images):
         # A sum holds no copy of a large image, and isn't finite if one value isn't.
         if not np.isfinite(np.sum(image, dtype=np.float64)):
             raise ValueError(
-                f"`images` must be finite. Image {index} of the batch holds NaN or infinity."
+                f"`images` must be finite. Image {index} of the batch{_named(image_ids, index)} "
+                "holds NaN or infinity."
             )
+
+
+def _image_ids(image_ids, num_images):
+    """Return an array of one id an image, or None where it isn't that."""
+    if isinstance(image_ids, (list, tuple)):
+        image_ids = np.array(image_ids, dtype=object)
+    elif len(getattr(image_ids, "shape", ())) == 1:
+        image_ids = _to_numpy(image_ids)
+    return image_ids if np.shape(image_ids) == (num_images,) else None
+
+
+def _named(image_ids, index):
+    return "" if image_ids is None else f" (image_id {image_ids[index]})"
 
 
 def _to_numpy(value):
@@ -140,22 +167,20 @@ def _image_sizes(images, pixel_mask):
     return mask[:, :, 0].sum(1, keepdims=True), mask[:, 0, :].sum(1, keepdims=True)
 
 
-def _check_boxes(boxes, classes, height, width, bounding_box_format):
-    is_real = classes >= 0
+def _check_boxes(boxes, is_real, height, width, bounding_box_format, image_ids):
     is_broken = is_real & ~np.isfinite(boxes).all(-1)
     if is_broken.any():
         image, position = np.argwhere(is_broken)[0]
         raise ValueError(
             f"`boxes` must be finite. Received: {boxes[image, position].tolist()} for box "
-            f"{position} of image {image}."
+            f"{position} of image {image}{_named(image_ids, image)}."
         )
-    # Padding may hold anything, NaN and infinity too.
-    boxes = np.where(is_real[..., None], boxes, 0)
     outside = is_real & is_outside(boxes, height, width, bounding_box_format, np)
     if outside.any():
         image, position = np.argwhere(outside)[0]
         raise ValueError(
             f"`boxes`: the box {boxes[image, position].tolist()} lies outside its image of "
             f"(height, width) ({height[image, 0]}, {width[image, 0]}) in the format "
-            f"`{bounding_box_format}` (box {position} of image {image}). {OUTSIDE_ADVICE}"
+            f"`{bounding_box_format}` (box {position} of image {image}"
+            f"{_named(image_ids, image)}). {OUTSIDE_ADVICE}"
         )

@@ -11,21 +11,23 @@ class BatchParts(NamedTuple):
         pixel_mask: (batch, height, width), 1 image and 0 padding; None where nothing is padded.
         boxes: (batch, N, 4).
         classes: (batch, N), 0-based, -1 for padding.
+        image_ids: (batch,), by which messages name images; None where they don't come.
     """
 
     images: Any
     pixel_mask: Any
     boxes: Any
     classes: Any
+    image_ids: Any
 
 
 def batch_parts(batch):
     """Find images, mask, boxes and classes in a batch.
 
     Args:
-        batch: dict with "images", "bounding_boxes" and perhaps "pixel_mask", or a tuple
-            (x, bounding_boxes) where x is images or a dict of "images" and "pixel_mask".
-            Further keys are left aside.
+        batch: dict with "images", "bounding_boxes" and perhaps "pixel_mask" and "image_id", or a
+            tuple (x, bounding_boxes) where x is images or a dict of them. Further keys are left
+            aside.
 
     Raises:
         ValueError: something is missing, or there are sample weights.
@@ -55,7 +57,7 @@ def x_and_box_parts(x, bounding_boxes):
     """Find images, mask, boxes and classes in a model's input and its boxes.
 
     Args:
-        x: images, or a dict of "images" and perhaps "pixel_mask".
+        x: images, or a dict of "images" and perhaps "pixel_mask" and "image_id".
         bounding_boxes: dict of "boxes" and "classes".
 
     Raises:
@@ -64,9 +66,9 @@ def x_and_box_parts(x, bounding_boxes):
     if isinstance(x, dict):
         if "images" not in x:
             raise ValueError(f"`x` needs the key 'images'. Received the keys {sorted(x)}.")
-        images, pixel_mask = x["images"], x.get("pixel_mask")
+        images, pixel_mask, image_ids = x["images"], x.get("pixel_mask"), x.get("image_id")
     else:
-        images, pixel_mask = x, None
+        images, pixel_mask, image_ids = x, None, None
     if not isinstance(bounding_boxes, dict) or not {"boxes", "classes"} <= set(bounding_boxes):
         is_dict = isinstance(bounding_boxes, dict)
         hint = ""
@@ -77,4 +79,5 @@ def x_and_box_parts(x, bounding_boxes):
             f"Received: {sorted(bounding_boxes) if is_dict else type(bounding_boxes).__name__}."
             + hint
         )
-    return BatchParts(images, pixel_mask, bounding_boxes["boxes"], bounding_boxes["classes"])
+    boxes, classes = bounding_boxes["boxes"], bounding_boxes["classes"]
+    return BatchParts(images, pixel_mask, boxes, classes, image_ids)

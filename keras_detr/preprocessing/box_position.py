@@ -1,4 +1,4 @@
-"""Whether boxes lie outside their image: almost always a wrong box format."""
+"""Where boxes lie in their image: outside is almost always a wrong box format."""
 
 from keras_detr.ops.boxes import BOX_FORMATS, convert_box_format
 
@@ -24,14 +24,31 @@ def is_outside(boxes, image_height, image_width, bounding_box_format, library):
     Returns:
         bool (batch, N). Boxes partly inside, at the border, or without area are not outside.
     """
+    corners, (right_limit, bottom_limit) = _corners_and_limits(
+        boxes, image_height, image_width, bounding_box_format, library
+    )
+    return _misses(corners[..., 0], corners[..., 2], right_limit, library) | _misses(
+        corners[..., 1], corners[..., 3], bottom_limit, library
+    )
+
+
+def has_area(boxes, image_height, image_width, bounding_box_format, library):
+    """Tell which boxes have an area inside of their image; arguments are those of `is_outside`."""
+    corners, (right_limit, bottom_limit) = _corners_and_limits(
+        boxes, image_height, image_width, bounding_box_format, library
+    )
+    width = library.minimum(corners[..., 2], right_limit) - library.maximum(corners[..., 0], 0.0)
+    height = library.minimum(corners[..., 3], bottom_limit) - library.maximum(corners[..., 1], 0.0)
+    return (width > 0) & (height > 0)
+
+
+def _corners_and_limits(boxes, image_height, image_width, bounding_box_format, library):
+    """Return boxes as corners, and what the right and the bottom edge of their image are."""
     is_relative = BOX_FORMATS[bounding_box_format].is_relative
     corners = convert_box_format(
         boxes, bounding_box_format, "rel_xyxy" if is_relative else "xyxy", stack=library.stack
     )
-    right_limit, bottom_limit = (1.0, 1.0) if is_relative else (image_width, image_height)
-    return _misses(corners[..., 0], corners[..., 2], right_limit, library) | _misses(
-        corners[..., 1], corners[..., 3], bottom_limit, library
-    )
+    return corners, ((1.0, 1.0) if is_relative else (image_width, image_height))
 
 
 def _misses(first, second, limit, library):

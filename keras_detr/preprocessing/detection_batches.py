@@ -4,21 +4,22 @@ import tensorflow as tf
 
 from keras_detr.ops.boxes import check_box_format
 from keras_detr.preprocessing.batch_structure import batch_parts
-from keras_detr.preprocessing.box_position import OUTSIDE_ADVICE, is_outside
+from keras_detr.preprocessing.box_position import OUTSIDE_ADVICE, has_area, is_outside
 from keras_detr.preprocessing.runtime_checks import checked
 
 
-def checked_training_batches(dataset, num_classes, bounding_box_format):
+def checked_training_batches(dataset, num_classes, bounding_box_format, dropped_boxes=None):
     """Bring a data set's batches into one structure and check every value.
 
     Args:
         dataset: tf.data.Dataset of batches: a dict of "images" (batch, height, width, 3),
-            "bounding_boxes" and perhaps "pixel_mask"; or a tuple (x, bounding_boxes) where x
-            is images or a dict of "images" and "pixel_mask". "bounding_boxes" is a dict of
-            "boxes" (batch, N, 4) and "classes" (batch, N), 0-based, -1 for padding, dense or
-            ragged.
+            "bounding_boxes" and perhaps "pixel_mask" and "image_id" (batch,), by which messages
+            name images; or a tuple (x, bounding_boxes) where x is images or a dict of them.
+            "bounding_boxes" is a dict of "boxes" (batch, N, 4) and "classes" (batch, N), 0-based,
+            -1 for padding, dense or ragged.
         num_classes: int, classes must be below it.
         bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
+        dropped_boxes: `DroppedBoxes` that tells of boxes without area, or None.
 
     Returns:
         tf.data.Dataset of `({"images", "pixel_mask"}, {"boxes", "classes"})`, boxes float32
@@ -38,11 +39,15 @@ def checked_training_batches(dataset, num_classes, bounding_box_format):
     @tf.autograph.experimental.do_not_convert
     def checked_batch(*batch):
         parts = batch_parts(batch[0] if len(batch) == 1 else batch)
-        images, height, width = _checked_images(parts.images, parts.pixel_mask)
+        image_ids = _image_ids(parts.image_ids)
+        images, height, width = _checked_images(parts.images, parts.pixel_mask, image_ids)
         boxes, classes = _dense(parts.boxes, parts.classes)
         boxes = _agreeing(boxes, images, 1, "`boxes` and `images` must agree in length")
-        classes = _checked_classes(classes, num_classes)
-        boxes = _checked_boxes(boxes, classes, height, width, bounding_box_format)
+        classes = _checked_classes(classes, num_classes, image_ids)
+        boxes = _checked_boxes(boxes, classes, height, width, bounding_box_format, image_ids)
+        if dropped_boxes is not None:
+            is_empty = ~has_area(boxes, height, width, bounding_box_format, tf) & (classes >= 0)
+            boxes = _told(dropped_boxes, boxes, is_empty, image_ids)
         x = {"images": images}
         if parts.pixel_mask is not None:
             x["pixel_mask"] = parts.pixel_mask
@@ -71,13 +76,42 @@ def checked_prediction_batches(dataset):
     def checked_batch(*batch):
         x = batch[0]
         x = x if isinstance(x, dict) else {"images": x}
-        images, _, _ = _checked_images(x["images"], x.get("pixel_mask"))
+        image_ids = _image_ids(x.get("image_id"))
+        images, _, _ = _checked_images(x["images"], x.get("pixel_mask"), image_ids)
         return ({**{key: x[key] for key in ("pixel_mask",) if key in x}, "images": images},)
 
     return dataset.map(checked_batch, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _checked_images(images, pixel_mask):
+def _image_ids(image_ids):
+    """Return a tensor of one id an image, or None where it isn't that."""
+    is_dense = tf.is_tensor(image_ids) and not isinstance(image_ids, tf.RaggedTensor)
+    return image_ids if is_dense and image_ids.shape.rank == 1 else None
+
+
+def _named(image_ids, rows):
+    """Return what a message says of images beside their rows in the batch."""
+    return [] if image_ids is None else ["with image_id", tf.gather(image_ids, rows)]
+
+
+def _told(dropped_boxes, boxes, is_empty, image_ids):
+    """Return the boxes; what is computed from them runs after empty ones were told of."""
+    places = tf.where(is_empty)
+    named = tf.constant([], tf.int64)
+    if image_ids is not None:
+        named = tf.gather(image_ids, places[:, 0])
+    told = tf.cond(
+        tf.reduce_any(is_empty),
+        lambda: tf.numpy_function(
+            dropped_boxes.tell, [tf.boolean_mask(boxes, is_empty), places, named], tf.bool
+        ),
+        lambda: tf.constant(False),
+    )
+    with tf.control_dependencies([told]):
+        return tf.identity(boxes)
+
+
+def _checked_images(images, pixel_mask, image_ids):
     if isinstance(images, tf.RaggedTensor):
         raise ValueError(
             "`images` must be one dense tensor, and came ragged. Give the images of a batch one "
@@ -98,7 +132,8 @@ def _checked_images(images, pixel_mask):
             [
                 "`images` must be finite. NaN or infinity in image",
                 tf.where(is_broken)[:, 0],
-                "of the batch.",
+                "of the batch",
+                *_named(image_ids, tf.where(is_broken)[:, 0]),
             ],
         )
     if pixel_mask is None:
@@ -151,7 +186,7 @@ def _dense(boxes, classes):
     return boxes, classes
 
 
-def _checked_classes(classes, num_classes):
+def _checked_classes(classes, num_classes, image_ids):
     if classes.dtype.is_unsigned:
         classes = tf.cast(classes, tf.int64)
     is_wrong = (classes < tf.cast(-1, classes.dtype)) | (
@@ -168,13 +203,14 @@ def _checked_classes(classes, num_classes):
             tf.boolean_mask(classes, is_wrong),
             "for (image, box)",
             tf.where(is_wrong),
+            *_named(image_ids, tf.where(is_wrong)[:, 0]),
             "`num_classes` counts the real classes, 0-based, without background.",
         ],
     )
     return tf.cast(classes, tf.int32)
 
 
-def _checked_boxes(boxes, classes, height, width, bounding_box_format):
+def _checked_boxes(boxes, classes, height, width, bounding_box_format, image_ids):
     boxes = tf.cast(boxes, tf.float32)
     is_real = classes >= 0
     is_broken = is_real & ~tf.reduce_all(tf.math.is_finite(boxes), axis=-1)
@@ -186,6 +222,7 @@ def _checked_boxes(boxes, classes, height, width, bounding_box_format):
             tf.boolean_mask(boxes, is_broken),
             "for (image, box)",
             tf.where(is_broken),
+            *_named(image_ids, tf.where(is_broken)[:, 0]),
         ],
     )
     outside = is_real & is_outside(boxes, height, width, bounding_box_format, tf)
@@ -201,6 +238,7 @@ def _checked_boxes(boxes, classes, height, width, bounding_box_format):
             tf.gather(sizes, images),
             f"in the format `{bounding_box_format}`, for (image, box)",
             tf.where(outside),
+            *_named(image_ids, images),
             OUTSIDE_ADVICE,
         ],
     )

@@ -124,6 +124,20 @@ def test_every_structure_can_be_predicted(model, structure):
         np.testing.assert_allclose(actual[name], value, atol=1e-4, err_msg=name)
 
 
+@pytest.mark.parametrize("structure", [as_dicts, as_generator, as_py_dataset, as_array_dict])
+def test_boxes_without_area_are_told_once(model, structure, caplog):
+    images, targets = relative_batch()
+    targets["boxes"][0, 0] = (0.5, 0.5, 0.5, 0.75)
+    data = structure(images, targets)
+    data = data.repeat(3) if structure is as_dicts else data
+    steps = None if structure is as_py_dataset else 3
+    settings = {"batch_size": 2} if structure is as_array_dict else {"steps": steps}
+    logs = model.evaluate(data, **settings, verbose=0, return_dict=True)
+    assert logs["dropped_boxes"] >= 1
+    (record,) = caplog.records
+    assert "[0.5, 0.5, 0.5, 0.75] (box 0 of image 0 of its batch)" in record.getMessage()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("jit_compile", "structure", "assignment"),

@@ -67,6 +67,17 @@ def test_bad_targets(model, changes, parts):
             assert part in str(raised.value)
 
 
+def test_images_are_named_by_their_ids(model):
+    ids = np.array([31, 32])
+    batch = {**with_targets(boxes=boxes_with((500, 10, 600, 20))), "image_id": ids}
+    for method in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match=r"image 0 \(image_id 31\)"):
+            method(batch, verbose=0)
+    batch["images"][1, 3, 4, 0] = np.nan
+    with pytest.raises(ValueError, match=r"batch \(image_id 32\) holds NaN"):
+        model.predict(batch, verbose=0)
+
+
 def test_bad_targets_of_validation_data(model):
     bad = with_targets(classes=classes_with(7))
     with pytest.raises(ValueError, match="Received: 7"):

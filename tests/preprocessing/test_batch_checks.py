@@ -13,19 +13,21 @@ tf = pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keras_detr.losses.target_objects import pack_target_objects
 from keras_detr.ops.boxes import BOX_FORMATS, convert_box_format
-from keras_detr.preprocessing import check_arrays, checked_training_batches
+from keras_detr.preprocessing import DroppedBoxes, check_arrays, checked_training_batches
+from keras_detr.preprocessing.box_position import has_area
 
 HEIGHT, WIDTH = 30, 40
 
 
-def through_arrays(x, bounding_boxes, num_classes=3, bounding_box_format="xyxy"):
-    return check_arrays(x, bounding_boxes, num_classes, bounding_box_format)
+def through_arrays(x, bounding_boxes, num_classes=3, bounding_box_format="xyxy", dropped=None):
+    return check_arrays(x, bounding_boxes, num_classes, bounding_box_format, dropped)
 
 
-def through_data_set(x, bounding_boxes, num_classes=3, bounding_box_format="xyxy"):
+def through_data_set(x, bounding_boxes, num_classes=3, bounding_box_format="xyxy", dropped=None):
     dataset = tf.data.Dataset.from_tensors((x, bounding_boxes))
-    checked = checked_training_batches(dataset, num_classes, bounding_box_format)
+    checked = checked_training_batches(dataset, num_classes, bounding_box_format, dropped)
     return next(checked.as_numpy_iterator())[1]
 
 
@@ -41,8 +43,8 @@ def batch(**changes):
         **changes,
     }
     x = parts["images"]
-    if "pixel_mask" in parts:
-        x = {"images": parts["images"], "pixel_mask": parts["pixel_mask"]}
+    if {"pixel_mask", "image_id"} & set(parts):
+        x = {key: parts[key] for key in ("images", "pixel_mask", "image_id") if key in parts}
     return x, {"boxes": parts["boxes"], "classes": parts["classes"]}
 
 
@@ -167,6 +169,45 @@ class TestBothDoors:
         else:
             door(*arguments, bounding_box_format=bounding_box_format)
 
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"classes": changed(CLASSES, (1, 0), 3)},
+            {"images": changed(IMAGES, (1, 5, 5, 2), np.nan)},
+            {"boxes": changed(BOXES, (1, 0, 2), np.nan)},
+            {"boxes": changed(BOXES, (1, 0), [50, 5, 60, 9])},
+        ],
+    )
+    @pytest.mark.parametrize("ids", [[42, 77], ["first", "77.jpg"]])
+    def test_the_image_is_named_by_its_id(self, door, changes, ids):
+        with pytest.raises(REFUSALS, match=r"image_id\W*77"):
+            door(*batch(**changes, image_id=np.array(ids)))
+
+    @pytest.mark.parametrize("ids", [np.int64(5), np.zeros((2, 1), int)])
+    def test_what_cannot_name_images_is_left_aside(self, door, ids):
+        with pytest.raises(REFUSALS, match="lies outside") as raised:
+            door(*batch(boxes=changed(BOXES, (1, 0), [50, 5, 60, 9]), image_id=ids))
+        assert "image_id" not in str(raised.value)
+
+    @pytest.mark.parametrize("ids", [None, [42, 77], ["first", "77.jpg"]])
+    def test_boxes_without_area_are_told_once(self, door, ids, caplog):
+        boxes = changed(BOXES, (1, 0), [7, 8, 7, 9])
+        boxes[0] = [[50, 2, 40, 4], [-5, -5, 0, 0]]
+        changes = {"boxes": boxes} if ids is None else {"boxes": boxes, "image_id": np.array(ids)}
+        dropped = DroppedBoxes()
+        door(*batch(), dropped=dropped)
+        assert caplog.records == []
+        for _ in range(2):
+            np.testing.assert_array_equal(door(*batch(**changes), dropped=dropped)["boxes"], boxes)
+        door(*batch(**changes))
+        (record,) = caplog.records
+        message = record.getMessage()
+        assert "3 of a batch have no area inside of their image" in message
+        assert "[7.0, 8.0, 7.0, 9.0] (box 0 of image 1 of its batch" in message
+        assert ("image_id" in message) == (ids is not None)
+        if ids:
+            assert str(ids[1]) in message
+
     def test_missing_format_is_an_error(self, door):
         with pytest.raises(ValueError, match="`bounding_box_format` is missing"):
             door(*batch(), bounding_box_format=None)
@@ -184,6 +225,29 @@ class TestBothDoors:
             door(IMAGES, bounding_boxes)
         with pytest.raises(ValueError, match="`x` needs the key 'images'"):
             door({"image": IMAGES}, {"boxes": BOXES, "classes": CLASSES})
+
+
+@pytest.mark.parametrize("bounding_box_format", sorted(BOX_FORMATS))
+def test_what_has_no_area_is_what_the_loss_drops(bounding_box_format):
+    rng = np.random.default_rng(0)
+    # Halves, so that no format rounds.
+    corners = rng.integers(-2, 4, (50, 20, 4)) / 2
+    size = (HEIGHT, WIDTH)
+    came = convert_box_format(corners, "rel_xyxy", bounding_box_format, size, np.stack)
+    sides = np.full((50, 1), HEIGHT), np.full((50, 1), WIDTH)
+    is_kept = has_area(came.astype(np.float32), *sides, bounding_box_format, np)
+    relative = convert_box_format(corners, "rel_xyxy", "rel_center_xywh", stack=np.stack)
+    packed = pack_target_objects(relative, np.zeros((50, 20), int))
+    np.testing.assert_array_equal(is_kept.sum(1), packed.num_objects)
+    assert 50 < is_kept.sum() < 950
+
+
+def test_ids_in_lists_and_of_other_lengths():
+    boxes = changed(BOXES, (1, 0), [50, 5, 60, 9])
+    for ids, named in (([42, 77], True), (["a", "77"], True), ([[1], [2, 3]], False), ([7], False)):
+        with pytest.raises(ValueError, match="lies outside") as raised:
+            through_arrays(*batch(boxes=boxes, image_id=ids))
+        assert ("image 1 (image_id 77)" in str(raised.value)) == named
 
 
 ROWS = [[[2.0, 3, 10, 20], [0, 0, 40, 30]], [[5, 5, 9, 9]], []]
