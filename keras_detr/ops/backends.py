@@ -5,6 +5,7 @@ from inside a compiled program, and sums over the replicas of a distribution str
 """
 
 import contextlib
+import functools
 import importlib.util
 import sys
 
@@ -108,6 +109,126 @@ def sum_over_replicas(value):
     if context is None:
         return value
     return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+def compiled_by_xla(function):
+    """Let XLA compile a function of `keras.ops` where a program isn't compiled by it anyway.
+
+    For what takes XLA one loop, and the backend many passes over large arrays. On torch the
+    function stays as it is.
+
+    Args:
+        function: callable of tensors as positional arguments, and of hashable keyword arguments
+            that shape the program. Keyword arguments may hold tensors too, on TensorFlow.
+    """
+    compiled = {}
+
+    @functools.wraps(function)
+    def call(*tensors, **settings):
+        backend = keras.backend.backend()
+        if backend == "torch" or any(isinstance(array, keras.KerasTensor) for array in tensors):
+            return function(*tensors, **settings)
+        if backend not in compiled:
+            compiled[backend] = _XLA_COMPILERS[backend](function, settings)
+        return compiled[backend](*tensors, **settings)
+
+    return call
+
+
+def _compile_tensorflow(function, settings):
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=True, autograph=False)
+
+
+def _compile_jax(function, settings):
+    import jax
+
+    return jax.jit(function, static_argnames=tuple(settings))
+
+
+_XLA_COMPILERS = {"tensorflow": _compile_tensorflow, "jax": _compile_jax}
+
+
+def weighted_row_sums(table, indices, weights):
+    """Sum rows of a table, each times a weight: sum over i and k of w[i][n, k] * table[j[i][n, k]].
+
+    Args:
+        table: float (rows, size).
+        indices: list of int32 (sums, terms), in [0, rows).
+        weights: list of float32 (sums, terms), one for each of `indices`.
+
+    Returns:
+        float32 (sums, size).
+    """
+    backend = keras.backend.backend()
+    if backend == "torch":
+        # The backend itself has imported it.
+        return sys.modules["torch"].nn.functional.embedding_bag(
+            keras.ops.concatenate(indices, axis=1),
+            keras.ops.cast(table, "float32"),
+            per_sample_weights=keras.ops.concatenate(weights, axis=1),
+            mode="sum",
+        )
+    take, add = _ROW_ACCESS[backend]()
+    count = len(indices)
+
+    @keras.ops.custom_gradient
+    def weighted_sums(table, *terms):
+        indices, weights = terms[:count], terms[count:]
+        # One term at a time: XLA makes a single loop of it that reads whole rows.
+        sums = sum(
+            keras.ops.cast(take(table, index[:, k]), "float32") * weight[:, k, None]
+            for k in range(indices[0].shape[1])
+            for index, weight in zip(indices, weights, strict=True)
+        )
+
+        def gradients(*upstream, **_):
+            upstream = upstream[-1]
+            row_gradients = keras.ops.zeros(keras.ops.shape(table), "float32")
+            weight_gradients = []
+            for index, weight in zip(indices, weights, strict=True):
+                rows = keras.ops.cast(take(table, index), "float32")
+                weight_gradients.append(_dot(rows, upstream[:, None]))
+                row_gradients = add(row_gradients, index, upstream[:, None] * weight[..., None])
+            table_gradient = keras.ops.cast(row_gradients, table.dtype)
+            return (table_gradient, *(None for _ in indices), *weight_gradients)
+
+        return sums, gradients
+
+    return weighted_sums(table, *indices, *weights)
+
+
+def _dot(rows, others, num_parts=4):
+    """Multiply and sum over the last axis, in a few parts: a single sum waits for each addition."""
+    size = rows.shape[-1]
+    num_parts = num_parts if size % num_parts == 0 else 1
+    step = size // num_parts
+    return sum(
+        keras.ops.sum(rows[..., i : i + step] * others[..., i : i + step], axis=-1)
+        for i in range(0, size, step)
+    )
+
+
+def _tensorflow_rows():
+    import tensorflow as tf
+
+    def add(table, index, rows):
+        return tf.tensor_scatter_nd_add(table, index[..., None], rows)
+
+    return tf.gather, add
+
+
+def _jax_rows():
+    # The indices are right, so nothing needs to be filled in for wrong ones.
+    mode = "promise_in_bounds"
+    return (
+        lambda table, index: table.at[index].get(mode=mode),
+        lambda table, index, rows: table.at[index].add(rows, mode=mode),
+    )
+
+
+_ROW_ACCESS = {"tensorflow": _tensorflow_rows, "jax": _jax_rows}
 
 
 def strategy_scope(model):
