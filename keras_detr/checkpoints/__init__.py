@@ -6,9 +6,12 @@ This room knows NumPy, not Keras: what comes out are arrays in the layout of the
 from .coco_categories import COCO_CATEGORY_IDS, COCO_CLASS_NAMES
 from .hub import CorruptedFileError, HubFile, NotInRepositoryError, fetch
 from .hub_config import detr_settings
+from .hub_config_deformable import deformable_detr_settings
 from .hub_folder import HubFolder, resolve_hub_folder
 from .reading import read_tensors
 from .renaming import RenamedTensors, to_canonical_names
+from .shared_heads import resolve_shared_heads
+from .tables.deformable_detr import DEFORMABLE_DETR_TABLE
 from .tables.detr import DETR_TABLE
 from .tables.rename_table import RenameTable
 from .tables.resnet import RESNET_TABLE
@@ -16,6 +19,7 @@ from .tables.resnet import RESNET_TABLE
 __all__ = [
     "COCO_CATEGORY_IDS",
     "COCO_CLASS_NAMES",
+    "DEFORMABLE_DETR_TABLE",
     "DETR_TABLE",
     "RESNET_TABLE",
     "CorruptedFileError",
@@ -24,9 +28,11 @@ __all__ = [
     "NotInRepositoryError",
     "RenameTable",
     "RenamedTensors",
+    "deformable_detr_settings",
     "detr_settings",
     "fetch",
     "read_tensors",
     "resolve_hub_folder",
+    "resolve_shared_heads",
     "to_canonical_names",
 ]

@@ -58,7 +58,7 @@ def to_canonical_names(tensors: dict[str, np.ndarray], table: RenameTable) -> Re
             if canonical not in renamed:
                 renamed[canonical] = part
                 sources[canonical] = source
-            elif not _is_equal(renamed[canonical], part):
+            elif not is_equal(renamed[canonical], part):
                 raise ValueError(
                     f"The tensors {sources[canonical]!r} and {source!r} both mean {canonical!r}, "
                     "but their values differ. The file seems to hold two models: keep the tensors "
@@ -102,6 +102,6 @@ def _split_fused(source, target, value):
     return {f"{prefix}{axis}_proj.{kind}": part for axis, part in zip("qkv", parts, strict=True)}
 
 
-def _is_equal(first, second):
+def is_equal(first, second):
     """Tell whether two arrays have the same shape and values; NaN equals NaN."""
     return first.shape == second.shape and np.array_equal(first, second, equal_nan=True)

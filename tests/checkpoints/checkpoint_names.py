@@ -1,8 +1,10 @@
-"""The names that other projects give a DETR's tensors, written down independently of the tables.
+"""The names other projects give a detector's tensors, written down independently of the tables.
 
 Each function returns names in the project's own spelling, so that the tables can be tested for
 completeness: no name missing, none too many.
 """
+
+import re
 
 import numpy as np
 
@@ -92,6 +94,82 @@ def timm_spelling(name):
     return f"{block}.{('conv', 'bn')[kind]}{int(words[6]) + 1}.{words[-1]}"
 
 
+def official_deformable_detr(
+    block_type,
+    depths,
+    first_shortcut,
+    layers=6,
+    levels=4,
+    with_box_refine=False,
+    two_stage=False,
+    learned=False,
+):
+    """Name the tensors of the official Deformable DETR, every copy of its heads included."""
+    names = [
+        f"backbone.0.body.{name}" for name in torchvision_resnet(block_type, depths, first_shortcut)
+    ]
+    if learned:
+        names += ["backbone.1.row_embed.weight", "backbone.1.col_embed.weight"]
+    names += [f"input_proj.{x}.{i}.{part}" for x in range(levels) for i in (0, 1) for part in BOTH]
+    names += ["transformer.level_embed"]
+    sampling = ("sampling_offsets", "attention_weights", "value_proj", "output_proj")
+    for side, attention, norms in (("encoder", "self_attn", 2), ("decoder", "cross_attn", 3)):
+        for layer in range(layers):
+            prefix = f"transformer.{side}.layers.{layer}."
+            names += [f"{prefix}{attention}.{x}.{part}" for x in sampling for part in BOTH]
+            names += [f"{prefix}linear{i}.{part}" for i in (1, 2) for part in BOTH]
+            names += [f"{prefix}norm{i + 1}.{part}" for i in range(norms) for part in BOTH]
+            if side == "decoder":
+                names += [f"{prefix}self_attn.in_proj_{part}" for part in BOTH]
+                names += [f"{prefix}self_attn.out_proj.{part}" for part in BOTH]
+    if two_stage:
+        added = ("enc_output", "enc_output_norm", "pos_trans", "pos_trans_norm")
+    else:
+        added = ("reference_points",)
+        names += ["query_embed.weight"]
+    names += [f"transformer.{x}.{part}" for x in added for part in BOTH]
+    heads = range(layers + 1 if two_stage else layers)
+    classes = [f"class_embed.{k}.{part}" for k in heads for part in BOTH]
+    boxes = [f"bbox_embed.{k}.layers.{i}.{part}" for k in heads for i in range(3) for part in BOTH]
+    names += classes + boxes
+    if with_box_refine:
+        names += [f"transformer.decoder.{name}" for name in boxes]
+    if two_stage:
+        names += [f"transformer.decoder.{name}" for name in classes]
+    return names
+
+
+def with_head_copies(tensors, with_box_refine):
+    """Give every copy of a Deformable DETR's head the values of its first, as the official does."""
+    first = {name: name.removeprefix("transformer.decoder.") for name in tensors}
+    first = {name: new if "_embed." in new else name for name, new in first.items()}
+    if not with_box_refine:
+        first = {
+            name: re.sub(r"^(class|bbox)_embed\.\d+\.", r"\1_embed.0.", new)
+            for name, new in first.items()
+        }
+    return {name: tensors[first[name]] for name in tensors}
+
+
+def hub_spelling_of_deformable(name):
+    """Turn a canonical name of Deformable DETR into that of the files on the Hub."""
+    if re.match(r"(class|bbox)_embed\.", name):
+        return name
+    words = {"norm1": "self_attn_layer_norm", "norm2": "final_layer_norm"}
+    if ".decoder." in name:
+        words = {"norm1": "encoder_attn_layer_norm", "norm2": "self_attn_layer_norm"}
+        words |= {"norm3": "final_layer_norm", "cross_attn": "encoder_attn"}
+    words |= {"linear1": "fc1", "linear2": "fc2"}
+    if name.startswith("transformer."):
+        name = ".".join(words.get(word, word) for word in name.split(".")[1:])
+    name = name.replace("query_embed", "query_position_embeddings")
+    name = name.replace("backbone.1.row_embed", "backbone.position_embedding.row_embeddings")
+    name = name.replace("backbone.1.col_embed", "backbone.position_embedding.column_embeddings")
+    if name.startswith("backbone.") and "position" not in name:
+        name = name.replace("backbone.", "backbone.conv_encoder.model.", 1)
+    return f"model.{name}"
+
+
 def numbered(names):
     """Give every name a small array of its own, with a first axis that splits in three."""
     return {name: np.arange(6.0) + 10 * i for i, name in enumerate(names)}
@@ -105,7 +183,7 @@ def fuse(tensors):
             parts = [tensors[name.replace(".q_proj.", f".{x}_proj.")] for x in "qkv"]
             fused[name.replace(".q_proj.", ".in_proj_")] = np.concatenate(parts)
         elif ".k_proj." not in name and ".v_proj." not in name:
-            fused[name.replace("backbone.", "backbone.0.body.", 1)] = value
+            fused[re.sub(r"^backbone\.(?!1\.)", "backbone.0.body.", name)] = value
     return fused
 
 

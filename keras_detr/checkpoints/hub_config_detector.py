@@ -1,0 +1,77 @@
+"""Translate what the config.json of every detector on the Hub has in common.
+
+Source: transformers models/detr/configuration_detr.py and
+models/deformable_detr/configuration_deformable_detr.py.
+"""
+
+from .hub_config_backbone import backbone_settings
+from .hub_config_fields import check, count, shared_count
+
+_UNUSED_LABEL = "N/A"
+_ACTIVATIONS = ("relu", "gelu", "silu")
+
+
+def detector_settings(config, model_type, num_queries, feed_forward_dim):
+    """Translate the backbone, the classes, the queries and the sizes of the transformer.
+
+    Args:
+        config: dict, the parsed config.json.
+        model_type: str, which one it must be.
+        num_queries: int, where the config doesn't say.
+        feed_forward_dim: int, where the config doesn't say.
+
+    Returns:
+        dict of plain values, all the keys of `detr_settings`.
+
+    Raises:
+        ValueError: the config describes a model that this package doesn't build.
+    """
+    check("model_type", config.get("model_type"), (model_type,))
+    check("num_channels", config.get("num_channels", 3), (3,))
+    position_embedding = config.get("position_embedding_type", "sine")
+    check("position_embedding_type", position_embedding, ("sine", "learned"))
+    activation = config.get("activation_function", "relu")
+    check("activation_function", activation, _ACTIVATIONS)
+    rows, names = _classes_in_use(config)
+    return {
+        **backbone_settings(config),
+        "num_classes": len(rows),
+        "class_names": names,
+        "kept_class_rows": rows,
+        "num_queries": count(config, "num_queries", num_queries),
+        "hidden_dim": count(config, "d_model", 256),
+        "num_heads": shared_count(config, "attention_heads", 8),
+        "num_encoder_layers": count(config, "encoder_layers", 6),
+        "num_decoder_layers": count(config, "decoder_layers", 6),
+        "feed_forward_dim": shared_count(config, "ffn_dim", feed_forward_dim),
+        "dropout": float(config.get("dropout", 0.1)),
+        "activation": activation,
+        "position_embedding": position_embedding,
+    }
+
+
+def _classes_in_use(config):
+    """Return the rows of the class head that are in use, and their names.
+
+    transformers leaves `id2label` out of the file where there are two classes without names.
+    """
+    labels = config.get("id2label")
+    if labels is None:
+        labels = {i: f"LABEL_{i}" for i in range(count(config, "num_labels", 2))}
+    try:
+        by_row = dict(sorted((int(row), str(label)) for row, label in labels.items()))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"`id2label` of the Hub config must map class ids to names. Received: {labels!r:.80}."
+        ) from error
+    if list(by_row) != list(range(len(labels))):
+        raise ValueError(
+            "`id2label` of the Hub config must number its classes 0, 1, 2, ..., one for each row "
+            f"of the class head. Received the ids: {list(by_row)!s:.80}."
+        )
+    rows = tuple(row for row, label in by_row.items() if label != _UNUSED_LABEL)
+    if not rows:
+        raise ValueError(
+            f"`id2label` of the Hub config names no class in use. Received: {labels!r:.80}."
+        )
+    return rows, tuple(by_row[row] for row in rows)
