@@ -21,9 +21,12 @@ _ROOMS = (
 )
 _HOMES = {
     "DETR": "models",
+    "DeformableDETR": "models",
     "FrozenBatchNormalization": "layers",
     "HungarianLoss": "losses",
     "LearnedPositionEmbedding": "layers",
+    "MultiScaleDeformableAttention": "layers",
+    "MultiScaleNeck": "models",
     "ResNetBackbone": "models",
     "SetPredictionDecoder": "layers",
     "SinePositionEmbedding": "layers",

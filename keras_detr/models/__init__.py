@@ -1,8 +1,16 @@
 """Backbones, necks and task models."""
 
 from keras_detr.models.backbones import ResNetBackbone
+from keras_detr.models.deformable_detr import DeformableDETR
 from keras_detr.models.detr import DETR
-from keras_detr.models.necks import SingleScaleNeck
+from keras_detr.models.necks import MultiScaleNeck, SingleScaleNeck
 from keras_detr.models.set_prediction_detector import SetPredictionDetector
 
-__all__ = ["DETR", "ResNetBackbone", "SetPredictionDetector", "SingleScaleNeck"]
+__all__ = [
+    "DETR",
+    "DeformableDETR",
+    "MultiScaleNeck",
+    "ResNetBackbone",
+    "SetPredictionDetector",
+    "SingleScaleNeck",
+]

@@ -64,6 +64,50 @@ def table(variable):
     return CheckpointVariable(variable, tuple(variable.shape), is_table=True)
 
 
+def dense_variables(name, layer, num_inputs):
+    """Tie a dense layer with a bias; see `kernel`."""
+    return {f"{name}.weight": kernel(layer.kernel, num_inputs), f"{name}.bias": vector(layer.bias)}
+
+
+def norm_variables(name, layer):
+    """Tie a layer or group normalization."""
+    return {f"{name}.weight": vector(layer.gamma), f"{name}.bias": vector(layer.beta)}
+
+
+def convolution_variables(name, layer):
+    """Tie a convolution with a bias."""
+    return {f"{name}.weight": convolution(layer.kernel), f"{name}.bias": vector(layer.bias)}
+
+
+def attention_variables(name, attention, size):
+    """Tie a multi-head attention's four projections.
+
+    Args:
+        name: str, canonical name of the attention.
+        attention: `MultiHeadAttention`.
+        size: int, of its tokens.
+    """
+    projections = {
+        "q_proj": attention.query_dense,
+        "k_proj": attention.key_dense,
+        "v_proj": attention.value_dense,
+        "out_proj": attention.output_dense,
+    }
+    variables = {}
+    for projection, layer in projections.items():
+        variables.update(dense_variables(f"{name}.{projection}", layer, size))
+    return variables
+
+
+def feed_forward_variables(name, feed_forward, size):
+    """Tie the two dense layers of a transformer layer's feed-forward network."""
+    width = feed_forward.feed_forward_dim
+    return {
+        **dense_variables(f"{name}.linear1", feed_forward.linear1, size),
+        **dense_variables(f"{name}.linear2", feed_forward.linear2, width),
+    }
+
+
 def fill_variables(variables, tensors, source):
     """Assign all tensors to all variables, or raise before anything is changed.
 

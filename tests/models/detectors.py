@@ -6,7 +6,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_detr.models import DETR, ResNetBackbone
+from keras_detr.models import DETR, DeformableDETR, MultiScaleNeck, ResNetBackbone
 
 NUM_CLASSES = 3
 NUM_QUERIES = 10
@@ -20,12 +20,16 @@ class Detector(NamedTuple):
     Attributes:
         build: callable from overriding arguments to a tiny model.
         num_logits: int, how many logits a query has.
+        num_detections: int, how many detections an image gets.
         idle: tuple of str, path prefixes of variables that the first step can't move.
+        sees_padding: bool, whether padding takes part in a normalization, as in the original.
     """
 
     build: Callable
     num_logits: int
+    num_detections: int
     idle: tuple = ()
+    sees_padding: bool = False
 
 
 def tiny_backbone(**overrides):
@@ -67,12 +71,45 @@ def tiny_detr(**overrides):
     return DETR(**{**settings, **overrides})
 
 
+def tiny_deformable_detr(**overrides):
+    """Build a Deformable DETR that runs in milliseconds."""
+    settings = {
+        "backbone": overrides.get("backbone") or tiny_backbone(),
+        "num_classes": NUM_CLASSES,
+        "bounding_box_format": "xyxy",
+        "num_queries": NUM_QUERIES,
+        "hidden_dim": 32,
+        "num_heads": 4,
+        "num_encoder_layers": NUM_LAYERS,
+        "num_decoder_layers": NUM_LAYERS,
+        "feed_forward_dim": 64,
+        "num_levels": 4,
+        "num_points": 2,
+        "dropout": 0.0,
+        "name": "detector",
+    }
+    settings = {**settings, **overrides}
+    if "neck" not in overrides:
+        settings["neck"] = MultiScaleNeck(32, settings["num_levels"], num_groups=4, name="neck")
+    return DeformableDETR(**settings)
+
+
 DETECTORS = {
     "detr": Detector(
         tiny_detr,
         NUM_CLASSES + 1,
+        NUM_QUERIES,
         # The first decoder layer's queries attend to each other's states, which are all zero.
         idle=("decoder/layer_0/self_attn", "decoder/layer_0/norm1"),
+    ),
+    "deformable_detr": Detector(
+        tiny_deformable_detr,
+        NUM_CLASSES,
+        NUM_CLASSES * NUM_QUERIES,
+        # Nothing passes a kernel that starts at zero: the box head's last one, and those that make
+        # points and weights of positions.
+        idle=("box_head_0/layer_0", "box_head_0/layer_1", "neck/level_embeddings"),
+        sees_padding=True,
     ),
 }
 

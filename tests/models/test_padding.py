@@ -2,8 +2,9 @@
 
 A convolution at an image's border sees what lies beyond it: the end of the canvas, or padding that
 its neighbours have bled into. That is so in the original too (and proved equal to it by the tests
-of parity), and no mask can help. What a detector adds to its backbone is tested on one whose
-cells don't see each other; ResNet, on images that are padded already.
+of parity), and no mask can help; nor can one where group normalization takes in all of a padded
+map, as Deformable DETR's weights expect. What a detector adds to its backbone is tested on one
+whose cells don't see each other; ResNet, on images that are padded already.
 """
 
 import numpy as np
@@ -19,7 +20,9 @@ TOLERANCE = 1e-3
 CELLS = ((2, 3), (2, 1), (1, 3), (2, 2))
 
 
-@pytest.fixture(scope="module", params=DETECTORS)
+@pytest.fixture(
+    scope="module", params=[name for name, row in DETECTORS.items() if not row.sees_padding]
+)
 def detector(request):
     """Give one row of the table."""
     return DETECTORS[request.param]

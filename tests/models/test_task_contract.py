@@ -140,10 +140,10 @@ def test_a_step_trains_what_is_trainable_and_nothing_else(detector, trained):
     assert {path for path in trainable if not path.startswith(detector.idle)} <= changed
 
 
-def test_predictions(trained):
+def test_predictions(detector, trained):
     model, inputs = trained["model"], inputs_of(trained["batch"])
     detections = model.predict(inputs, batch_size=BATCH_SIZE, verbose=0)
-    shape = (BATCH_SIZE, NUM_QUERIES)
+    shape = (BATCH_SIZE, detector.num_detections)
     assert {name: value.shape for name, value in detections.items()} == {
         "boxes": (*shape, 4),
         "classes": shape,

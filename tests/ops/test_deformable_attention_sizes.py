@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_detr.ops.deformable_attention import multi_scale_deformable_attention
-from tests.ops.test_deformable_attention import HEADS, POINTS, SHAPES, attend, draw
+from tests.ops.test_deformable_attention import HEADS, POINTS, SHAPES, SIZE, attend, draw
 
 
 def test_sizes_that_are_known_late():

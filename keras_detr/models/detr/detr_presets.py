@@ -3,7 +3,7 @@
 from keras_detr.checkpoints import COCO_CATEGORY_IDS, COCO_CLASS_NAMES, HubFile
 from keras_detr.layers.learned_position_embedding import LearnedPositionEmbedding
 from keras_detr.layers.sine_position_embedding import SinePositionEmbedding
-from keras_detr.models.backbones.resnet_backbone import BOTTLENECK_EXPANSION, ResNetBackbone
+from keras_detr.models.backbones.resnet_settings import resnet_of_settings
 from keras_detr.models.necks.single_scale_neck import SingleScaleNeck
 from keras_detr.models.preset import Preset
 
@@ -112,27 +112,8 @@ def detr_arguments(settings):
     )
     return {
         **{name: settings[name] for name in kept},
-        "backbone": _resnet_backbone(settings),
+        "backbone": resnet_of_settings(settings),
         "neck": SingleScaleNeck(
             hidden_dim, embedding(hidden_dim, name="position_embedding"), name="neck"
         ),
     }
-
-
-def _resnet_backbone(settings):
-    name = settings["backbone"]
-    if name is not None:
-        depth = int(name.removeprefix("resnet"))
-        return ResNetBackbone(depth, dilation=settings["dilation"], name=name)
-    is_bottleneck = settings["backbone_block_type"] == "bottleneck"
-    expansion = BOTTLENECK_EXPANSION if is_bottleneck else 1
-    return ResNetBackbone(
-        50 if is_bottleneck else 18,
-        dilation=settings["dilation"],
-        stackwise_num_blocks=settings["backbone_depths"],
-        stackwise_num_filters=tuple(
-            size // expansion for size in settings["backbone_hidden_sizes"]
-        ),
-        stem_num_filters=settings["backbone_embedding_size"],
-        name="resnet",
-    )

@@ -1,11 +1,11 @@
 """From one feature map to the tokens that DETR's encoder reads."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_detr.layers.initializers import torch_linear_initializers
 from keras_detr.layers.sine_position_embedding import SinePositionEmbedding
+from keras_detr.models.necks.token_maps import flatten_map, mask_of_map
 
 
 @keras.saving.register_keras_serializable("keras_detr")
@@ -63,12 +63,12 @@ class SingleScaleNeck(keras.layers.Layer):
         features = self.input_projection(pyramid[_coarsest(pyramid)])
         mask = None
         if pixel_mask is not None:
-            mask = _nearest(ops.cast(pixel_mask, "bool"), features)
+            mask = mask_of_map(ops.cast(pixel_mask, "bool"), features)
         positions = self.position_embedding(features, mask)
         return {
-            "tokens": _flatten(features),
-            "positions": _flatten(positions),
-            "mask": None if mask is None else _flatten(ops.expand_dims(mask, -1))[..., 0],
+            "tokens": flatten_map(features),
+            "positions": flatten_map(positions),
+            "mask": None if mask is None else flatten_map(ops.expand_dims(mask, -1))[..., 0],
         }
 
     def compute_output_shape(self, pyramid_shape, pixel_mask_shape=None):
@@ -101,30 +101,3 @@ class SingleScaleNeck(keras.layers.Layer):
 
 def _coarsest(pyramid):
     return max(pyramid, key=lambda level: int(level[1:]))
-
-
-def _flatten(feature_map):
-    """Return (batch, height * width, channels)."""
-    _, height, width, channels = feature_map.shape
-    if None in (height, width):
-        return ops.reshape(feature_map, (ops.shape(feature_map)[0], -1, channels))
-    return ops.reshape(feature_map, (-1, height * width, channels))
-
-
-def _nearest(mask, features):
-    """Sample an image's mask at the cells of its feature map.
-
-    The cell i of n takes the pixel floor(i * size / n), computed in float32 as torch does.
-    """
-    for axis in (1, 2):
-        size, num_cells = ops.shape(mask)[axis], ops.shape(features)[axis]
-        if isinstance(size, int) and isinstance(num_cells, int):
-            step = np.float32(size) / np.float32(num_cells)
-            cells = np.floor(np.arange(num_cells, dtype="float32") * step).astype("int32")
-            cells = np.minimum(cells, size - 1)
-        else:
-            step = ops.cast(size, "float32") / ops.cast(num_cells, "float32")
-            cells = ops.cast(ops.floor(ops.arange(num_cells, dtype="float32") * step), "int32")
-            cells = ops.minimum(cells, size - 1)
-        mask = ops.take(mask, cells, axis=axis)
-    return mask

@@ -37,11 +37,11 @@ def transformers_detr(resnet, seed=0, is_dilated=False, **settings):
         for name, value in random_tensors(shapes, seed).items():
             state[name].copy_(torch.tensor(value))
     if is_dilated:
-        _dilate_last_stage(model)
+        dilate_last_stage(model)
     return model
 
 
-def _dilate_last_stage(model):
+def dilate_last_stage(model):
     """Make the last stage keep its resolution; transformers itself can do so with timm only.
 
     Source: models/backbone.py of the original, `replace_stride_with_dilation`.

@@ -1,0 +1,28 @@
+"""A ResNet from the plain settings of a checkpoint."""
+
+from keras_detr.models.backbones.resnet_backbone import BOTTLENECK_EXPANSION, ResNetBackbone
+
+
+def resnet_of_settings(settings):
+    """Build the backbone of a detector on the Hub, without weights.
+
+    Args:
+        settings: dict, from the room `checkpoints`: "backbone" and "dilation"; where the first is
+            `None`, the four keys "backbone_*".
+    """
+    name = settings["backbone"]
+    if name is not None:
+        depth = int(name.removeprefix("resnet"))
+        return ResNetBackbone(depth, dilation=settings["dilation"], name=name)
+    is_bottleneck = settings["backbone_block_type"] == "bottleneck"
+    expansion = BOTTLENECK_EXPANSION if is_bottleneck else 1
+    return ResNetBackbone(
+        50 if is_bottleneck else 18,
+        dilation=settings["dilation"],
+        stackwise_num_blocks=settings["backbone_depths"],
+        stackwise_num_filters=tuple(
+            size // expansion for size in settings["backbone_hidden_sizes"]
+        ),
+        stem_num_filters=settings["backbone_embedding_size"],
+        name="resnet",
+    )
