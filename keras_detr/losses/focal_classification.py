@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_detr.losses.matching_costs import values_of_classes
+
 
 @keras.saving.register_keras_serializable("keras_detr")
 class FocalClassification:
@@ -25,28 +27,28 @@ class FocalClassification:
         """Return the number of real classes that logits (..., C) speak of."""
         return logits.shape[-1]
 
-    def cost(self, logits, is_class):
+    def cost(self, logits, classes):
         """Return the matching cost of objects and queries.
 
         Args:
             logits: float32 (batch, layers, queries, C).
-            is_class: float32 (batch, objects, C), one-hot classes of the objects.
+            classes: int32 (batch, objects), the classes of the objects.
 
         Returns:
             float32 (batch, layers, objects, queries).
         """
-        probability = ops.sigmoid(logits)
+        probability = ops.sigmoid(values_of_classes(logits, classes))
         # The original adds the same guard before its logarithms.
         guard = 1e-8
         if_negative = -(1 - self.alpha) * probability**self.gamma * ops.log(1 - probability + guard)
         if_positive = -self.alpha * (1 - probability) ** self.gamma * ops.log(probability + guard)
-        return ops.einsum("bnc,blqc->blnq", is_class, if_positive - if_negative)
+        return if_positive - if_negative
 
     def loss(self, logits, target_is_class, num_objects, mean_over_replicas):
         """Return the focal loss of every layer, divided by the number of objects.
 
         Args:
-            logits: float32 (batch, layers, queries, C).
+            logits: float32 (batch, layers, queries, C); -inf is sure to be no object.
             target_is_class: float32 (batch, layers, queries, C), one-hot; zeros for no object.
             num_objects: float32 scalar, the mean number of objects on a replica, at least 1.
             mean_over_replicas: unused: `num_objects` is global already.
@@ -54,14 +56,12 @@ class FocalClassification:
         Returns:
             float32 (layers,). The mean over all replicas is the loss of the whole batch.
         """
-        probability = ops.sigmoid(logits)
-        # The stable form of the binary cross-entropy with logits, smooth at 0 too.
-        cross_entropy = target_is_class * ops.softplus(-logits) + (
-            1 - target_is_class
-        ) * ops.softplus(logits)
-        is_wrong = probability + target_is_class - 2 * probability * target_is_class
-        weight = self.alpha * target_is_class + (1 - self.alpha) * (1 - target_is_class)
-        return ops.sum(weight * is_wrong**self.gamma * cross_entropy, axis=(0, 2, 3)) / num_objects
+        # Yes and no mirror each other: the loss needs only the logit of the wrong answer. The
+        # cross-entropy is its softplus, which is stable, and smooth at 0 too.
+        of_wrong = (1 - 2 * target_is_class) * logits
+        weight = (1 - self.alpha) + (2 * self.alpha - 1) * target_is_class
+        losses = weight * ops.sigmoid(of_wrong) ** self.gamma * ops.softplus(of_wrong)
+        return ops.sum(losses, axis=(0, 2, 3)) / num_objects
 
     def is_object(self, logits):
         """Return which queries speak of an object, more likely than not: bool (batch, queries)."""

@@ -17,8 +17,10 @@ from keras_detr.ops.linear_assignment import METHODS, linear_assignment
 class HungarianLoss(keras.losses.Loss):
     """Match every object with one query at the least cost, then compare the pairs.
 
-    Every decoder layer is matched anew, all layers and images in one call. Under `tf.distribute`
-    sums are divided by counts over all replicas, so that several devices compute what one would.
+    Every decoder layer is matched anew, all layers and images in one call. So are the tokens of a
+    two-stage detector's encoder, where every object has class 0: they tell objects from background.
+    Under `tf.distribute` sums are divided by counts over all replicas, so that several devices
+    compute what one would.
 
     Args:
         classification: what separates the families: `SoftmaxClassification` (DETR) or
@@ -39,7 +41,8 @@ class HungarianLoss(keras.losses.Loss):
             image; those without area are dropped, and both are counted.
         y_pred: dict of "classification" (batch, queries, C + 1 or C) logits and "box" (batch,
             queries, 4), rel_center_xywh; optionally "aux_classification" and "aux_box" with an axis
-            of decoder layers after the batch axis.
+            of decoder layers after the batch axis; optionally "encoder_classification" and
+            "encoder_box" with tokens in the place of queries.
 
     Returns:
         float32 scalar.
@@ -49,9 +52,16 @@ class HungarianLoss(keras.losses.Loss):
             image has more objects than there are queries.
 
     Source: Carion et al. 2020, section 3.1; models/detr.py and models/matcher.py of the original.
+    For the encoder: Zhu et al. 2021, section A.4; models/deformable_detr.py of the original.
     """
 
     component_names = ("classification_loss", "box_loss", "giou_loss")
+    # Beside them where predictions have an encoder's part.
+    encoder_component_names = (
+        "encoder_classification_loss",
+        "encoder_box_loss",
+        "encoder_giou_loss",
+    )
     metric_names = ("class_error", "cardinality_error", "clipped_boxes", "dropped_boxes")
 
     def __init__(
@@ -115,7 +125,8 @@ class HungarianLoss(keras.losses.Loss):
         Args:
             components: dict of scalars.
         """
-        total = sum(components[name] for name in self.component_names)
+        names = (*self.component_names, *self.encoder_component_names)
+        total = sum(components[name] for name in names if name in components)
         return total / backends.num_replicas()
 
     def components(self, y_true, y_pred, is_compiled_by_xla=False):
@@ -129,45 +140,71 @@ class HungarianLoss(keras.losses.Loss):
 
         Returns:
             dict of float32 scalars. "classification_loss", "box_loss", "giou_loss": weighted, over
-            all decoder layers; their sum is the loss. Of the last layer, without gradients:
-            "class_error" (percent of objects whose query names another class) and
-            "cardinality_error" (mean absolute error of the number of objects in an image).
-            "clipped_boxes", "dropped_boxes": counts.
+            all decoder layers. "encoder_classification_loss", "encoder_box_loss",
+            "encoder_giou_loss": the same of the encoder, if `y_pred` has its predictions. Their sum
+            is the loss. Of the last layer, without gradients: "class_error" (percent of objects
+            whose query names another class) and "cardinality_error" (mean absolute error of the
+            number of objects in an image). "clipped_boxes", "dropped_boxes": counts.
         """
         check_predictions(y_pred)
         logits, boxes = _stack_layers(y_pred)
-        num_classes = self.classification.num_classes(logits)
-        check_targets(y_true, logits.shape[0], num_classes)
+        check_targets(y_true, logits.shape[0], self.classification.num_classes(logits))
         objects = pack_target_objects(y_true["boxes"], y_true["classes"])
-        is_class = ops.one_hot(objects.classes, num_classes, dtype="float32")
-        queries = self._match(logits, boxes, objects, is_class, is_compiled_by_xla)
-
         num_objects = ops.cast(ops.sum(objects.num_objects), "float32")
         # At least 1 over all replicas, as one device would have it.
         divisor = (
             ops.maximum(backends.sum_over_replicas(num_objects), 1.0) / backends.num_replicas()
         )
-        targets = _classes_of_queries(queries, is_class, boxes.shape[2])
-        class_losses = self.classification.loss(logits, targets, divisor, _mean_over_replicas)
-        box_losses, giou_losses = _box_losses(boxes, queries, objects)
+        queries = self._match(logits, boxes, objects, objects.classes, is_compiled_by_xla)
+        losses = self._losses(logits, boxes, objects, objects.classes, queries, divisor)
+        components = dict(zip(self.component_names, losses, strict=True))
+        if "encoder_box" in y_pred:
+            of_tokens = [
+                ops.expand_dims(ops.cast(y_pred[f"encoder_{name}"], "float32"), 1)
+                for name in ("classification", "box")
+            ]
+            # One column for all objects of an image: one class' cost of each of many tokens.
+            classes = ops.zeros_like(objects.classes[:, :1])
+            tokens = self._match(*of_tokens, objects, classes, is_compiled_by_xla)
+            losses = self._losses(*of_tokens, objects, classes, tokens, divisor)
+            components |= zip(self.encoder_component_names, losses, strict=True)
         return {
-            "classification_loss": self.class_weight * ops.sum(class_losses),
-            "box_loss": self.box_weight * ops.sum(box_losses) / divisor,
-            "giou_loss": self.giou_weight * ops.sum(giou_losses) / divisor,
+            **components,
             **self._errors(ops.stop_gradient(logits[:, -1]), queries[:, -1], objects),
             "clipped_boxes": objects.num_clipped,
             "dropped_boxes": objects.num_dropped,
         }
 
-    def _match(self, logits, boxes, objects, is_class, is_compiled_by_xla):
+    def _losses(self, logits, boxes, objects, classes, queries, divisor):
+        """Return the weighted losses of classes, boxes and overlaps, over all layers.
+
+        Args:
+            logits: float32 (batch, layers, queries, C + 1 or C).
+            boxes: float32 (batch, layers, queries, 4).
+            objects: `TargetObjects`.
+            classes: int32 (batch, objects), or (batch, 1) where an image has one class only.
+            queries: int32 (batch, layers, objects), -1 for padding.
+            divisor: float32 scalar, the mean number of objects on a replica, at least 1.
+        """
+        num_classes = self.classification.num_classes(logits)
+        targets = _classes_of_queries(queries, classes, ops.shape(boxes)[2], num_classes)
+        class_losses = self.classification.loss(logits, targets, divisor, _mean_over_replicas)
+        box_losses, giou_losses = _box_losses(boxes, queries, objects)
+        return (
+            self.class_weight * ops.sum(class_losses),
+            self.box_weight * ops.sum(box_losses) / divisor,
+            self.giou_weight * ops.sum(giou_losses) / divisor,
+        )
+
+    def _match(self, logits, boxes, objects, classes, is_compiled_by_xla):
         """Return the query of each object, int32 (batch, layers, objects), -1 for padding."""
         logits, boxes = ops.stop_gradient(logits), ops.stop_gradient(boxes)
         cost = (
-            self.class_cost * self.classification.cost(logits, is_class)
+            self.class_cost * self.classification.cost(logits, classes)
             + self.box_cost * l1_cost(objects.boxes, boxes)
             + self.giou_cost * giou_cost(objects.boxes, boxes)
         )
-        num_layers, num_queries = boxes.shape[1:3]
+        num_layers, num_queries = ops.shape(boxes)[1:3]
         max_objects = ops.shape(objects.classes)[1]
         queries = linear_assignment(
             ops.reshape(cost, (-1, max_objects, num_queries)),
@@ -230,10 +267,20 @@ def _stack_layers(y_pred):
     return stacked
 
 
-def _classes_of_queries(queries, is_class, num_queries):
+def _classes_of_queries(queries, classes, num_queries, num_classes):
     """Return one-hot classes (batch, layers, queries, C), zeros where no object is matched."""
-    is_matched = ops.one_hot(queries, num_queries, dtype="float32")
-    return ops.einsum("blnq,bnc->blqc", is_matched, is_class)
+    num_layers, max_objects = ops.shape(queries)[1:]
+    classes = ops.broadcast_to(ops.expand_dims(classes, 1), ops.shape(queries))
+    queries = ops.reshape(queries, (-1, max_objects))
+    num_rows = ops.shape(queries)[0]
+    # A query more in every row takes what padding is written to.
+    queries = ops.where(queries >= 0, queries, num_queries)
+    starts = ops.arange(num_rows, dtype="int32") * (num_queries + 1)
+    indices = ops.reshape(queries + ops.expand_dims(starts, 1), (-1, 1))
+    nothing = ops.full((num_rows * (num_queries + 1),), -1, dtype="int32")
+    labels = ops.scatter_update(nothing, indices, ops.reshape(classes, (-1,)))
+    labels = ops.reshape(labels, (-1, num_layers, num_queries + 1))[..., :-1]
+    return ops.one_hot(labels, num_classes, dtype="float32")
 
 
 def _box_losses(boxes, queries, objects):

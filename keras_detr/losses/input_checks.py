@@ -5,6 +5,13 @@ from keras import ops
 from keras_detr.ops import backends
 from keras_detr.ops.labels import check_labels
 
+# The axes of predictions before their last one, by the prefix of their names.
+_AXES = {
+    "": "batch, queries",
+    "aux_": "batch, layers, queries",
+    "encoder_": "batch, tokens",
+}
+
 
 def check_targets(y_true, batch_size, num_classes):
     """Check the structure of targets, and their labels where values can be read.
@@ -46,7 +53,8 @@ def check_predictions(y_pred):
     """Check the structure of predictions.
 
     Args:
-        y_pred: dict of "classification" and "box", perhaps with "aux_classification" and "aux_box".
+        y_pred: dict of "classification" and "box", perhaps with the same of earlier layers
+            ("aux_...") or of a two-stage detector's encoder ("encoder_...").
 
     Raises:
         ValueError: a key is missing, or a shape doesn't fit.
@@ -57,23 +65,22 @@ def check_predictions(y_pred):
             "`y_pred` must be a dict with the keys 'classification' and 'box', the raw outputs of "
             f"a detector. Received: {came}."
         )
-    if ("aux_classification" in y_pred) != ("aux_box" in y_pred):
-        raise ValueError(
-            "`y_pred` must have both 'aux_classification' and 'aux_box', or neither. Received: "
-            f"{sorted(y_pred)}."
-        )
-    for prefix, axes in (("", "batch, queries"), ("aux_", "batch, layers, queries")):
-        if f"{prefix}box" not in y_pred:
+    for prefix, axes in _AXES.items():
+        names = f"{prefix}classification", f"{prefix}box"
+        if (names[0] in y_pred) != (names[1] in y_pred):
+            raise ValueError(
+                f"`y_pred` must have both {names[0]!r} and {names[1]!r}, or neither. Received: "
+                f"{sorted(y_pred)}."
+            )
+        if names[1] not in y_pred:
             continue
-        logits, boxes = (
-            tuple(y_pred[f"{prefix}{name}"].shape) for name in ("classification", "box")
-        )
+        logits, boxes = (tuple(y_pred[name].shape) for name in names)
         rank = axes.count(",") + 2
         is_right = len(logits) == len(boxes) == rank and boxes[-1] == 4
         if not is_right or not _are_compatible(logits[:-1], boxes[:-1]):
             raise ValueError(
-                f"`y_pred['{prefix}classification']` must have the shape ({axes}, logits) and "
-                f"`y_pred['{prefix}box']` ({axes}, 4). Received: {logits} and {boxes}."
+                f"`y_pred[{names[0]!r}]` must have the shape ({axes}, logits) and "
+                f"`y_pred[{names[1]!r}]` ({axes}, 4). Received: {logits} and {boxes}."
             )
 
 

@@ -5,6 +5,21 @@ from keras import ops
 from keras_detr.ops.boxes import center_to_corners, generalized_iou
 
 
+def values_of_classes(values, classes):
+    """Pick the values of the objects' classes, for all pairs.
+
+    Args:
+        values: float32 (batch, layers, queries, C).
+        classes: int32 (batch, objects), from 0 to C - 1.
+
+    Returns:
+        float32 (batch, layers, objects, queries).
+    """
+    shape = (*ops.shape(values)[:3], ops.shape(classes)[1])
+    indices = ops.broadcast_to(classes[:, None, None, :], shape)
+    return ops.swapaxes(ops.take_along_axis(values, indices, axis=3), 2, 3)
+
+
 def l1_cost(object_boxes, query_boxes):
     """Return the sum of absolute differences of four coordinates, for all pairs.
 

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_detr.losses.matching_costs import values_of_classes
+
 
 @keras.saving.register_keras_serializable("keras_detr")
 class SoftmaxClassification:
@@ -24,18 +26,18 @@ class SoftmaxClassification:
         """Return the number of real classes that logits (..., C + 1) speak of."""
         return logits.shape[-1] - 1
 
-    def cost(self, logits, is_class):
+    def cost(self, logits, classes):
         """Return the matching cost of objects and queries, minus the probability of the class.
 
         Args:
             logits: float32 (batch, layers, queries, C + 1).
-            is_class: float32 (batch, objects, C), one-hot classes of the objects.
+            classes: int32 (batch, objects), the classes of the objects.
 
         Returns:
             float32 (batch, layers, objects, queries).
         """
         probabilities = ops.softmax(logits, axis=-1)[..., :-1]
-        return -ops.einsum("bnc,blqc->blnq", is_class, probabilities)
+        return -values_of_classes(probabilities, classes)
 
     def loss(self, logits, target_is_class, num_objects, mean_over_replicas):
         """Return the weighted cross-entropy of every layer, a mean over all queries.

@@ -13,12 +13,13 @@ class LossTrackers:
     Args:
         loss: `HungarianLoss` or `None`.
         metrics: list of `keras.metrics.Metric`, or `None`.
+        use_two_stage: bool, whether predictions have an encoder's part, and so the loss too.
 
     Raises:
         ValueError: an entry of `metrics` is no metric.
     """
 
-    def __init__(self, loss, metrics=None):
+    def __init__(self, loss, metrics=None, use_two_stage=False):
         self.metrics = list(metrics or ())
         for metric in self.metrics:
             if not isinstance(metric, keras.metrics.Metric):
@@ -26,7 +27,10 @@ class LossTrackers:
                     "`metrics` must be a list of `keras.metrics.Metric` that take (targets, raw "
                     f"outputs). Received: {metric!r}."
                 )
-        names = () if loss is None else (*loss.component_names, *loss.metric_names)
+        names = ()
+        if loss is not None:
+            of_encoder = loss.encoder_component_names if use_two_stage else ()
+            names = (*loss.component_names, *of_encoder, *loss.metric_names)
         self._trackers = {
             name: keras.metrics.Sum(name) if name in COUNTS else keras.metrics.Mean(name)
             for name in names

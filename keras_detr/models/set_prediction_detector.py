@@ -59,7 +59,8 @@ class SetPredictionDetector(Task):
     Returns:
         dict of float32 tensors: "classification" (batch, queries, logits) and "box" (batch,
         queries, 4), rel_center_xywh of the unpadded image; with `return_auxiliary` also
-        "aux_classification" and "aux_box" with an axis of earlier layers after the batch axis.
+        "aux_classification" and "aux_box" with an axis of earlier layers after the batch axis, and,
+        if `use_two_stage`, "encoder_classification" and "encoder_box" with tokens for queries.
 
     Raises:
         ValueError: `bounding_box_format` is missing or unknown, or an argument is out of range.
@@ -101,6 +102,10 @@ class SetPredictionDetector(Task):
         self._untracked = SimpleNamespace(preprocessor=None)
 
     # What a detector implements.
+
+    # Whether the raw outputs for training have the encoder's, whose losses are logged beside the
+    # decoder's; a detector that can have them says so before it is compiled.
+    use_two_stage = False
 
     def predict_set(self, pyramid, pixel_mask, training, return_auxiliary):
         """Return the raw outputs for a feature pyramid; see the class for their structure."""
@@ -197,7 +202,7 @@ class SetPredictionDetector(Task):
         if isinstance(optimizer, str) and optimizer == "auto":
             optimizer = detr_optimizer(self)
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
-        self._loss_trackers = LossTrackers(loss, metrics)
+        self._loss_trackers = LossTrackers(loss, metrics, self.use_two_stage)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Return the total loss of a batch, and track its parts.

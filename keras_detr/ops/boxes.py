@@ -145,15 +145,23 @@ def generalized_iou(boxes_xyxy, other_boxes_xyxy):
 
     Source: Rezatofighi et al. 2019, algorithm 1.
     """
-    left_top = ops.maximum(boxes_xyxy[..., :2], other_boxes_xyxy[..., :2])
-    right_bottom = ops.minimum(boxes_xyxy[..., 2:], other_boxes_xyxy[..., 2:])
-    intersection = _area(left_top, right_bottom)
-    area = _area(boxes_xyxy[..., :2], boxes_xyxy[..., 2:])
-    other_area = _area(other_boxes_xyxy[..., :2], other_boxes_xyxy[..., 2:])
+    # One coordinate at a time: slices of broadcast corners would cost several times as much.
+    left, top, right, bottom = (boxes_xyxy[..., i] for i in range(4))
+    other_left, other_top, other_right, other_bottom = (other_boxes_xyxy[..., i] for i in range(4))
+    intersection = _area(
+        ops.maximum(left, other_left),
+        ops.maximum(top, other_top),
+        ops.minimum(right, other_right),
+        ops.minimum(bottom, other_bottom),
+    )
+    area = _area(left, top, right, bottom)
+    other_area = _area(other_left, other_top, other_right, other_bottom)
     union = area + other_area - intersection
     hull = _area(
-        ops.minimum(boxes_xyxy[..., :2], other_boxes_xyxy[..., :2]),
-        ops.maximum(boxes_xyxy[..., 2:], other_boxes_xyxy[..., 2:]),
+        ops.minimum(left, other_left),
+        ops.minimum(top, other_top),
+        ops.maximum(right, other_right),
+        ops.maximum(bottom, other_bottom),
     )
     return _divide_or_zero(intersection, union) - _divide_or_zero(hull - union, hull)
 
@@ -171,9 +179,8 @@ def inverse_sigmoid(probability, epsilon=1e-5):
     return ops.log(ops.maximum(probability, epsilon) / ops.maximum(1.0 - probability, epsilon))
 
 
-def _area(left_top, right_bottom):
-    size = ops.maximum(right_bottom - left_top, 0.0)
-    return size[..., 0] * size[..., 1]
+def _area(left, top, right, bottom):
+    return ops.maximum(right - left, 0.0) * ops.maximum(bottom - top, 0.0)
 
 
 def _divide_or_zero(numerator, denominator):

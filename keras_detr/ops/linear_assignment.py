@@ -122,8 +122,7 @@ def _assign_in_graph(cost, num_objects):
     algorithm over the queries, with dual prices keeping reduced costs non-negative) or *augments*
     (one hop back along the path found). None waits for another to finish an object.
     """
-    num_problems, max_objects = ops.shape(cost)[:2]
-    num_queries = cost.shape[2]
+    num_problems, max_objects, num_queries = ops.shape(cost)
     infinity = 3e38
     zeros = ops.zeros((num_problems,), "int32")
     row_of_query = ops.full((num_problems, num_queries), -1, dtype="int32")

@@ -10,6 +10,14 @@ COUNTS_BESIDE_ORIGINAL = {
     "no image with an object": [0, 0],
 }
 
+# Tokens of the batches that a two-stage Deformable DETR's original sees; an image of 800 by 1066
+# pixels has 17,821.
+TOKENS_BESIDE_ORIGINAL = {
+    "up to as many as queries": 500,
+    "as in COCO": 17821,
+    "no image with an object": 500,
+}
+
 
 def random_boxes(rng, size):
     """Return float64 (*size, 4) boxes inside of the image, with an area, in rel_center_xywh."""
@@ -42,19 +50,41 @@ def pad(objects, num_rows=None):
     return {"boxes": boxes, "classes": classes}
 
 
-def split_layers(logits, boxes):
-    """Return `y_pred`: the last layer apart from those before it."""
+def split_layers(logits, boxes, token_logits=None, token_boxes=None):
+    """Return `y_pred`: the last layer apart from those before it, and the encoder's tokens."""
     y_pred = {"classification": logits[:, -1], "box": boxes[:, -1]}
     if logits.shape[1] > 1:
         y_pred |= {"aux_classification": logits[:, :-1], "aux_box": boxes[:, :-1]}
+    if token_logits is not None:
+        y_pred |= {"encoder_classification": token_logits, "encoder_box": token_boxes}
     return y_pred
 
 
-def batch_beside_original(name):
-    """Return objects, logits and boxes of one of `COUNTS_BESIDE_ORIGINAL`."""
+def random_tokens(rng, num_images, num_tokens, num_logits):
+    """Return float64 logits and boxes of tokens, the last tenth of them outside of the image."""
+    logits, boxes = (
+        x[:, 0] for x in random_predictions(rng, num_images, 1, num_tokens, num_logits)
+    )
+    # What the original says there: the logits of zeros, and a box whose logits are infinite.
+    num_outside = num_tokens // 10
+    logits[:, -num_outside:] = logits[:, -1:]
+    boxes[:, -num_outside:] = 1.0
+    return logits, boxes
+
+
+def batch_beside_original(name, num_tokens=0):
+    """Return objects, logits and boxes of one of `COUNTS_BESIDE_ORIGINAL`.
+
+    Args:
+        name: str.
+        num_tokens: int; 0 is for DETR, more are for a two-stage Deformable DETR, whose tokens'
+            logits and boxes come after those of queries.
+    """
     counts = COUNTS_BESIDE_ORIGINAL[name]
     rng = np.random.default_rng(sum(counts))
     num_classes, num_layers, num_queries = 9, 3, 100
     objects = random_objects(rng, counts, num_classes)
-    shape = len(counts), num_layers, num_queries, num_classes + 1
-    return objects, *random_predictions(rng, *shape)
+    shape = len(counts), num_layers, num_queries, num_classes + (num_tokens == 0)
+    predictions = random_predictions(rng, *shape)
+    tokens = random_tokens(rng, len(counts), num_tokens, num_classes) if num_tokens else ()
+    return objects, *predictions, *tokens

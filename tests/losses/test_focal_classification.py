@@ -35,9 +35,8 @@ def loss_of(part, logits, targets, num_objects=3.0):
 @pytest.mark.parametrize(("alpha", "gamma"), SETTINGS)
 def test_cost(alpha, gamma):
     logits = logits_of(1)
-    is_class = ops.one_hot(CLASSES, 4, dtype="float32")
     cost = FocalClassification(alpha, gamma).cost(
-        ops.convert_to_tensor(logits, "float32"), is_class
+        ops.convert_to_tensor(logits, "float32"), ops.convert_to_tensor(CLASSES, "int32")
     )
     settings = DEFORMABLE_DETR._replace(alpha=alpha, gamma=gamma)
     expected = [
@@ -74,6 +73,21 @@ def test_gradients_equal_differences_of_the_reference(alpha, gamma):
     np.testing.assert_allclose(gradient, (up - down) / (2 * step) / 3.0, rtol=1e-5, atol=1e-6)
 
 
+def test_minus_infinity_is_sure_to_be_no_object():
+    logits, targets = logits_of(7), targets_of(8)
+    part = FocalClassification()
+    expected, (expected_gradient,) = value_and_gradients(
+        lambda x: ops.sum(loss_of(part, x, targets)), np.where(targets > 0, logits, -200.0)
+    )
+    result, (gradient,) = value_and_gradients(
+        lambda x: ops.sum(loss_of(part, x, targets)), np.where(targets > 0, logits, -np.inf)
+    )
+    assert result == pytest.approx(expected, rel=1e-6)
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-6, atol=1e-8)
+    cost = part.cost(ops.full((2, 2, 5, 4), -np.inf), ops.convert_to_tensor(CLASSES, "int32"))
+    assert np.isfinite(ops.convert_to_numpy(cost)).all()
+
+
 @pytest.mark.parametrize("value", [100.0, -100.0, 1e4, -1e4])
 def test_extreme_logits_stay_finite(value):
     logits, targets = np.full((2, 2, 5, 4), value), targets_of(6)
@@ -81,8 +95,8 @@ def test_extreme_logits_stay_finite(value):
     result, (gradient,) = value_and_gradients(lambda x: ops.sum(loss_of(part, x, targets)), logits)
     assert np.isfinite(result)
     assert np.isfinite(gradient).all()
-    is_class = ops.one_hot(CLASSES, 4, dtype="float32")
-    cost = part.cost(ops.convert_to_tensor(logits, "float32"), is_class)
+    classes = ops.convert_to_tensor(CLASSES, "int32")
+    cost = part.cost(ops.convert_to_tensor(logits, "float32"), classes)
     assert np.isfinite(ops.convert_to_numpy(cost)).all()
 
 

@@ -54,10 +54,10 @@ def batch(seed, counts, num_logits=NUM_CLASSES + 1, num_layers=2, num_queries=NU
     return objects, *predictions
 
 
-def loss_and_gradients(loss, y_true, logits, boxes):
+def loss_and_gradients(loss, y_true, *predictions):
     y_true = to_tensors(y_true)
     return value_and_gradients(
-        lambda *predictions: loss(y_true, split_layers(*predictions)), logits, boxes
+        lambda *predictions: loss(y_true, split_layers(*predictions)), *predictions
     )
 
 

@@ -25,6 +25,18 @@ BAD_PREDICTIONS = {
         {**GOOD_PREDICTIONS, "aux_box": PREDICTED[:, None]},
         r"both 'aux_classification' and 'aux_box', or neither",
     ),
+    "half of the encoder's": (
+        {**GOOD_PREDICTIONS, "encoder_classification": LOGITS},
+        r"both 'encoder_classification' and 'encoder_box', or neither",
+    ),
+    "an axis of layers for the encoder": (
+        {
+            **GOOD_PREDICTIONS,
+            "encoder_classification": LOGITS[:, None],
+            "encoder_box": PREDICTED[:, None],
+        },
+        r"`y_pred\['encoder_box'\]` \(batch, tokens, 4\). Received: \(2, 1, 5, 4\)",
+    ),
     "box size": (
         {**GOOD_PREDICTIONS, "box": PREDICTED[..., :3]},
         r"`y_pred\['box'\]` \(batch, queries, 4\). Received: .* and \(2, 5, 3\)",

@@ -17,7 +17,13 @@ tf.config.set_logical_device_configuration(
 )
 
 from keras_detr.losses import HungarianLoss
-from tests.losses.detection_batches import pad, random_objects, random_predictions, split_layers
+from tests.losses.detection_batches import (
+    pad,
+    random_objects,
+    random_predictions,
+    random_tokens,
+    split_layers,
+)
 
 NUM_CLASSES = 5
 FAMILIES = {
@@ -29,15 +35,17 @@ COUNTS = {"unequal": [1, 0, 7, 2], "a replica without": [0, 0, 3, 5], "none": [0
 BATCHES = [("detr", name) for name in COUNTS] + [("deformable", "a replica without")]
 
 
-def step(loss, scale, boxes, classes, logits, predicted):
+def step(loss, scale, boxes, classes, logits, predicted, *tokens):
     """Return parts, total, and gradients to a variable, logits and boxes."""
     with tf.GradientTape() as tape:
         tape.watch([logits, predicted])
-        y_pred = split_layers(logits * scale, predicted)
+        if tokens:
+            tokens = tokens[0] * scale, tokens[1]
+        y_pred = split_layers(logits * scale, predicted, *tokens)
         components = loss.components({"boxes": boxes, "classes": classes}, y_pred)
         total = loss.total(components)
     gradients = tape.gradient(total, [scale, logits, predicted], unconnected_gradients="zero")
-    parts = {name: components[name] for name in loss.component_names}
+    parts = {name: value for name, value in components.items() if name.endswith("_loss")}
     return parts, total, gradients
 
 
@@ -53,7 +61,9 @@ def main(folder):
         loss, counts = build(assignment="host"), COUNTS[name]
         rng = np.random.default_rng(1)
         y_true = pad(random_objects(rng, counts, NUM_CLASSES), 8)
-        predictions = random_predictions(rng, 4, 2, 12, num_logits)
+        predictions = [*random_predictions(rng, 4, 2, 12, num_logits)]
+        if family == "deformable":
+            predictions += random_tokens(rng, 4, 30, num_logits)
         arrays = [y_true["boxes"], y_true["classes"]]
         arrays += [x.astype("float32") for x in predictions]
 
