@@ -18,7 +18,12 @@ def preset_table():
         "| preset | weights | parameters | published COCO AP |",
         "|---|---|---:|---:|",
     ]
-    for name, preset in {**keras_detr.DETR.presets, **keras_detr.ResNetBackbone.presets}.items():
+    presets = {
+        **keras_detr.DETR.presets,
+        **keras_detr.DeformableDETR.presets,
+        **keras_detr.ResNetBackbone.presets,
+    }
+    for name, preset in presets.items():
         millions = f"{preset.num_parameters / 1e6:.1f} M"
         score = preset.published.get("AP", "")
         lines.append(f"| `{name}` | {preset.weights.repo_id} | {millions} | {score} |")

@@ -116,6 +116,10 @@ class SetPredictionDetector(Task):
         """Return the loss of the detector's paper."""
         return HungarianLoss.detr()
 
+    def default_optimizer(self):
+        """Return the optimizer of the detector's paper."""
+        return detr_optimizer(self)
+
     # From images to detections.
 
     def call(self, inputs, training=None, return_auxiliary=True):
@@ -173,7 +177,7 @@ class SetPredictionDetector(Task):
         """Configure training, by default with the paper's optimizer and loss.
 
         Args:
-            optimizer: "auto" (`keras_detr.optimizers.detr_optimizer`), or any Keras optimizer.
+            optimizer: "auto" (`default_optimizer`), or any Keras optimizer.
             loss: "auto" (the paper's `HungarianLoss`), or a `HungarianLoss`.
             metrics: list of `keras.metrics.Metric`, updated with targets (rel_center_xywh) and raw
                 outputs.
@@ -200,7 +204,7 @@ class SetPredictionDetector(Task):
                 f'`loss` must be "auto" or a `keras_detr.HungarianLoss`. Received: {loss!r}.'
             )
         if isinstance(optimizer, str) and optimizer == "auto":
-            optimizer = detr_optimizer(self)
+            optimizer = self.default_optimizer()
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         self._loss_trackers = LossTrackers(loss, metrics, self.use_two_stage)
 
@@ -460,11 +464,12 @@ class SetPredictionDetector(Task):
     @classmethod
     def override_config(cls, config, arguments):
         """Return a saved configuration with other arguments, its decoder kept in step."""
+        saved_queries = config.get("num_queries")
         config = {**config, **arguments}
         decoder = config.get("prediction_decoder")
         if isinstance(decoder, dict):
             settings = {**decoder["config"], "bounding_box_format": config["bounding_box_format"]}
-            if "num_queries" in arguments:
+            if "num_queries" in arguments and settings["max_detections"] == saved_queries:
                 settings["max_detections"] = arguments["num_queries"]
             config["prediction_decoder"] = {**decoder, "config": settings}
         if "num_classes" in arguments and "class_names" not in arguments:

@@ -13,6 +13,8 @@ def detr_optimizer(
     backbone_learning_rate=1e-5,
     weight_decay=1e-4,
     global_clipnorm=0.1,
+    slow_layers=(),
+    slow_learning_rate=None,
 ):
     """Return AdamW with one learning rate for the backbone and another for the rest.
 
@@ -23,16 +25,20 @@ def detr_optimizer(
         backbone_learning_rate: float or schedule, of the backbone.
         weight_decay: float, of all trainable variables.
         global_clipnorm: float, the largest norm of all gradients together, or `None`.
+        slow_layers: sequence of str, names of layers outside of the backbone with a rate of their
+            own; for Deformable DETR "sampling_offsets" and "reference_points".
+        slow_learning_rate: float or schedule, of `slow_layers`.
 
     Returns:
-        `keras_detr.optimizers.GlobalClipMultiOptimizer`; its `optimizers` are the backbone's and
-        the default one.
+        `keras_detr.optimizers.GlobalClipMultiOptimizer`; its `optimizers` are the backbone's, that
+        of `slow_layers` if there are any, and the default one.
 
     Raises:
         ValueError: variables of the backbone and of the rest share a name, so that their learning
-            rates couldn't be told apart.
+            rates couldn't be told apart; a layer of `slow_layers` isn't there; or
+            `slow_learning_rate` is missing.
 
-    Source: Carion et al. 2020, section A.4; main.py of the original.
+    Source: Carion et al. 2020, section A.4; Zhu et al. 2021, section A.3; main.py of the originals.
     """
     backbone_paths = {variable.path for variable in model.backbone.variables}
     own = {id(variable) for variable in model.backbone.variables}
@@ -49,8 +55,28 @@ def detr_optimizer(
             rate, weight_decay=weight_decay, beta_2=0.999, epsilon=1e-8, name=name
         )
 
-    # One pattern for the whole backbone, because each entry of a map is saved as an optimizer.
-    pattern = "|".join(re.escape(path) for path in sorted(backbone_paths))
     optimizers = keras.optimizers.OptimizerMap(adamw(learning_rate, "adamw"))
-    optimizers[pattern] = adamw(backbone_learning_rate, "backbone_adamw")
+    optimizers[_pattern(backbone_paths)] = adamw(backbone_learning_rate, "backbone_adamw")
+    if slow_layers:
+        if slow_learning_rate is None:
+            raise ValueError("`slow_learning_rate` is missing: the rate of `slow_layers`.")
+        slow_paths = _paths_of_layers(model, slow_layers) - backbone_paths
+        optimizers[_pattern(slow_paths)] = adamw(slow_learning_rate, "slow_adamw")
     return GlobalClipMultiOptimizer(optimizers, clip_norm=global_clipnorm, name="detr_optimizer")
+
+
+def _pattern(paths):
+    """Return one pattern for many variables: each entry of a map is saved as an optimizer."""
+    return "|".join(re.escape(path) for path in sorted(paths))
+
+
+def _paths_of_layers(model, names):
+    """Return the paths of all variables below layers of these names."""
+    paths = {}
+    for name in names:
+        paths[name] = {v.path for v in model.variables if name in v.path.split("/")[:-1]}
+        if not paths[name]:
+            raise ValueError(
+                f"`slow_layers` must name layers of the model with variables. Received: {name!r}."
+            )
+    return set().union(*paths.values())

@@ -125,6 +125,26 @@ def test_the_backbone_moves_a_tenth_of_the_rest():
         np.testing.assert_allclose(distance, rate, rtol=1e-2, atol=1e-7)
 
 
+def test_slow_layers_have_a_rate_of_their_own():
+    model = TinyDetector()
+    before = arrays_of(model.trainable_variables)
+    optimizer = detr_optimizer(
+        model, weight_decay=0.0, slow_layers=["head"], slow_learning_rate=3e-6
+    )
+    gradients = random_gradients(model.trainable_variables, 1, 1.0)
+    apply(optimizer, model.trainable_variables, gradients)
+    after = arrays_of(model.trainable_variables)
+    for first, last, rate in zip(before, after, rates_of(model, 1e-5, 3e-6), strict=True):
+        np.testing.assert_allclose(np.abs(last - first), rate, rtol=2e-2, atol=1e-7)
+
+
+def test_slow_layers_that_are_not_there():
+    with pytest.raises(ValueError, match=r"`slow_layers` must name .* 'tail'"):
+        detr_optimizer(TinyDetector(), slow_layers=["tail"], slow_learning_rate=1e-5)
+    with pytest.raises(ValueError, match="`slow_learning_rate` is missing"):
+        detr_optimizer(TinyDetector(), slow_layers=["head"])
+
+
 def test_one_groups_large_gradients_shrink_the_other_groups():
     """A clip of each group alone would leave the small gradients of the head as they are."""
     model = TinyDetector()

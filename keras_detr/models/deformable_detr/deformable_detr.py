@@ -26,6 +26,7 @@ from keras_detr.models.deformable_detr.deformable_detr_presets import (
 from keras_detr.models.necks.multi_scale_neck import MultiScaleNeck
 from keras_detr.models.set_prediction_detector import SetPredictionDetector
 from keras_detr.ops.boxes import inverse_sigmoid
+from keras_detr.optimizers.detr_optimizer import detr_optimizer
 
 # How likely a class is taken to be at the start.
 PRIOR_PROBABILITY = 0.01
@@ -276,6 +277,19 @@ class DeformableDETR(SetPredictionDetector):
     def default_loss(cls):
         """Return the loss of Zhu et al. 2021."""
         return HungarianLoss.deformable_detr()
+
+    def default_optimizer(self):
+        """Return the optimizer of Zhu et al. 2021."""
+        slow_layers = ["sampling_offsets"]
+        if not self.use_two_stage:
+            slow_layers.append("reference_points")
+        return detr_optimizer(
+            self,
+            learning_rate=2e-4,
+            backbone_learning_rate=2e-5,
+            slow_layers=slow_layers,
+            slow_learning_rate=2e-5,
+        )
 
     presets: ClassVar[dict] = DEFORMABLE_DETR_PRESETS
     checkpoint_table = DEFORMABLE_DETR_TABLE

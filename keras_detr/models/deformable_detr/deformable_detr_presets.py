@@ -56,13 +56,13 @@ DEFORMABLE_DETR_PRESETS = {
     "deformable_detr_r50": _preset(
         "Deformable DETR with ResNet-50, trained on COCO 2017",
         "deformable-detr",
-        0,
+        40173078,
         _figures(44.5, 27.1, 47.6, 59.6),
     ),
     "deformable_detr_r50_single_scale": _preset(
         "Deformable DETR on one feature map of stride 32, trained on COCO 2017",
         "deformable-detr-single-scale",
-        0,
+        34170006,
         _figures(39.4, 20.6, 43.0, 55.5),
         num_feature_levels=1,
     ),
@@ -70,7 +70,7 @@ DEFORMABLE_DETR_PRESETS = {
         "Deformable DETR on one feature map of stride 16 (a dilated last stage), trained on COCO "
         "2017",
         "deformable-detr-single-scale-dc5",
-        0,
+        34170006,
         _figures(41.5, 24.1, 45.3, 56.0),
         num_feature_levels=1,
         dilation=True,
@@ -78,14 +78,14 @@ DEFORMABLE_DETR_PRESETS = {
     "deformable_detr_r50_refine": _preset(
         "Deformable DETR with iterative box refinement, trained on COCO 2017",
         "deformable-detr-with-box-refine",
-        0,
+        40938938,
         _figures(46.2, 28.3, 49.2, 61.5),
         with_box_refine=True,
     ),
     "deformable_detr_r50_two_stage": _preset(
         "Two-stage Deformable DETR with iterative box refinement, trained on COCO 2017",
         "deformable-detr-with-box-refine-two-stage",
-        0,
+        41267980,
         _figures(46.9, 29.6, 50.1, 61.6),
         with_box_refine=True,
         two_stage=True,

@@ -100,7 +100,15 @@ def test_official_architectures(tmp_path, preset):
 
 
 @pytest.mark.every_backend
-@pytest.mark.parametrize("variant", ["", "_single_scale", "_refine", "_two_stage"])
+@pytest.mark.parametrize(
+    "variant",
+    [
+        "",
+        pytest.param("_single_scale", marks=pytest.mark.once),
+        pytest.param("_refine", marks=pytest.mark.once),
+        "_two_stage",
+    ],
+)
 def test_a_folder_in_the_layout_of_the_hub(tmp_path, variant):
     settings = VARIANTS[f"deformable_detr_r50{variant}"]
     original = transformers_deformable_detr(TINY_RESNET, **TINY, **settings)
