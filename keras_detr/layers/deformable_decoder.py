@@ -43,7 +43,8 @@ class DeformableDecoder(TransformerSettings):
     def __init__(
         self, num_layers=6, num_levels=4, num_points=4, use_box_refinement=False, **kwargs
     ):
-        super().__init__(**kwargs)
+        # Reference points stay in float32.
+        super().__init__(autocast=False, **kwargs)
         self.num_layers = num_layers
         self.num_levels = num_levels
         self.num_points = num_points

@@ -27,7 +27,8 @@ class EncoderProposals(keras.layers.Layer):
     """
 
     def __init__(self, hidden_dim=256, **kwargs):
-        super().__init__(**kwargs)
+        # Places stay in float32.
+        super().__init__(autocast=False, **kwargs)
         self.hidden_dim = hidden_dim
 
     def build(self, *_, **__):

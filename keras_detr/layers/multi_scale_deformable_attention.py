@@ -38,7 +38,8 @@ class MultiScaleDeformableAttention(keras.layers.Layer):
     """
 
     def __init__(self, num_heads=8, num_levels=4, num_points=4, **kwargs):
-        super().__init__(**kwargs)
+        # Reference points stay in float32.
+        super().__init__(autocast=False, **kwargs)
         self.num_heads = num_heads
         self.num_levels = num_levels
         self.num_points = num_points

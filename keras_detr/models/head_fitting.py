@@ -7,19 +7,16 @@ import numpy as np
 logger = logging.getLogger("keras_detr")
 
 
-def fit_class_heads(
-    tensors, own, heads, num_classes, class_rows, may_reset_classes, source, has_no_object
-):
+def fit_class_heads(tensors, own, heads, num_classes, may_reset_classes, source, has_no_object):
     """Keep the rows of real classes, or start the class heads anew.
 
     Args:
         tensors: dict of canonical name -> array; not changed.
         own: dict of canonical name -> `CheckpointVariable`, of the model just built.
-        heads: list of str, the canonical names of class heads.
+        heads: dict of canonical name of a class head -> sequence of int, the checkpoint's rows
+            that are real classes, or `None` for all rows (but the last one, if that is no-object).
+            A head whose last row isn't the last of these is another's, and counts as `None`.
         num_classes: int, the model's.
-        class_rows: sequence of int, the rows of the checkpoint's class head that are real classes,
-            or `None` for all rows (but the last one, if that is no-object). A head whose last row
-            isn't the last of these is another's, and counts as `None`.
         may_reset_classes: bool, whether the user asked for a number of classes: only then a head
             that doesn't fit starts anew.
         source: str, where the tensors came from, for messages.
@@ -32,33 +29,34 @@ def fit_class_heads(
         ValueError: the numbers of classes differ and `may_reset_classes` is false.
     """
     tensors = dict(tensors)
-    heads = [h for h in heads if f"{h}.weight" in tensors and f"{h}.bias" in tensors]
-    if not heads:
-        return tensors
-    num_real = len(tensors[f"{heads[0]}.weight"]) - has_no_object
-    # A file with another number of rows than the preset's is another model's, fine-tuned.
-    is_of_preset = class_rows is not None and num_real == max(class_rows) + 1
-    rows = list(class_rows if is_of_preset else range(num_real))
-    names = [f"{head}.{kind}" for head in heads for kind in ("weight", "bias")]
-    if len(rows) == num_classes:
-        kept = [*rows, num_real] if has_no_object else rows
-        for name in names:
-            tensors[name] = tensors[name][kept]
-    elif may_reset_classes:
-        logger.warning(
-            "The class head starts anew: %s has %d classes, the model has %d.",
-            source,
-            len(rows),
-            num_classes,
-        )
-        for name in names:
-            tensors[name] = own[name].to_torch()
-    else:
-        raise ValueError(
-            f"The checkpoint {source} has {len(rows)} classes, but the model has "
-            f"{num_classes}. Pass `num_classes={len(rows)}` to keep its class head, or "
-            f"`num_classes={num_classes}` to start with a new one."
-        )
+    is_told = False
+    for head, class_rows in heads.items():
+        names = (f"{head}.weight", f"{head}.bias")
+        if not all(name in tensors for name in names):
+            continue
+        num_real = len(tensors[names[0]]) - has_no_object
+        # A file with another number of rows than the preset's is another model's, fine-tuned.
+        is_of_preset = class_rows is not None and num_real == max(class_rows) + 1
+        rows = list(class_rows if is_of_preset else range(num_real))
+        if len(rows) == num_classes:
+            kept = [*rows, num_real] if has_no_object else rows
+            tensors.update({name: tensors[name][kept] for name in names})
+        elif may_reset_classes:
+            if not is_told:
+                logger.warning(
+                    "The class head starts anew: %s has %d classes, the model has %d.",
+                    source,
+                    len(rows),
+                    num_classes,
+                )
+            is_told = True
+            tensors.update({name: own[name].to_torch() for name in names})
+        else:
+            raise ValueError(
+                f"The checkpoint {source} has {len(rows)} classes, but the model has "
+                f"{num_classes}. Pass `num_classes={len(rows)}` to keep its class head, or "
+                f"`num_classes={num_classes}` to start with a new one."
+            )
     return tensors
 
 

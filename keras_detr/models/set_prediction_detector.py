@@ -116,9 +116,14 @@ class SetPredictionDetector(Task):
         """Return the loss of the detector's paper."""
         return HungarianLoss.detr()
 
-    def default_optimizer(self):
-        """Return the optimizer of the detector's paper."""
-        return detr_optimizer(self)
+    def default_optimizer(self, schedule=float):
+        """Return the optimizer of the detector's paper.
+
+        Args:
+            schedule: callable from the paper's learning rate of a group of variables to the rate,
+                or the `keras.optimizers.schedules.LearningRateSchedule`, that it gets.
+        """
+        return detr_optimizer(self, schedule(1e-4), schedule(1e-5))
 
     # From images to detections.
 

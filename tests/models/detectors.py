@@ -21,6 +21,7 @@ class Detector(NamedTuple):
         build: callable from overriding arguments to a tiny model.
         num_logits: int, how many logits a query has.
         num_detections: int, how many detections an image gets.
+        class_head: callable from a model to the layer that classifies its last queries.
         idle: tuple of str, path prefixes of variables that the first step can't move.
         sees_padding: bool, whether padding takes part in a normalization, as in the original.
     """
@@ -28,6 +29,7 @@ class Detector(NamedTuple):
     build: Callable
     num_logits: int
     num_detections: int
+    class_head: Callable
     idle: tuple = ()
     sees_padding: bool = False
 
@@ -99,6 +101,7 @@ DETECTORS = {
         tiny_detr,
         NUM_CLASSES + 1,
         NUM_QUERIES,
+        lambda model: model.class_head,
         # The first decoder layer's queries attend to each other's states, which are all zero.
         idle=("decoder/layer_0/self_attn", "decoder/layer_0/norm1"),
     ),
@@ -106,6 +109,7 @@ DETECTORS = {
         tiny_deformable_detr,
         NUM_CLASSES,
         NUM_CLASSES * NUM_QUERIES,
+        lambda model: model.class_heads[-1],
         # Nothing passes a kernel that starts at zero: the box head's last one, and those that make
         # points and weights of positions.
         idle=("box_head_0/layer_0", "box_head_0/layer_1", "neck/level_embeddings"),

@@ -61,4 +61,4 @@ def test_half_precision_is_close_to_single(detector, policy, global_policy):
         # bfloat16 has 8 bits: errors of half a percent, over a dozen layers.
         np.testing.assert_allclose(value, ops.convert_to_numpy(expected[name]), atol=0.1)
     # Under way it was half precision, not single in disguise.
-    assert model.class_head.compute_dtype == policy.removeprefix("mixed_")
+    assert DETECTORS[detector].class_head(model).compute_dtype == policy.removeprefix("mixed_")

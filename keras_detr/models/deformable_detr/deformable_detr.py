@@ -278,17 +278,17 @@ class DeformableDETR(SetPredictionDetector):
         """Return the loss of Zhu et al. 2021."""
         return HungarianLoss.deformable_detr()
 
-    def default_optimizer(self):
-        """Return the optimizer of Zhu et al. 2021."""
+    def default_optimizer(self, schedule=float):
+        """Return the optimizer of Zhu et al. 2021; see `SetPredictionDetector`."""
         slow_layers = ["sampling_offsets"]
         if not self.use_two_stage:
             slow_layers.append("reference_points")
         return detr_optimizer(
             self,
-            learning_rate=2e-4,
-            backbone_learning_rate=2e-5,
+            schedule(2e-4),
+            schedule(2e-5),
             slow_layers=slow_layers,
-            slow_learning_rate=2e-5,
+            slow_learning_rate=schedule(2e-5),
         )
 
     presets: ClassVar[dict] = DEFORMABLE_DETR_PRESETS

@@ -98,12 +98,16 @@ def fit_deformable_detr_tensors(tensors, model, class_rows, may_reset_classes, s
     """
     own = deformable_detr_variables(model)
     num_heads = len(model.class_heads)
+    heads = {f"class_embed.{index}": class_rows for index in range(num_heads)}
+    if model.use_two_stage and class_rows is not None:
+        # To the encoder's head every object is of the checkpoint's first row, whether or not that
+        # is a class.
+        heads[f"class_embed.{num_heads - 1}"] = (0, *class_rows[1:])
     tensors = fit_class_heads(
         resolve_shared_heads(tensors, num_heads),
         own,
-        [f"class_embed.{index}" for index in range(num_heads)],
+        heads,
         model.num_classes,
-        class_rows,
         may_reset_classes,
         source,
         has_no_object=False,

@@ -65,9 +65,8 @@ def fit_detr_tensors(tensors, model, class_rows, may_reset_classes, source):
     tensors = fit_class_heads(
         tensors,
         own,
-        ["class_embed"],
+        {"class_embed": class_rows},
         model.num_classes,
-        class_rows,
         may_reset_classes,
         source,
         has_no_object=True,
