@@ -99,13 +99,24 @@ def attention_variables(name, attention, size):
     return variables
 
 
-def feed_forward_variables(name, feed_forward, size):
-    """Tie the two dense layers of a transformer layer's feed-forward network."""
+def feed_forward_and_norm_variables(name, layer, num_norms, size):
+    """Tie what a transformer layer has besides its attentions.
+
+    Args:
+        name: str, canonical name of the layer.
+        layer: layer with `feed_forward` and norms `norm1`, `norm2`, ...
+        num_norms: int.
+        size: int, of its tokens.
+    """
+    feed_forward = layer.feed_forward
     width = feed_forward.feed_forward_dim
-    return {
+    variables = {
         **dense_variables(f"{name}.linear1", feed_forward.linear1, size),
         **dense_variables(f"{name}.linear2", feed_forward.linear2, width),
     }
+    for index in range(1, num_norms + 1):
+        variables.update(norm_variables(f"{name}.norm{index}", getattr(layer, f"norm{index}")))
+    return variables
 
 
 def fill_variables(variables, tensors, source):

@@ -16,6 +16,7 @@ from keras_detr.models.detection_data import (
     split_inputs,
     training_data,
 )
+from keras_detr.models.head_fitting import fit_class_heads, fit_queries
 from keras_detr.models.keras_cv_bases import Task
 from keras_detr.models.loss_trackers import LossTrackers
 from keras_detr.models.preset_loading import load_detector
@@ -102,6 +103,9 @@ class SetPredictionDetector(Task):
         self._untracked = SimpleNamespace(preprocessor=None)
 
     # What a detector implements.
+
+    # Whether the last class logit stands for no-object.
+    has_no_object = True
 
     # Whether the raw outputs for training have the encoder's, whose losses are logged beside the
     # decoder's; a detector that can have them says so before it is compiled.
@@ -379,6 +383,8 @@ class SetPredictionDetector(Task):
             "pyramid_level_inputs": getattr(self.backbone, "pyramid_level_inputs", None),
             "num_classes": self.num_classes,
             "bounding_box_format": self.bounding_box_format,
+            "neck": keras.saving.serialize_keras_object(self.neck),
+            "prediction_decoder": keras.saving.serialize_keras_object(self.prediction_decoder),
             "class_names": self.class_names,
             "preprocessor_sizes": self.preprocessor_sizes,
             "frozen": frozen_paths(self),
@@ -399,7 +405,7 @@ class SetPredictionDetector(Task):
         apply_frozen_paths(model, frozen)
         return model
 
-    _parts = ("backbone", "dtype")
+    _parts = ("backbone", "dtype", "neck", "prediction_decoder")
 
     # Presets. What a family must say about its checkpoints:
 
@@ -411,9 +417,40 @@ class SetPredictionDetector(Task):
         """Return the variables by the names that the family's checkpoints give them."""
         raise NotImplementedError(f"{type(self).__name__} has no table of checkpoint names.")
 
-    def fit_checkpoint(self, tensors, class_rows, may_reset_classes, source):
-        """Return a checkpoint's tensors with the class head and queries that the model has."""
+    def checkpoint_class_heads(self, class_rows):
+        """Return the checkpoint's rows of real classes by the canonical name of each class head.
+
+        Args:
+            class_rows: sequence of int, the rows that a preset names, or `None`.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no table of checkpoint names.")
+
+    def fit_checkpoint(self, tensors, class_rows, may_reset_classes, source):
+        """Make a checkpoint's class heads and queries those that the model, just built, has.
+
+        Args:
+            tensors: dict of canonical name -> array; not changed.
+            class_rows: sequence of int or `None`; see `fit_class_heads`.
+            may_reset_classes: bool, whether the user asked for a number of classes.
+            source: str, where the tensors came from, for messages.
+
+        Returns:
+            dict of canonical name -> array.
+
+        Raises:
+            ValueError: the numbers of classes differ and `may_reset_classes` is false.
+        """
+        own = self.checkpoint_variables()
+        tensors = fit_class_heads(
+            tensors,
+            own,
+            self.checkpoint_class_heads(class_rows),
+            self.num_classes,
+            may_reset_classes,
+            source,
+            has_no_object=self.has_no_object,
+        )
+        return fit_queries(tensors, own, self.num_queries, source)
 
     @classmethod
     def from_preset(
@@ -509,6 +546,20 @@ class SetPredictionDetector(Task):
     def __dir__(self):
         # KerasCV hides the backbone from the saving code, for the sake of its functional tasks.
         return sorted({*object.__dir__(self)} - {"backbone"} | {"_backbone"})
+
+
+def raw_outputs(logits, boxes):
+    """Return the dict that `SetPredictionDetector.predict_set` promises.
+
+    Args:
+        logits: float32 (batch, layers, queries, logits), of all decoder layers or the last one.
+        boxes: float32 (batch, layers, queries, 4), of the same layers.
+    """
+    outputs = {"classification": logits[:, -1], "box": boxes[:, -1]}
+    if logits.shape[1] > 1:
+        outputs["aux_classification"] = logits[:, :-1]
+        outputs["aux_box"] = boxes[:, :-1]
+    return outputs
 
 
 def unpadded_size(inputs):

@@ -55,42 +55,32 @@ def patch_backbone(**kwargs):
     return backbone
 
 
-def tiny_detr(**overrides):
-    """Build a DETR that runs in milliseconds."""
-    settings = {
+def tiny_settings(overrides):
+    """Return the arguments that all tiny detectors share, overridden by a test's."""
+    return {
         "backbone": overrides.get("backbone") or tiny_backbone(),
         "num_classes": NUM_CLASSES,
         "bounding_box_format": "xyxy",
         "num_queries": NUM_QUERIES,
         "hidden_dim": 32,
         "num_heads": 4,
-        "num_encoder_layers": NUM_LAYERS,
+        "num_encoder_layers": 1,
         "num_decoder_layers": NUM_LAYERS,
         "feed_forward_dim": 64,
         "dropout": 0.0,
         "name": "detector",
+        **overrides,
     }
-    return DETR(**{**settings, **overrides})
+
+
+def tiny_detr(**overrides):
+    """Build a DETR that runs in milliseconds."""
+    return DETR(**tiny_settings(overrides))
 
 
 def tiny_deformable_detr(**overrides):
     """Build a Deformable DETR that runs in milliseconds."""
-    settings = {
-        "backbone": overrides.get("backbone") or tiny_backbone(),
-        "num_classes": NUM_CLASSES,
-        "bounding_box_format": "xyxy",
-        "num_queries": NUM_QUERIES,
-        "hidden_dim": 32,
-        "num_heads": 4,
-        "num_encoder_layers": NUM_LAYERS,
-        "num_decoder_layers": NUM_LAYERS,
-        "feed_forward_dim": 64,
-        "num_levels": 4,
-        "num_points": 2,
-        "dropout": 0.0,
-        "name": "detector",
-    }
-    settings = {**settings, **overrides}
+    settings = {"num_levels": 4, "num_points": 1, **tiny_settings(overrides)}
     if "neck" not in overrides:
         settings["neck"] = MultiScaleNeck(32, settings["num_levels"], num_groups=4, name="neck")
     return DeformableDETR(**settings)

@@ -14,7 +14,9 @@ from .encoder_decoder import (
     BACKBONE_SKIPS,
     BOTH,
     DECODER,
+    DECODER_LAYER,
     ENCODER,
+    ENCODER_LAYER,
     LEARNED_POSITION_RENAMES,
     attention_rows,
     feed_forward_rows,
@@ -23,25 +25,22 @@ from .encoder_decoder import (
 from .rename_table import RenameTable
 from .resnet import BOOKKEEPING_SKIPS
 
-_ENCODER_LAYER = r"transformer.encoder.layers.\1"
-_DECODER_LAYER = r"transformer.decoder.layers.\1"
-
 _ENCODER_RENAMES = (
-    *attention_rows(rf"{ENCODER}\.self_attn", rf"{_ENCODER_LAYER}.self_attn"),
-    *feed_forward_rows(ENCODER, _ENCODER_LAYER),
-    *norm_rows(ENCODER, _ENCODER_LAYER, ("self_attn_layer_norm", "final_layer_norm")),
+    *attention_rows(rf"{ENCODER}\.self_attn", rf"{ENCODER_LAYER}.self_attn"),
+    *feed_forward_rows(ENCODER, ENCODER_LAYER),
+    *norm_rows(ENCODER, ENCODER_LAYER, ("self_attn_layer_norm", "final_layer_norm")),
     (rf"transformer\.encoder\.norm\.{BOTH}", r"transformer.encoder.norm.\1"),
 )
 
 _DECODER_RENAMES = (
-    *attention_rows(rf"{DECODER}\.self_attn", rf"{_DECODER_LAYER}.self_attn"),
+    *attention_rows(rf"{DECODER}\.self_attn", rf"{DECODER_LAYER}.self_attn"),
     *attention_rows(
-        rf"{DECODER}\.(?:multihead_attn|encoder_attn)", rf"{_DECODER_LAYER}.multihead_attn"
+        rf"{DECODER}\.(?:multihead_attn|encoder_attn)", rf"{DECODER_LAYER}.multihead_attn"
     ),
-    *feed_forward_rows(DECODER, _DECODER_LAYER),
+    *feed_forward_rows(DECODER, DECODER_LAYER),
     *norm_rows(
         DECODER,
-        _DECODER_LAYER,
+        DECODER_LAYER,
         ("self_attn_layer_norm", "encoder_attn_layer_norm", "final_layer_norm"),
     ),
     (

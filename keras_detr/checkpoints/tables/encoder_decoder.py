@@ -13,6 +13,8 @@ from .resnet import CLASSIFIER_SKIPS, RESNET_RENAMES
 BOTH = r"(weight|bias)"
 ENCODER = r"(?:transformer\.)?encoder\.layers\.(\d+)"
 DECODER = r"(?:transformer\.)?decoder\.layers\.(\d+)"
+ENCODER_LAYER = r"transformer.encoder.layers.\1"
+DECODER_LAYER = r"transformer.decoder.layers.\1"
 _BACKBONE = r"backbone\.(?:(?:0\.body|conv_encoder\.model|model)\.)?(?:_backbone\.)?"
 
 

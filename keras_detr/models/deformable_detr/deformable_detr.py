@@ -7,7 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_detr.checkpoints import DEFORMABLE_DETR_TABLE, deformable_detr_settings
+from keras_detr.checkpoints import (
+    DEFORMABLE_DETR_TABLE,
+    deformable_detr_settings,
+    resolve_shared_heads,
+)
 from keras_detr.layers.deformable_decoder import DeformableDecoder
 from keras_detr.layers.deformable_encoder import DeformableEncoder
 from keras_detr.layers.encoder_proposals import EncoderProposals
@@ -15,16 +19,13 @@ from keras_detr.layers.initializers import HostNormal, torch_linear_initializers
 from keras_detr.layers.multilayer_perceptron import MultilayerPerceptron
 from keras_detr.layers.set_prediction_decoder import SetPredictionDecoder
 from keras_detr.losses.hungarian_loss import HungarianLoss
-from keras_detr.models.deformable_detr.deformable_detr_checkpoint import (
-    deformable_detr_variables,
-    fit_deformable_detr_tensors,
-)
+from keras_detr.models.deformable_detr.deformable_detr_checkpoint import deformable_detr_variables
 from keras_detr.models.deformable_detr.deformable_detr_presets import (
     DEFORMABLE_DETR_PRESETS,
     deformable_detr_arguments,
 )
 from keras_detr.models.necks.multi_scale_neck import MultiScaleNeck
-from keras_detr.models.set_prediction_detector import SetPredictionDetector
+from keras_detr.models.set_prediction_detector import SetPredictionDetector, raw_outputs
 from keras_detr.ops.boxes import inverse_sigmoid
 from keras_detr.optimizers.detr_optimizer import detr_optimizer
 
@@ -223,13 +224,7 @@ class DeformableDETR(SetPredictionDetector):
             training=training,
         )
         logits = self._classify(states)
-        if not return_auxiliary:
-            outputs = {}
-        outputs = {"classification": logits[:, -1], "box": boxes[:, -1], **outputs}
-        if return_auxiliary and self.num_decoder_layers > 1:
-            outputs["aux_classification"] = logits[:, :-1]
-            outputs["aux_box"] = boxes[:, :-1]
-        return outputs
+        return {**raw_outputs(logits, boxes), **(outputs if return_auxiliary else {})}
 
     def _learned_queries(self, batch):
         """Return states, positions and reference points of the learned queries."""
@@ -300,9 +295,21 @@ class DeformableDETR(SetPredictionDetector):
         """Return the variables by the names of `checkpoints.DEFORMABLE_DETR_TABLE`."""
         return deformable_detr_variables(self)
 
+    has_no_object = False
+
+    def checkpoint_class_heads(self, class_rows):
+        """Return the class heads of the decoder's layers, and last that of the proposals."""
+        heads = {f"class_embed.{index}": class_rows for index in range(len(self.class_heads))}
+        if self.use_two_stage and class_rows is not None:
+            # To the encoder's head every object is of the checkpoint's first row, whether or not
+            # that is a class.
+            heads[f"class_embed.{len(heads) - 1}"] = (0, *class_rows[1:])
+        return heads
+
     def fit_checkpoint(self, tensors, class_rows, may_reset_classes, source):
-        """Return a checkpoint's tensors with the class heads and queries that the model has."""
-        return fit_deformable_detr_tensors(tensors, self, class_rows, may_reset_classes, source)
+        """Return a checkpoint's tensors with the heads and queries that the model has."""
+        tensors = resolve_shared_heads(tensors, len(self.class_heads))
+        return super().fit_checkpoint(tensors, class_rows, may_reset_classes, source)
 
     def get_config(self):
         """Return the constructor's arguments."""
@@ -320,11 +327,7 @@ class DeformableDETR(SetPredictionDetector):
             "activation": keras.activations.serialize(self.activation),
             "use_box_refinement": self.use_box_refinement,
             "use_two_stage": self.use_two_stage,
-            "neck": keras.saving.serialize_keras_object(self.neck),
-            "prediction_decoder": keras.saving.serialize_keras_object(self.prediction_decoder),
         }
-
-    _parts = ("backbone", "dtype", "neck", "prediction_decoder")
 
 
 def _centers(spatial_shapes, valid_ratios):

@@ -1,16 +1,14 @@
 """Deformable DETR's variables by the names of official checkpoints."""
 
-from keras_detr.checkpoints import resolve_shared_heads
 from keras_detr.models.backbones.backbone_checkpoint import backbone_variables, position_variables
 from keras_detr.models.checkpoint_variables import (
     attention_variables,
     convolution_variables,
     dense_variables,
-    feed_forward_variables,
+    feed_forward_and_norm_variables,
     norm_variables,
     table,
 )
-from keras_detr.models.head_fitting import fit_class_heads, fit_queries
 
 
 def deformable_detr_variables(model):
@@ -41,12 +39,12 @@ def deformable_detr_variables(model):
     for index, layer in enumerate(model.encoder.encoder_layers):
         name = f"transformer.encoder.layers.{index}"
         variables.update(_deformable_attention(f"{name}.self_attn", layer.self_attn, size))
-        variables.update(_feed_forward_and_norms(name, layer, 2, size))
+        variables.update(feed_forward_and_norm_variables(name, layer, 2, size))
     for index, layer in enumerate(model.decoder.decoder_layers):
         name = f"transformer.decoder.layers.{index}"
         variables.update(attention_variables(f"{name}.self_attn", layer.self_attn, size))
         variables.update(_deformable_attention(f"{name}.cross_attn", layer.cross_attn, size))
-        variables.update(_feed_forward_and_norms(name, layer, 3, size))
+        variables.update(feed_forward_and_norm_variables(name, layer, 3, size))
     variables.update(_queries(model, size))
     return variables
 
@@ -71,45 +69,3 @@ def _deformable_attention(name, attention, size):
     for part in ("sampling_offsets", "attention_weights", "value_proj", "output_proj"):
         variables.update(dense_variables(f"{name}.{part}", getattr(attention, part), size))
     return variables
-
-
-def _feed_forward_and_norms(name, layer, num_norms, size):
-    variables = feed_forward_variables(name, layer.feed_forward, size)
-    for index in range(1, num_norms + 1):
-        variables.update(norm_variables(f"{name}.norm{index}", getattr(layer, f"norm{index}")))
-    return variables
-
-
-def fit_deformable_detr_tensors(tensors, model, class_rows, may_reset_classes, source):
-    """Make a checkpoint's heads and queries those of a model with other numbers of them.
-
-    Args:
-        tensors: dict of canonical name -> array; not changed.
-        model: `DeformableDETR`, just built.
-        class_rows: sequence of int or `None`; see `fit_class_heads`.
-        may_reset_classes: bool, whether the user asked for a number of classes.
-        source: str, where the tensors came from, for messages.
-
-    Returns:
-        dict of canonical name -> array.
-
-    Raises:
-        ValueError: the numbers of classes differ and `may_reset_classes` is false.
-    """
-    own = deformable_detr_variables(model)
-    num_heads = len(model.class_heads)
-    heads = {f"class_embed.{index}": class_rows for index in range(num_heads)}
-    if model.use_two_stage and class_rows is not None:
-        # To the encoder's head every object is of the checkpoint's first row, whether or not that
-        # is a class.
-        heads[f"class_embed.{num_heads - 1}"] = (0, *class_rows[1:])
-    tensors = fit_class_heads(
-        resolve_shared_heads(tensors, num_heads),
-        own,
-        heads,
-        model.num_classes,
-        may_reset_classes,
-        source,
-        has_no_object=False,
-    )
-    return fit_queries(tensors, own, model.num_queries, source)

@@ -12,10 +12,10 @@ from keras_detr.layers.initializers import torch_linear_initializers
 from keras_detr.layers.multilayer_perceptron import MultilayerPerceptron
 from keras_detr.layers.set_prediction_decoder import SetPredictionDecoder
 from keras_detr.losses.hungarian_loss import HungarianLoss
-from keras_detr.models.detr.detr_checkpoint import detr_variables, fit_detr_tensors
+from keras_detr.models.detr.detr_checkpoint import detr_variables
 from keras_detr.models.detr.detr_presets import DETR_PRESETS, detr_arguments
 from keras_detr.models.necks.single_scale_neck import SingleScaleNeck
-from keras_detr.models.set_prediction_detector import SetPredictionDetector
+from keras_detr.models.set_prediction_detector import SetPredictionDetector, raw_outputs
 
 
 @keras.saving.register_keras_serializable("keras_detr")
@@ -147,11 +147,7 @@ class DETR(SetPredictionDetector):
         )
         logits = ops.cast(self.class_head(states), "float32")
         boxes = ops.sigmoid(ops.cast(self.box_head(states), "float32"))
-        outputs = {"classification": logits[:, -1], "box": boxes[:, -1]}
-        if return_auxiliary and self.num_decoder_layers > 1:
-            outputs["aux_classification"] = logits[:, :-1]
-            outputs["aux_box"] = boxes[:, :-1]
-        return outputs
+        return raw_outputs(logits, boxes)
 
     @classmethod
     def default_loss(cls):
@@ -167,9 +163,9 @@ class DETR(SetPredictionDetector):
         """Return the variables by the names of `checkpoints.DETR_TABLE`."""
         return detr_variables(self)
 
-    def fit_checkpoint(self, tensors, class_rows, may_reset_classes, source):
-        """Return a checkpoint's tensors with the class head and queries that the model has."""
-        return fit_detr_tensors(tensors, self, class_rows, may_reset_classes, source)
+    def checkpoint_class_heads(self, class_rows):
+        """Return the one class head, with the rows of the preset."""
+        return {"class_embed": class_rows}
 
     def get_config(self):
         """Return the constructor's arguments."""
@@ -184,8 +180,4 @@ class DETR(SetPredictionDetector):
             "dropout": self.dropout,
             "activation": keras.activations.serialize(self.activation),
             "normalize_before": self.normalize_before,
-            "neck": keras.saving.serialize_keras_object(self.neck),
-            "prediction_decoder": keras.saving.serialize_keras_object(self.prediction_decoder),
         }
-
-    _parts = ("backbone", "dtype", "neck", "prediction_decoder")

@@ -5,11 +5,10 @@ from keras_detr.models.checkpoint_variables import (
     attention_variables,
     convolution_variables,
     dense_variables,
-    feed_forward_variables,
+    feed_forward_and_norm_variables,
     norm_variables,
     table,
 )
-from keras_detr.models.head_fitting import fit_class_heads, fit_queries
 
 
 def detr_variables(model):
@@ -45,40 +44,9 @@ def detr_variables(model):
     return variables
 
 
-def fit_detr_tensors(tensors, model, class_rows, may_reset_classes, source):
-    """Make a checkpoint's class head and queries those of a model with other numbers of them.
-
-    Args:
-        tensors: dict of canonical name -> array; not changed.
-        model: `DETR`, just built.
-        class_rows: sequence of int or `None`; see `fit_class_heads`.
-        may_reset_classes: bool, whether the user asked for a number of classes.
-        source: str, where the tensors came from, for messages.
-
-    Returns:
-        dict of canonical name -> array.
-
-    Raises:
-        ValueError: the numbers of classes differ and `may_reset_classes` is false.
-    """
-    own = detr_variables(model)
-    tensors = fit_class_heads(
-        tensors,
-        own,
-        {"class_embed": class_rows},
-        model.num_classes,
-        may_reset_classes,
-        source,
-        has_no_object=True,
-    )
-    return fit_queries(tensors, own, model.num_queries, source)
-
-
 def _transformer_layer(name, layer, attentions, size):
-    variables = feed_forward_variables(name, layer.feed_forward, size)
+    variables = feed_forward_and_norm_variables(name, layer, len(attentions) + 1, size)
     for attention in attentions:
         part = getattr(layer, attention)
         variables.update(attention_variables(f"{name}.{attention}", part, size))
-    for index in range(1, len(attentions) + 2):
-        variables.update(norm_variables(f"{name}.norm{index}", getattr(layer, f"norm{index}")))
     return variables

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.models.detr.transformers_detr import MEAN, STANDARD_DEVIATION, dilate_last_stage
+from tests.models.originals import dilate_last_stage, originals_inputs
 from tests.models.torch_oracles import random_tensors
 
 # Points several pixels away, in all directions, that don't jump about with each rounding of what
@@ -73,14 +73,10 @@ def outputs_of_all_layers(model, images, pixel_mask):
     """
     import torch
 
-    # In float64, so that only the rounding of the model under test counts.
     model = model.double()
-    normalized = (images / 255.0 - MEAN) / STANDARD_DEVIATION * pixel_mask[..., None]
+    images, pixel_mask = originals_inputs(images, pixel_mask)
     with torch.no_grad():
-        outputs = model(
-            torch.tensor(np.transpose(normalized, (0, 3, 1, 2)).astype("float64")),
-            pixel_mask=torch.tensor(pixel_mask.astype("int64")),
-        )
+        outputs = model(images, pixel_mask=pixel_mask)
         states = outputs.intermediate_hidden_states
         references = [outputs.init_reference_points]
         references += list(outputs.intermediate_reference_points.unbind(1))

@@ -5,10 +5,9 @@ import contextlib
 import numpy as np
 import pytest
 
+from tests.models.originals import dilate_last_stage, originals_inputs
 from tests.models.torch_oracles import random_tensors
 
-MEAN = np.array((0.485, 0.456, 0.406), "float32")
-STANDARD_DEVIATION = np.array((0.229, 0.224, 0.225), "float32")
 # What transformers calls a class of which the head has a row, but no data set has objects.
 UNUSED = "N/A"
 
@@ -41,20 +40,6 @@ def transformers_detr(resnet, seed=0, is_dilated=False, **settings):
     return model
 
 
-def dilate_last_stage(model):
-    """Make the last stage keep its resolution; transformers itself can do so with timm only.
-
-    Source: models/backbone.py of the original, `replace_stride_with_dilation`.
-    """
-    stage = model.model.backbone.model.encoder.stages[-1]
-    for index, block in enumerate(stage.layers):
-        for module in block.modules():
-            if hasattr(module, "kernel_size"):
-                module.stride = (1, 1)
-                if module.kernel_size == (3, 3) and index > 0:
-                    module.dilation = module.padding = (2, 2)
-
-
 def outputs_of_all_layers(model, images, pixel_mask):
     """Compute logits and boxes of every decoder layer.
 
@@ -68,9 +53,8 @@ def outputs_of_all_layers(model, images, pixel_mask):
     """
     import torch
 
-    # In float64, so that only the rounding of the model under test counts.
     model = model.double()
-    normalized = (images / 255.0 - MEAN) / STANDARD_DEVIATION * pixel_mask[..., None]
+    images, pixel_mask = originals_inputs(images, pixel_mask)
     states = []
     with contextlib.ExitStack() as hooks, torch.no_grad():
         for layer in model.model.decoder.layers:
@@ -78,10 +62,7 @@ def outputs_of_all_layers(model, images, pixel_mask):
             hooks.callback(
                 layer.register_forward_hook(lambda *call: states.append(call[-1])).remove
             )
-        outputs = model(
-            torch.tensor(np.transpose(normalized, (0, 3, 1, 2)).astype("float64")),
-            pixel_mask=torch.tensor(pixel_mask.astype("int64")),
-        )
+        outputs = model(images, pixel_mask=pixel_mask)
         states = [state[0] if isinstance(state, tuple) else state for state in states]
         normed = model.model.decoder.layernorm(torch.stack(states, 1))
         logits = model.class_labels_classifier(normed)
@@ -89,19 +70,3 @@ def outputs_of_all_layers(model, images, pixel_mask):
     np.testing.assert_array_equal(logits[:, -1], outputs.logits)
     np.testing.assert_array_equal(boxes[:, -1], outputs.pred_boxes)
     return logits.numpy(), boxes.numpy()
-
-
-def images_of_two_sizes(height, width):
-    """Make a padded batch of an upright and a lying image, with garbage where they are padded.
-
-    Returns:
-        pair of images float32 (2, height, width, 3) in 0..255 and pixel mask uint8.
-    """
-    generator = np.random.default_rng(1)
-    # Coarse blocks: a network averages fine noise away, and all tokens would look alike.
-    blocks = generator.uniform(0, 255, (2, -(-height // 16), -(-width // 16), 3))
-    images = blocks.repeat(16, 1).repeat(16, 2)[:, :height, :width].astype("float32")
-    pixel_mask = np.zeros((2, height, width), "uint8")
-    pixel_mask[0, :, : width // 2 + 9] = 1
-    pixel_mask[1, : height // 2 + 13, :] = 1
-    return images, pixel_mask
