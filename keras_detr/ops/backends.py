@@ -8,6 +8,7 @@ import contextlib
 import functools
 import importlib.util
 import sys
+import warnings
 
 import keras
 import numpy as np
@@ -151,11 +152,13 @@ _XLA_COMPILERS = {"tensorflow": _compile_tensorflow, "jax": _compile_jax}
 
 
 def weighted_row_sums(table, indices, weights):
-    """Sum rows of a table, each times a weight: sum over i and k of w[i][n, k] * table[j[i][n, k]].
+    """Sum rows of a table, each times a weight: sum over k of w[n, k] * table[j[n, k]].
+
+    Not differentiable; see `weighted_row_gradients`.
 
     Args:
         table: float (rows, size).
-        indices: list of int32 (sums, terms), in [0, rows).
+        indices: list of int32 (sums, terms), in [0, rows); k counts on from one to the next.
         weights: list of float32 (sums, terms), one for each of `indices`.
 
     Returns:
@@ -163,51 +166,115 @@ def weighted_row_sums(table, indices, weights):
     """
     backend = keras.backend.backend()
     if backend == "torch":
-        # The backend itself has imported it.
-        return sys.modules["torch"].nn.functional.embedding_bag(
+        return _torch().nn.functional.embedding_bag(
             keras.ops.concatenate(indices, axis=1),
             keras.ops.cast(table, "float32"),
             per_sample_weights=keras.ops.concatenate(weights, axis=1),
             mode="sum",
         )
-    take, add = _ROW_ACCESS[backend]()
-    count = len(indices)
-
-    @keras.ops.custom_gradient
-    def weighted_sums(table, *terms):
-        indices, weights = terms[:count], terms[count:]
-        # One term at a time: XLA makes a single loop of it that reads whole rows.
-        sums = sum(
-            keras.ops.cast(take(table, index[:, k]), "float32") * weight[:, k, None]
-            for k in range(indices[0].shape[1])
-            for index, weight in zip(indices, weights, strict=True)
-        )
-
-        def gradients(*upstream, **_):
-            upstream = upstream[-1]
-            row_gradients = keras.ops.zeros(keras.ops.shape(table), "float32")
-            weight_gradients = []
-            for index, weight in zip(indices, weights, strict=True):
-                rows = keras.ops.cast(take(table, index), "float32")
-                weight_gradients.append(_dot(rows, upstream[:, None]))
-                row_gradients = add(row_gradients, index, upstream[:, None] * weight[..., None])
-            table_gradient = keras.ops.cast(row_gradients, table.dtype)
-            return (table_gradient, *(None for _ in indices), *weight_gradients)
-
-        return sums, gradients
-
-    return weighted_sums(table, *indices, *weights)
-
-
-def _dot(rows, others, num_parts=4):
-    """Multiply and sum over the last axis, in a few parts: a single sum waits for each addition."""
-    size = rows.shape[-1]
-    num_parts = num_parts if size % num_parts == 0 else 1
-    step = size // num_parts
+    take, _ = _ROW_ACCESS[backend]()
+    # One term at a time: XLA makes a single loop of it that reads whole rows.
     return sum(
-        keras.ops.sum(rows[..., i : i + step] * others[..., i : i + step], axis=-1)
-        for i in range(0, size, step)
+        keras.ops.cast(take(table, index[:, k]), "float32") * weight[:, k, None]
+        for k in range(indices[0].shape[1])
+        for index, weight in zip(indices, weights, strict=True)
     )
+
+
+def weighted_row_gradients(table, indices, weights, upstream):
+    """Return the gradients of `weighted_row_sums` to the table and to the weights.
+
+    Args:
+        table: float (rows, size).
+        indices: list of int32 (sums, terms), as there.
+        weights: list of float32 (sums, terms), as there.
+        upstream: float32 (sums, size), the gradient to the sums.
+
+    Returns:
+        pair of float32 (rows, size) and list of float32 (sums, terms).
+    """
+    merged = [keras.ops.concatenate(numbers, axis=1) for numbers in (indices, weights)]
+    if keras.backend.backend() == "torch":
+        gradients = _torch_row_gradients(table, *merged, upstream)
+    else:
+        gradients = _xla_row_gradients(table, *merged, upstream)
+    return gradients[0], keras.ops.split(gradients[1], len(indices), axis=1)
+
+
+def _xla_row_gradients(table, indices, weights, upstream, chunk=256):
+    """Go through a few sums at a time, whose rows stay in the cache."""
+    take, add = _ROW_ACCESS[keras.backend.backend()]()
+    num_sums = keras.ops.shape(indices)[0]
+    num_chunks = (num_sums + chunk - 1) // chunk
+    # Sums without weight fill the last chunk.
+    missing = num_chunks * chunk - num_sums
+    indices, weights, upstream = (
+        keras.ops.concatenate([array, keras.ops.zeros((missing, array.shape[1]), array.dtype)])
+        for array in (indices, weights, upstream)
+    )
+
+    def step(number, gradients):
+        of_table, of_weights = gradients
+        start = (number * chunk, 0)
+        index, weight, others = (
+            keras.ops.slice(array, start, (chunk, array.shape[1]))
+            for array in (indices, weights, upstream)
+        )
+        of_table = add(of_table, index, others[:, None] * weight[..., None])
+        read = keras.ops.cast(take(table, index), "float32")
+        products = keras.ops.matmul(read, others[..., None])[..., 0]
+        return of_table, keras.ops.slice_update(of_weights, start, products)
+
+    start = (keras.ops.zeros_like(table, "float32"), keras.ops.zeros_like(weights))
+    of_table, of_weights = keras.ops.fori_loop(0, num_chunks, step, start)
+    return of_table, of_weights[:num_sums]
+
+
+def _torch_row_gradients(table, indices, weights, upstream):
+    torch = _torch()
+    num_sums, terms = indices.shape
+    starts = torch.arange(num_sums + 1, dtype=indices.dtype, device=indices.device) * terms
+    with warnings.catch_warnings():
+        # Torch calls all sparse matrices of this layout a beta feature.
+        warnings.simplefilter("ignore", UserWarning)
+        pattern = torch.sparse_csr_tensor(
+            starts,
+            indices.reshape(-1),
+            weights.new_zeros(weights.numel()),
+            (num_sums, len(table)),
+            check_invariants=False,
+        )
+    transposed_table = keras.ops.cast(table, "float32").t()
+    of_weights = torch.sparse.sampled_addmm(pattern, upstream, transposed_table, beta=0.0)
+    if table.device.type == "cpu":
+        of_table = _rows_added_by_scipy(len(table), starts, indices, weights, upstream)
+    else:
+        of_table = _rows_added_by_torch(len(table), indices, weights, upstream)
+    return of_table, of_weights.values().reshape(indices.shape)
+
+
+def _rows_added_by_scipy(num_rows, starts, indices, weights, upstream):
+    """Multiply with a transposed sparse matrix, which torch would sort first."""
+    import scipy.sparse
+
+    parts = tuple(part.reshape(-1).numpy() for part in (weights, indices, starts))
+    matrix = scipy.sparse.csc_array(parts, shape=(num_rows, len(upstream)))
+    return _torch().from_numpy(matrix @ upstream.numpy())
+
+
+def _rows_added_by_torch(num_rows, indices, weights, upstream):
+    table = upstream.new_zeros((num_rows, upstream.shape[1]))
+    for index, weight in zip(indices.t(), weights.t(), strict=True):
+        table.index_add_(0, index, upstream * weight[:, None])
+    return table
+
+
+def _torch():
+    # The backend itself has imported it.
+    return sys.modules["torch"]
+
+
+# Pairs of callables: read the rows of a table at an index, and add rows to them.
 
 
 def _tensorflow_rows():
@@ -222,10 +289,14 @@ def _tensorflow_rows():
 def _jax_rows():
     # The indices are right, so nothing needs to be filled in for wrong ones.
     mode = "promise_in_bounds"
-    return (
-        lambda table, index: table.at[index].get(mode=mode),
-        lambda table, index, rows: table.at[index].add(rows, mode=mode),
-    )
+
+    def take(table, index):
+        return table.at[index].get(mode=mode)
+
+    def add(table, index, rows):
+        return table.at[index].add(rows, mode=mode)
+
+    return take, add
 
 
 _ROW_ACCESS = {"tensorflow": _tensorflow_rows, "jax": _jax_rows}

@@ -1,6 +1,7 @@
 """Multi-scale deformable attention: sample feature maps at points, weight, and sum."""
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
@@ -36,11 +37,19 @@ def multi_scale_deformable_attention(values, spatial_shapes, sampling_locations,
     """
     spatial_shapes = tuple(tuple(shape) for shape in spatial_shapes)
     _check(values, spatial_shapes, sampling_locations, attention_weights)
-    sums = _sample_and_sum(
+
+    @ops.custom_gradient
+    def attend(values, locations, weights):
+        def gradients(*arguments, upstream=None):
+            upstream = arguments[-1] if upstream is None else upstream
+            return _gradients(values, locations, weights, upstream, spatial_shapes=spatial_shapes)
+
+        return _sums(values, locations, weights, spatial_shapes=spatial_shapes), gradients
+
+    sums = attend(
         values,
         ops.cast(sampling_locations, "float32"),
         ops.cast(attention_weights, "float32"),
-        spatial_shapes=spatial_shapes,
     )
     # Not a part of that program: its loop over rows would become one over whole queries, slower.
     batch, num_queries, num_heads = ops.shape(attention_weights)[:3]
@@ -48,20 +57,48 @@ def multi_scale_deformable_attention(values, spatial_shapes, sampling_locations,
 
 
 @backends.compiled_by_xla
-def _sample_and_sum(values, locations, weights, spatial_shapes):
-    batch, num_queries, num_heads, num_levels, num_points = ops.shape(weights)
+def _sums(values, locations, weights, spatial_shapes):
+    """Return what each head of each query gathers: (batch * queries * heads, size)."""
     table, first_cells = _padded_table(values, spatial_shapes)
-    cells, factors = _corners(locations, weights, spatial_shapes)
-    images = ops.reshape(ops.arange(batch, dtype="int32"), (-1, 1, 1, 1, 1))
-    heads = ops.reshape(ops.arange(num_heads, dtype="int32"), (1, 1, -1, 1, 1))
-    origins = _of_levels(first_cells[:-1], "int32") + images * first_cells[-1]
-    terms = (batch * num_queries * num_heads, num_levels * num_points)
+    corners = _corners(locations, spatial_shapes)
     sums = backends.weighted_row_sums(
         table,
-        [ops.reshape((origins + cell) * num_heads + heads, terms) for cell in cells],
-        [ops.reshape(factor, terms) for factor in factors],
+        _rows(corners, weights, first_cells),
+        [_flat(weights * share) for share in corners.shares],
     )
     return ops.cast(sums, values.dtype)
+
+
+@backends.compiled_by_xla
+def _gradients(values, locations, weights, upstream, spatial_shapes):
+    """Return the gradients to values, locations and weights.
+
+    Nothing but these inputs is kept for it: the points' cells are computed once more, which takes
+    less than to write and read them.
+    """
+    table, first_cells = _padded_table(values, spatial_shapes)
+    corners = _corners(locations, spatial_shapes)
+    rows = _rows(corners, weights, first_cells)
+    upstream = ops.cast(upstream, "float32")
+    factors = [_flat(weights * share) for share in corners.shares]
+    table_gradient, products = backends.weighted_row_gradients(table, rows, factors, upstream)
+    # What a point would give if it were on the corner.
+    left, right, lower_left, lower_right = (
+        ops.reshape(product, ops.shape(weights)) for product in products
+    )
+    upper = left + corners.right * (right - left)
+    difference = lower_left + corners.right * (lower_right - lower_left) - upper
+    to_right = right - left + corners.lower * (lower_right - lower_left - right + left)
+    heights, widths = zip(*spatial_shapes, strict=True)
+    slopes = [
+        weights * to_right * corners.moves_right * _of_levels(widths, "float32"),
+        weights * difference * corners.moves_down * _of_levels(heights, "float32"),
+    ]
+    return (
+        ops.cast(_unpadded(table_gradient, values, spatial_shapes), values.dtype),
+        ops.stack(slopes, axis=-1),
+        upper + corners.lower * difference,
+    )
 
 
 def _padded_table(values, spatial_shapes):
@@ -84,38 +121,83 @@ def _padded_table(values, spatial_shapes):
     return ops.reshape(ops.concatenate(maps, axis=1), (-1, size)), first_cells
 
 
-def _corners(locations, weights, spatial_shapes):
-    """Return what the four pixels around each point contribute.
+def _unpadded(table, values, spatial_shapes):
+    """Return what `_padded_table` would make that table of."""
+    batch, _, num_heads, size = ops.shape(values)
+    table = ops.reshape(table, (batch, -1, num_heads * size))
+    maps, start = [], 0
+    for height, width in spatial_shapes:
+        num_cells = (height + 2) * (width + 2)
+        padded = ops.reshape(
+            table[:, start : start + num_cells], (batch, height + 2, width + 2, num_heads * size)
+        )
+        maps.append(ops.reshape(padded[:, 1:-1, 1:-1], (batch, height * width, num_heads, size)))
+        start = start + num_cells
+    return ops.concatenate(maps, axis=1)
 
-    Args:
-        locations: float32 (batch, queries, heads, levels, points, 2).
-        weights: float32 (batch, queries, heads, levels, points).
-        spatial_shapes: as in `multi_scale_deformable_attention`.
 
-    Returns:
-        pair of lists of four, each (batch, queries, heads, levels, points): int32, the cells of
-        their map with its border of zeros, and float32, their factors.
+class _Corners(NamedTuple):
+    """Say where points lie between the cells of their maps.
+
+    Attributes (each (batch, queries, heads, levels, points)):
+        cells: list of four int32, the cells around each point in their map with its border of
+            zeros: upper left, upper right, lower left, lower right.
+        right: float32, the right cells' share.
+        lower: float32, the lower cells' share.
+        moves_right: float32, 1 where a change of the location changes `right`, else 0.
+        moves_down: float32, the same of `lower`.
     """
+
+    cells: list
+    right: Any
+    lower: Any
+    moves_right: Any
+    moves_down: Any
+
+    @property
+    def shares(self):
+        """The shares of the four cells, in their order."""
+        lower_right = self.lower * self.right
+        upper_right = self.right - lower_right
+        lower_left = self.lower - lower_right
+        return [1.0 - self.right - lower_left, upper_right, lower_left, lower_right]
+
+
+def _corners(locations, spatial_shapes):
     heights, widths = zip(*spatial_shapes, strict=True)
-    column, right = _split(locations[..., 0], _of_levels(widths, "float32"))
-    row, lower = _split(locations[..., 1], _of_levels(heights, "float32"))
+    column, right, moves_right = _split(locations[..., 0], _of_levels(widths, "float32"))
+    row, lower, moves_down = _split(locations[..., 1], _of_levels(heights, "float32"))
     stride = _of_levels(widths, "int32") + 2
     cell = row * stride + column
     cells = [cell, cell + 1, cell + stride, cell + (stride + 1)]
-    lower = weights * lower
-    upper = weights - lower
-    upper_right, lower_right = upper * right, lower * right
-    return cells, [upper - upper_right, upper_right, lower - lower_right, lower_right]
+    return _Corners(cells, right, lower, moves_right, moves_down)
 
 
 def _split(location, size):
-    """Return the cell before a point on one axis, int32, and how far the next one takes part."""
-    place = ops.clip(location * size - 0.5, -1.0, size)
-    before = ops.minimum(ops.floor(place), size - 1.0)
-    share = place - ops.stop_gradient(before)
+    """Return the cell before a point on one axis, the next one's share, and whether it moves."""
+    place = location * size - 0.5
+    inside = ops.clip(place, -1.0, size)
+    before = ops.minimum(ops.floor(inside), size - 1.0)
+    share = inside - before
     # No index can be made of a NaN. Its share stays one.
     before = ops.where(ops.isnan(before), -1.0, before)
-    return ops.cast(before, "int32") + 1, share
+    moves = ops.cast(ops.equal(place, inside), "float32")
+    return ops.cast(before, "int32") + 1, share, moves
+
+
+def _rows(corners, weights, first_cells):
+    """Return the rows of the table that hold the corners: four int32 (sums, terms)."""
+    batch, _, num_heads = ops.shape(weights)[:3]
+    images = ops.reshape(ops.arange(batch, dtype="int32"), (-1, 1, 1, 1, 1))
+    heads = ops.reshape(ops.arange(num_heads, dtype="int32"), (1, 1, -1, 1, 1))
+    origins = _of_levels(first_cells[:-1], "int32") + images * first_cells[-1]
+    return [_flat((origins + cell) * num_heads + heads) for cell in corners.cells]
+
+
+def _flat(numbers):
+    """Put the points of all levels side by side: (batch * queries * heads, levels * points)."""
+    num_levels, num_points = numbers.shape[-2:]
+    return ops.reshape(numbers, (-1, num_levels * num_points))
 
 
 def _of_levels(numbers, dtype):

@@ -7,7 +7,7 @@ from keras import ops
 
 from .detectors import DETECTORS, inputs_of, tiny_batch
 
-STEPS = 200
+STEPS = 100
 
 
 @pytest.fixture
