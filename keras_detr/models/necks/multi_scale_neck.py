@@ -112,7 +112,7 @@ class MultiScaleNeck(keras.layers.Layer):
             "tokens": ops.concatenate(tokens, axis=1),
             "positions": ops.concatenate(positions, axis=1),
             "mask": ops.concatenate(masks, axis=1) if is_masked else None,
-            "spatial_shapes": tuple(shapes),
+            "spatial_shapes": _all_alike(shapes),
             "valid_ratios": ops.stack(ratios, axis=1) if is_masked else whole,
         }
 
@@ -155,6 +155,14 @@ def _levels_from_below(pyramid, num_levels):
     if num_levels == 1:
         return levels[-1:]
     return [level for level in levels if int(level[1:]) >= 3][:num_levels]
+
+
+def _all_alike(shapes):
+    """Return a tuple of (height, width), all int or, if only some are known, all tensors."""
+    # Layers don't take a mixture. A program may know one side of its images and not the other.
+    if all(isinstance(side, int) for shape in shapes for side in shape):
+        return tuple(shapes)
+    return tuple(tuple(ops.convert_to_tensor(side, "int32") for side in shape) for shape in shapes)
 
 
 def _valid_ratio(mask):
