@@ -57,3 +57,16 @@ def test_data_sets_are_told_apart_without_importing_tensorflow():
         import tensorflow as tf
 
         assert backends.is_tensorflow_dataset(tf.data.Dataset.range(3))
+
+
+def test_rows_are_added_on_a_gpu_as_by_numpy():
+    # What torch does where SciPy can't read its tensors; the CPU computes it too.
+    torch = pytest.importorskip("torch")
+    generator = np.random.default_rng(0)
+    indices = generator.integers(0, 5, (20, 6)).astype("int32")
+    weights = generator.normal(size=(20, 6)).astype("float32")
+    upstream = generator.normal(size=(20, 4)).astype("float32")
+    expected = np.zeros((5, 4))
+    np.add.at(expected, indices, weights[..., None] * upstream[:, None])
+    tensors = [torch.tensor(array) for array in (indices, weights, upstream)]
+    np.testing.assert_allclose(backends._rows_added_by_torch(5, *tensors), expected, atol=1e-5)
