@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from keras import ops
 
+from tests.one_program import outputs_of
+
 from .detectors import DETECTORS, inputs_of, tiny_batch
 
-STEPS = 100
+STEPS = 200
 
 
 @pytest.fixture
@@ -19,8 +21,15 @@ def global_policy():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("detector", DETECTORS)
+@pytest.mark.parametrize(
+    ("detector", "policy"),
+    [
+        ("detr", "mixed_bfloat16"),
+        ("detr", "mixed_float16"),
+        # What overflows in bfloat16 overflows in float16 too.
+        ("deformable_detr", "mixed_float16"),
+    ],
+)
 def test_many_steps_stay_finite(detector, policy, global_policy):
     global_policy(policy)
     model = DETECTORS[detector].build(dropout=0.1)
@@ -54,11 +63,10 @@ def test_half_precision_is_close_to_single(detector, policy, global_policy):
         assert variable.dtype == "float32"
         variable.assign(value)
     inputs = inputs_of(tiny_batch())
-    expected = expected_model(inputs)
-    for name, value in model(inputs).items():
-        value = ops.convert_to_numpy(value)
+    expected = outputs_of(expected_model, inputs)
+    for name, value in outputs_of(model, inputs).items():
         assert value.dtype == np.float32
         # bfloat16 has 8 bits: errors of half a percent, over a dozen layers.
-        np.testing.assert_allclose(value, ops.convert_to_numpy(expected[name]), atol=0.1)
+        np.testing.assert_allclose(value, expected[name], atol=0.1)
     # Under way it was half precision, not single in disguise.
     assert DETECTORS[detector].class_head(model).compute_dtype == policy.removeprefix("mixed_")

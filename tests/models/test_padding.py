@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from keras import ops
 
+from tests.one_program import in_one_program
+
 from .detectors import DETECTORS, inputs_of, patch_backbone, tiny_batch
 
 pytestmark = pytest.mark.every_backend
@@ -69,9 +71,12 @@ def pad(inputs, rows, columns):
 
 def outputs_of(model, inputs):
     """Return raw outputs, and boxes in pixels."""
-    outputs = model(inputs)
-    targets = {**outputs, **model.decode_predictions(outputs, inputs)}
-    return {name: ops.convert_to_numpy(value) for name, value in targets.items()}
+
+    def compute(inputs):
+        outputs = model(inputs)
+        return {**outputs, **model.decode_predictions(outputs, inputs)}
+
+    return {n: ops.convert_to_numpy(v) for n, v in in_one_program(compute)(inputs).items()}
 
 
 def assert_close(actual, expected):

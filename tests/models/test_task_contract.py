@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from keras_detr.losses import HungarianLoss
+from tests.one_program import in_one_program, outputs_of
 
 from .detectors import (
     DETECTORS,
@@ -88,21 +89,21 @@ def test_raw_outputs(detector, untrained):
         "aux_box": (2, NUM_LAYERS - 1, NUM_QUERIES, 4),
     }
     batch = inputs_of(tiny_batch(batch_size=2))
-    outputs = untrained(batch)
-    assert {name: tuple(value.shape) for name, value in outputs.items()} == shapes
-    last = untrained(batch, return_auxiliary=False)
+    outputs = outputs_of(untrained, batch)
+    assert {name: value.shape for name, value in outputs.items()} == shapes
+    last = outputs_of(untrained, batch, return_auxiliary=False)
     assert set(last) == {"classification", "box"}
-    for name, value in to_numpy(last).items():
+    for name, value in last.items():
         assert value.dtype == np.float32
-        np.testing.assert_allclose(value, ops.convert_to_numpy(outputs[name]), atol=1e-6)
-    assert to_numpy(outputs)["box"].min() >= 0
-    assert to_numpy(outputs)["box"].max() <= 1
+        np.testing.assert_allclose(value, outputs[name], atol=1e-6)
+    assert outputs["box"].min() >= 0
+    assert outputs["box"].max() <= 1
 
 
 def test_integer_images_equal_float_images(untrained):
     images = inputs_of(tiny_batch(batch_size=2))["images"].round()
-    as_floats = to_numpy(untrained(images))
-    for name, value in to_numpy(untrained(images.astype("uint8"))).items():
+    as_floats = outputs_of(untrained, images)
+    for name, value in outputs_of(untrained, images.astype("uint8")).items():
         np.testing.assert_array_equal(value, as_floats[name])
 
 
@@ -121,8 +122,11 @@ def test_logs(trained):
 def test_evaluation_equals_the_loss_itself(trained):
     model, batch = trained["model"], trained["batch"]
     inputs = inputs_of(batch)
-    targets = model.encode_targets(inputs, batch["bounding_boxes"])
-    expected = float(ops.convert_to_numpy(model.loss(targets, model(inputs))))
+
+    def loss(inputs, targets):
+        return model.loss(model.encode_targets(inputs, targets), model(inputs))
+
+    expected = float(ops.convert_to_numpy(in_one_program(loss)(inputs, batch["bounding_boxes"])))
     np.testing.assert_allclose(trained["logs"]["val_loss"], expected, rtol=1e-4)
 
 
@@ -152,7 +156,7 @@ def test_predictions(detector, trained):
     }
     assert set(np.unique(detections["classes"])) <= set(range(NUM_CLASSES))
     assert (np.diff(detections["confidence"]) <= 0).all()
-    decoded = to_numpy(model.decode_predictions(model(inputs), inputs))
+    decoded = to_numpy(model.decode_predictions(outputs_of(model, inputs), inputs))
     for name, value in decoded.items():
         np.testing.assert_allclose(detections[name], value, rtol=1e-4, atol=1e-3)
 
@@ -163,8 +167,9 @@ def test_a_saved_model_goes_on_training(trained):
     assert type(loaded) is type(model)
     assert loaded.loss.get_config() == model.loss.get_config()
     inputs = inputs_of(batch)
-    for name, value in to_numpy(loaded(inputs)).items():
-        np.testing.assert_allclose(value, to_numpy(model(inputs))[name], atol=1e-5)
+    expected = outputs_of(model, inputs)
+    for name, value in outputs_of(loaded, inputs).items():
+        np.testing.assert_allclose(value, expected[name], atol=1e-5)
     own, other = model.optimizer.variables, loaded.optimizer.variables
     assert len(own) == len(other) > len(model.trainable_variables)
     for variable, restored in zip(own, other, strict=True):
@@ -182,8 +187,9 @@ def test_a_saved_preset(untrained, tmp_path):
     untrained.save_to_preset(tmp_path / "preset")
     loaded = type(untrained).from_preset(tmp_path / "preset")
     inputs = inputs_of(tiny_batch(batch_size=2))
-    for name, value in to_numpy(loaded(inputs)).items():
-        np.testing.assert_array_equal(value, to_numpy(untrained(inputs))[name])
+    expected = outputs_of(untrained, inputs)
+    for name, value in outputs_of(loaded, inputs).items():
+        np.testing.assert_array_equal(value, expected[name])
     assert loaded.name == untrained.name
     assert loaded.bounding_box_format == untrained.bounding_box_format
 
@@ -197,7 +203,7 @@ def test_the_config_survives_a_round_trip(untrained):
 def test_one_class_predicts_class_zero(detector):
     model = detector.build(num_classes=1)
     images = tiny_batch(batch_size=2)["images"]
-    detections = to_numpy(model.decode_predictions(model(images), images))
+    detections = to_numpy(model.decode_predictions(outputs_of(model, images), images))
     assert (detections["classes"] == 0).all()
 
 

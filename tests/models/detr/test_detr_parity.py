@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from keras import ops
 
 from keras_detr.checkpoints import COCO_CATEGORY_IDS
 from keras_detr.layers import LearnedPositionEmbedding
@@ -18,6 +17,7 @@ from tests.models.originals import (
     images_of_two_sizes,
 )
 from tests.models.torch_oracles import pre_norm_detr, random_tensors, resnet_pyramid
+from tests.one_program import outputs_of
 
 from .transformers_detr import (
     UNUSED,
@@ -42,8 +42,7 @@ def assert_same_outputs(model, rows, images, pixel_mask, expected):
     """
     logits, boxes = expected
     assert_telling(logits, boxes)
-    outputs = model({"images": images, "pixel_mask": pixel_mask})
-    outputs = {name: ops.convert_to_numpy(value) for name, value in outputs.items()}
+    outputs = outputs_of(model, {"images": images, "pixel_mask": pixel_mask})
     for name, original in (("classification", logits[..., rows]), ("box", boxes)):
         last, earlier = outputs[name], outputs[f"aux_{name}"]
         assert last.dtype == np.float32
