@@ -72,7 +72,7 @@ def run_tests(tmp_path):
 
 
 def test_last_lines_say_how_to_get_what_was_skipped(run_tests):
-    result = run_tests(PASSING + SKIPPING, **QUICK)
+    result = run_tests(PASSING + SKIPPING, "-n", "0", **QUICK)
     assert result.returncode == 0, result.stdout
     *_, title, torch, transformers, images, summary = result.stdout.splitlines()
     assert "skipped, and how to run it" in title
@@ -91,7 +91,7 @@ def test_a_skip_fails_a_run_that_may_not_skip(run_tests, options):
 
 def test_a_module_that_skips_as_a_whole_counts_too(run_tests):
     source = 'import pytest\npytest.importorskip("jax_that_is_missing")' + PASSING
-    result = run_tests(source, KERAS_DETR_NO_SKIPS="1", **QUICK)
+    result = run_tests(source, "-n", "0", KERAS_DETR_NO_SKIPS="1", **QUICK)
     assert result.returncode != 0
     assert '-> pip install "keras_detr[jax]"' in result.stdout
 

@@ -147,9 +147,8 @@ def test_boxes_without_area_are_told_once(model, structure, caplog):
     ("jit_compile", "structure", "assignment"),
     [
         (True, as_dicts, "auto"),
-        (False, as_ragged, "auto"),
+        (False, as_ragged, "in_graph"),
         ("auto", as_masked_inputs, "auto"),
-        (False, as_generator, "in_graph"),
     ],
 )
 def test_fit_however_it_is_compiled(detector, jit_compile, structure, assignment):
