@@ -40,10 +40,14 @@ class FrozenBatchNormalization(keras.layers.Layer):
             shape, "ones", trainable=False, autocast=False, name="moving_variance"
         )
 
+    def scale_and_offset(self):
+        """Return what multiplies every channel, and what is added then; float32 (channels,)."""
+        scale = self.gamma * ops.rsqrt(self.moving_variance + self.epsilon)
+        return scale, self.beta - self.moving_mean * scale
+
     def call(self, inputs):
         """Apply one multiplication and one addition; both factors are computed in float32."""
-        scale = self.gamma * ops.rsqrt(self.moving_variance + self.epsilon)
-        offset = self.beta - self.moving_mean * scale
+        scale, offset = self.scale_and_offset()
         return inputs * ops.cast(scale, inputs.dtype) + ops.cast(offset, inputs.dtype)
 
     def compute_output_shape(self, input_shape):

@@ -151,6 +151,22 @@ def _compile_jax(function, settings):
 _XLA_COMPILERS = {"tensorflow": _compile_tensorflow, "jax": _compile_jax}
 
 
+def add_channel_bias(features, bias):
+    """Add a number to each channel.
+
+    A compiled program of TensorFlow computes this form, and not a plain sum, while it convolves.
+
+    Args:
+        features: tensor (..., channels).
+        bias: tensor (channels,).
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.nn.bias_add(features, bias)
+    return features + bias
+
+
 def weighted_row_sums(table, indices, weights):
     """Sum rows of a table, each times a weight: sum over k of w[n, k] * table[j[n, k]].
 

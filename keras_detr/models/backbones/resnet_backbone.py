@@ -5,7 +5,7 @@ from typing import ClassVar
 import keras
 
 from keras_detr.checkpoints import RESNET_TABLE
-from keras_detr.layers.frozen_batch_normalization import FrozenBatchNormalization
+from keras_detr.layers.frozen_norm_conv2d import FrozenNormConv2D
 from keras_detr.layers.initializers import kaiming_normal_fan_out
 from keras_detr.models.backbones.resnet_checkpoint import resnet_variables
 from keras_detr.models.backbones.resnet_presets import RESNET_PRESETS
@@ -213,17 +213,16 @@ def _convolve(x, filters, size, name, norm_name, stride=1, dilation=1, use_relu=
         padding = "valid"
         if size > 1:
             x = keras.layers.ZeroPadding2D(size // 2, name=f"{name}_padding")(x)
-    x = keras.layers.Conv2D(
+    x = FrozenNormConv2D(
         filters,
         size,
         strides=stride,
         padding=padding,
         dilation_rate=dilation,
-        use_bias=False,
         kernel_initializer=kaiming_normal_fan_out(size, filters),
         name=name,
+        norm_name=norm_name,
     )(x)
-    x = FrozenBatchNormalization(name=norm_name)(x)
     return keras.layers.ReLU(name=f"{norm_name}_relu")(x) if use_relu else x
 
 

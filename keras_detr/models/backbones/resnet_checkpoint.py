@@ -1,5 +1,6 @@
 """ResNet's variables by torchvision's names."""
 
+from keras_detr.layers import FrozenNormConv2D
 from keras_detr.models.checkpoint_variables import convolution, vector
 
 _NORM_VARIABLES = {
@@ -21,11 +22,11 @@ def resnet_variables(backbone):
     """
     variables = {}
     for layer in backbone.layers:
+        if not isinstance(layer, FrozenNormConv2D):
+            continue
         # "layer1_0_downsample_1" is torchvision's "layer1.0.downsample.1".
-        name = layer.name.replace("_", ".")
-        if hasattr(layer, "moving_variance"):
-            for torch_name, keras_name in _NORM_VARIABLES.items():
-                variables[f"{name}.{torch_name}"] = vector(getattr(layer, keras_name))
-        elif hasattr(layer, "kernel"):
-            variables[f"{name}.weight"] = convolution(layer.kernel)
+        name, norm_name = (name.replace("_", ".") for name in (layer.name, layer.norm.name))
+        variables[f"{name}.weight"] = convolution(layer.kernel)
+        for torch_name, keras_name in _NORM_VARIABLES.items():
+            variables[f"{norm_name}.{torch_name}"] = vector(getattr(layer.norm, keras_name))
     return variables

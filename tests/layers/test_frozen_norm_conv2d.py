@@ -1,0 +1,70 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_detr.layers import FrozenBatchNormalization, FrozenNormConv2D
+
+from .layer_checks import check_config, check_saved, saves, to_numpy
+
+pytestmark = pytest.mark.every_backend
+
+SETTINGS = {"filters": 6, "kernel_size": 3, "strides": 2, "padding": "valid"}
+
+
+def with_random_values(**kwargs):
+    """Return a built layer whose normalization is far from the identity."""
+    layer = FrozenNormConv2D(**SETTINGS, **kwargs)
+    layer.build((None, None, None, 4))
+    generator = np.random.default_rng(0)
+    for variable in layer.weights:
+        variable.assign(generator.uniform(0.5, 2.0, variable.shape))
+    return layer
+
+
+def images():
+    return np.random.default_rng(1).normal(size=(2, 9, 7, 4)).astype("float32")
+
+
+def in_two_steps(layer, x):
+    """Convolve, then normalize the map."""
+    convolution = keras.layers.Conv2D(**SETTINGS, use_bias=False, dtype=layer.dtype_policy)
+    norm = FrozenBatchNormalization(dtype=layer.dtype_policy)
+    y = norm(convolution(x))
+    convolution.set_weights([to_numpy(layer.kernel[...])])
+    norm.set_weights([to_numpy(variable[...]) for variable in layer.norm.weights])
+    y = norm(convolution(x))
+    return to_numpy(y)
+
+
+def test_equals_a_convolution_and_a_normalization():
+    layer = with_random_values()
+    np.testing.assert_allclose(
+        to_numpy(layer(images())), in_two_steps(layer, images()), rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_is_as_near_as_two_steps(dtype):
+    layer = with_random_values(dtype=dtype)
+    result = layer(ops.convert_to_tensor(images()))
+    assert keras.backend.standardize_dtype(result.dtype) == dtype.removeprefix("mixed_")
+    single = with_random_values()
+    exact = in_two_steps(single, images())
+    unit = 2.0**-8 if "bf" in dtype else 2.0**-11
+    assert np.abs(to_numpy(result) - exact).max() <= 4 * unit * np.abs(exact).max()
+
+
+def test_only_the_kernel_trains():
+    layer = with_random_values()
+    assert [variable.path for variable in layer.trainable_weights] == [layer.kernel.path]
+    layer.trainable = False
+    assert layer.trainable_weights == []
+    assert len(layer.weights) == 5
+
+
+@saves
+def test_round_trips(tmp_path):
+    layer = check_config(FrozenNormConv2D(**SETTINGS, norm_name="bn", name="conv"))
+    assert (layer.norm.name, layer.filters, layer.use_bias) == ("bn", 6, False)
+    check_saved(FrozenNormConv2D(**SETTINGS), lambda layer, x: layer(x), [(9, 7, 4)], tmp_path)
