@@ -1,4 +1,4 @@
-"""Evaluate DETR on COCO, or on your own images: COCO's twelve figures, and a results.json.
+"""Evaluate a detector on COCO, or on your own images: COCO's twelve figures, and a results.json.
 
     python examples/evaluate_coco.py --data-dir ~/tensorflow_datasets --output results.json
     python examples/evaluate_coco.py --images photos --annotations truth.json --preset my_model
@@ -109,7 +109,7 @@ def main():
         dataset, category_ids, max_boxes = load_images(arguments)
     except (OSError, ValueError) as error:
         sys.exit(str(error))
-    model = keras_detr.DETR.from_preset(
+    model = keras_detr.SetPredictionDetector.from_preset(
         arguments.preset, weights=arguments.weights, bounding_box_format=BOX_FORMAT
     )
     class_names = dataset.class_names

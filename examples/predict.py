@@ -85,7 +85,7 @@ def main():
     files = find_files(arguments.images)
     if not files:
         sys.exit(f"no images in {', '.join(map(str, arguments.images))}")
-    model = keras_detr.DETR.from_preset(
+    model = keras_detr.SetPredictionDetector.from_preset(
         arguments.preset, weights=arguments.weights, bounding_box_format="rel_xyxy"
     )
     short_side, longest_side = model.preprocessor_sizes

@@ -29,6 +29,7 @@ _HOMES = {
     "MultiScaleNeck": "models",
     "ResNetBackbone": "models",
     "SetPredictionDecoder": "layers",
+    "SetPredictionDetector": "models",
     "SinePositionEmbedding": "layers",
     "SingleScaleNeck": "models",
     "detr_optimizer": "optimizers",

@@ -11,6 +11,37 @@ from keras_detr.models.saved_preset import load_saved_weights, read_saved_config
 DEFAULT_BOX_FORMAT = "xyxy"
 
 
+def find_detector_class(classes, preset):
+    """Return the detector that a preset is of.
+
+    Args:
+        classes: sequence of detectors' classes.
+        preset: str or path, as for `load_detector`.
+
+    Raises:
+        ValueError: none of them knows the preset.
+    """
+    saved = None if str(preset).startswith("hf://") else read_saved_config(preset)
+    if saved is not None:
+        name = _saved_class_name(saved)
+        found = [cls for cls in classes if cls.__name__ == name]
+        came = f"a folder with a {name}"
+    elif str(preset).startswith("hf://") or Path(preset).is_dir():
+        model_type = resolve_hub_folder(preset).config.get("model_type")
+        found = [cls for cls in classes if cls.hub_model_type == model_type]
+        came = f"{str(preset)!r}, whose config.json has `model_type` {model_type!r}"
+    else:
+        found = [cls for cls in classes if preset in cls.presets]
+        came = repr(str(preset))
+    if not found:
+        known = sorted(name for cls in classes for name in cls.presets)
+        raise ValueError(
+            f"`preset` must be one of {known}, or a folder or 'hf://owner/name' with one of "
+            f"{sorted(cls.__name__ for cls in classes)}. Received: {came}."
+        )
+    return found[0]
+
+
 def load_detector(cls, preset, weights, load_weights, arguments):
     """Build a detector from a preset and fill it.
 
@@ -143,13 +174,16 @@ def _load_saved(cls, preset, saved, weights, load_weights, arguments):
 
 def _rebuild(cls, preset, saved, arguments):
     """Build the model of a saved configuration, with other arguments in place of its own."""
-    registered = saved.get("registered_name", "")
-    if registered.rsplit(">", 1)[-1] != cls.__name__:
+    if _saved_class_name(saved) != cls.__name__:
         raise ValueError(
-            f"The folder {str(preset)!r} holds a {registered!r}, not a {cls.__name__}. Use "
-            "`from_preset` of the class that was saved."
+            f"The folder {str(preset)!r} holds a {saved.get('registered_name')!r}, not a "
+            f"{cls.__name__}. Use `from_preset` of the class that was saved."
         )
     if arguments:
         config = cls.override_config(saved["config"], arguments)
         saved = {**saved, "config": config, "build_config": None}
     return keras.saving.deserialize_keras_object(saved, custom_objects={cls.__name__: cls})
+
+
+def _saved_class_name(saved):
+    return saved.get("registered_name", "").rsplit(">", 1)[-1]

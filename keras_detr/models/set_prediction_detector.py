@@ -19,7 +19,7 @@ from keras_detr.models.detection_data import (
 from keras_detr.models.head_fitting import fit_class_heads, fit_queries
 from keras_detr.models.keras_cv_bases import Task
 from keras_detr.models.loss_trackers import LossTrackers
-from keras_detr.models.preset_loading import load_detector
+from keras_detr.models.preset_loading import find_detector_class, load_detector
 from keras_detr.models.raw_images import (
     PREPROCESSOR_SIZES,
     build_preprocessor,
@@ -410,6 +410,8 @@ class SetPredictionDetector(Task):
     # Presets. What a family must say about its checkpoints:
 
     presets: ClassVar[dict] = {}
+    # `model_type` in the config.json of the family's repositories on the Hub.
+    hub_model_type = None
     backbone_presets: ClassVar[dict] = RESNET_PRESETS
     backbone_class = ResNetBackbone
 
@@ -465,6 +467,8 @@ class SetPredictionDetector(Task):
     ):
         """Build the model of a preset, with its weights.
 
+        `SetPredictionDetector.from_preset` finds out which detector a preset is of.
+
         Args:
             preset: str or path: a registered name (see `presets`; a name of `backbone_presets`
                 gives a new detector on a published backbone), a folder from `save_to_preset`, a
@@ -480,7 +484,7 @@ class SetPredictionDetector(Task):
             **overrides: other arguments of the constructor.
 
         Returns:
-            The model, of this class.
+            The model, of this class; of the abstract class' method, of the preset's.
 
         Raises:
             ValueError: the preset is unknown, a checkpoint is damaged or of another architecture.
@@ -493,6 +497,8 @@ class SetPredictionDetector(Task):
             "bounding_box_format": bounding_box_format,
         }
         arguments = {name: value for name, value in chosen.items() if value is not None}
+        if cls is SetPredictionDetector:
+            cls = find_detector_class(cls.__subclasses__(), preset)
         return load_detector(cls, preset, weights, load_weights, {**arguments, **overrides})
 
     def save_to_preset(self, folder):

@@ -287,6 +287,7 @@ class DeformableDETR(SetPredictionDetector):
         )
 
     presets: ClassVar[dict] = DEFORMABLE_DETR_PRESETS
+    hub_model_type = "deformable_detr"
     checkpoint_table = DEFORMABLE_DETR_TABLE
     checkpoint_settings = staticmethod(deformable_detr_settings)
     checkpoint_arguments = staticmethod(deformable_detr_arguments)

@@ -155,6 +155,7 @@ class DETR(SetPredictionDetector):
         return HungarianLoss.detr()
 
     presets: ClassVar[dict] = DETR_PRESETS
+    hub_model_type = "detr"
     checkpoint_table = DETR_TABLE
     checkpoint_settings = staticmethod(detr_settings)
     checkpoint_arguments = staticmethod(detr_arguments)

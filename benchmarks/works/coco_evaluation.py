@@ -1,20 +1,11 @@
-"""Time COCO's figures: COCOMetrics beside pycocotools, each in a process of its own.
-
-    python benchmarks/coco_metrics.py --images 5000 --rounds 1
+"""COCO's figures: COCOMetrics beside pycocotools.
 
 Random detections stand for the worst case: 100 in every image, spread over all classes, half of the
-7 objects of an image found. Rounds are interleaved, so that a busy machine slows both. Prints
-seconds and the peak memory of the process, Keras and its backend included where they are used.
+7 objects of an image found.
 """
 
-import argparse
 import contextlib
 import io
-import multiprocessing
-import resource
-import sys
-import time
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
@@ -47,21 +38,29 @@ def random_objects(rng, num_images, number):
     return {"boxes": np.concatenate([corner, size], axis=-1), "classes": classes}
 
 
-def by_coco_metrics(num_images):
-    """Return the AP by keras_detr."""
+def ours(num_images):
+    """Return a callable that computes AP with keras_detr."""
     from keras_detr.evaluation import COCOMetrics
 
+    return lambda: by_coco_metrics(COCOMetrics, num_images)
+
+
+def by_coco_metrics(COCOMetrics, num_images):
     metrics = COCOMetrics("xywh", num_classes=NUM_CLASSES)
     for y_true, y_pred in random_batches(num_images):
         metrics.update_state(y_true, y_pred)
     return metrics.result()["AP"]
 
 
-def by_pycocotools(num_images):
-    """Return the AP by pycocotools, all classes at once as everyone runs it."""
+def pycocotools(num_images):
+    """Return a callable that computes AP with pycocotools, all classes at once as everyone does."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
+    return lambda: by_pycocotools(COCO, COCOeval, num_images)
+
+
+def by_pycocotools(COCO, COCOeval, num_images):
     truth, detections = [], []
     for start, (y_true, y_pred) in enumerate(random_batches(num_images)):
         image_ids = [BATCH_SIZE * start + index for index in range(len(y_true["classes"]))]
@@ -106,37 +105,4 @@ def annotations_of(objects, image_ids, first, others):
     ]
 
 
-CONTESTANTS = {"COCOMetrics": by_coco_metrics, "pycocotools": by_pycocotools}
-
-
-def measure(name, num_images):
-    """Return the AP, the seconds and the peak memory in GB of one run."""
-    start = time.perf_counter()
-    score = CONTESTANTS[name](num_images)
-    seconds = time.perf_counter() - start
-    unit = 1e9 if sys.platform == "darwin" else 1e6
-    return float(score), seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--images", type=int, default=5000)
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--contestants", nargs="+", default=list(CONTESTANTS), choices=CONTESTANTS)
-    arguments = parser.parse_args()
-    context = multiprocessing.get_context("spawn")
-    for _ in range(arguments.rounds):
-        for name in arguments.contestants:
-            with ProcessPoolExecutor(1, mp_context=context) as pool:
-                score, seconds, peak = pool.submit(measure, name, arguments.images).result()
-            print(
-                f"{name:<12}{arguments.images} images  AP {score:.6f}  {seconds:6.1f} s  "
-                f"{peak:5.2f} GB",
-                flush=True,
-            )
-
-
-if __name__ == "__main__":
-    main()
+CONTENDERS = {"keras_detr": ours, "pycocotools": pycocotools}

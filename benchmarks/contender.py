@@ -1,0 +1,51 @@
+"""One contender in a process of its own: builds its program, then runs it whenever it is told to.
+
+Started by contest.py. Reads a line from standard input for each run, and answers with one line of
+JSON: what it is missing, the seconds that a run took, or at the end the memory it has used.
+"""
+
+import importlib
+import json
+import os
+import pathlib
+import re
+import sys
+import time
+
+
+def most_memory():
+    """Return the most memory, in GB, that this process has had; NaN outside of Linux."""
+    # Not `resource.getrusage`, which counts the process that started this one.
+    try:
+        status = pathlib.Path("/proc/self/status").read_text()
+    except OSError:
+        return float("nan")
+    return int(re.search(r"VmHWM:\s*(\d+) kB", status).group(1)) / 2**20
+
+
+def main():
+    work, name, settings = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+    # Libraries print to standard output; the answers go to where it was.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def answer(**content):
+        print(json.dumps(content), file=answers)
+
+    module = importlib.import_module(f"works.{work}")
+    try:
+        program = module.CONTENDERS[name](**settings)
+    except ImportError as error:
+        answer(missing=str(error))
+        return
+    before = most_memory()
+    answer(ready=True)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        program()
+        answer(seconds=time.perf_counter() - start)
+    answer(memory=most_memory() - before)
+
+
+if __name__ == "__main__":
+    main()

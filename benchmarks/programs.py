@@ -1,0 +1,92 @@
+"""Programs of a backend's own kind: compiled where it compiles, waiting for their results."""
+
+import keras
+import numpy as np
+
+
+def compiled(function, *arguments):
+    """Return a callable that computes `function(*arguments)` and waits for it.
+
+    Args:
+        function: callable of tensors, made of `keras.ops` or layers.
+        arguments: arrays, or dicts of them; copied to the device once.
+    """
+    arguments = [on_device(argument) for argument in arguments]
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        program = tf.function(function, autograph=False)
+        # On a CPU it returns when it is done.
+        return lambda: program(*arguments)
+    if backend == "jax":
+        import jax
+
+        program = jax.jit(function)
+        return lambda: jax.block_until_ready(program(*arguments))
+    import torch
+
+    def run():
+        with torch.no_grad():
+            function(*arguments)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+    return run
+
+
+def on_device(argument):
+    """Return an array, or the arrays of a dict, as tensors of the backend."""
+    if isinstance(argument, dict):
+        return {name: on_device(value) for name, value in argument.items()}
+    return keras.ops.convert_to_tensor(argument)
+
+
+def forward(model, inputs):
+    """Return a callable that computes a detector's last outputs."""
+    if keras.backend.backend() != "jax":
+        return compiled(lambda x: model(x, training=False, return_auxiliary=False), inputs)
+    values = [
+        [variable.value for variable in variables]
+        for variables in (model.trainable_variables, model.non_trainable_variables)
+    ]
+
+    def call(trainable, non_trainable, x):
+        return model.stateless_call(
+            trainable, non_trainable, x, training=False, return_auxiliary=False
+        )[0]
+
+    import jax
+
+    program, inputs = jax.jit(call), on_device(inputs)
+    return lambda: jax.block_until_ready(program(*values, inputs))
+
+
+def training_step(model, inputs, targets):
+    """Return a callable that takes a step of `fit` on one batch."""
+    model.compile()
+    return lambda: model.train_on_batch(inputs, targets, return_dict=True)
+
+
+def random_images(batch, height, width):
+    """Return float32 (batch, height, width, 3) in 0..255."""
+    return np.random.default_rng(0).uniform(0, 255, (batch, height, width, 3)).astype("float32")
+
+
+def random_mask(batch, height, width):
+    """Return uint8 (batch, height, width): images of several sizes, the first without padding."""
+    mask = np.zeros((batch, height, width), "uint8")
+    for index, image in enumerate(mask):
+        image[: height - index * height // 16, : width - (index % 3) * width // 6] = 1
+    return mask
+
+
+def random_targets(batch, num_objects=10, num_classes=80):
+    """Return boxes xyxy in pixels of images of at least 256x256, and classes."""
+    generator = np.random.default_rng(1)
+    corners = generator.uniform(0, 120, (batch, num_objects, 2))
+    sizes = generator.uniform(10, 120, (batch, num_objects, 2))
+    return {
+        "boxes": np.concatenate([corners, corners + sizes], -1).astype("float32"),
+        "classes": generator.integers(0, num_classes, (batch, num_objects)).astype("int32"),
+    }

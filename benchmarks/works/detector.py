@@ -1,0 +1,80 @@
+"""Whole detectors: inference and training steps, beside transformers', kmodels' and the limit."""
+
+from functools import partial
+
+from programs import forward, random_images, random_mask, random_targets, training_step
+
+from works import peers
+from works.limits import convolutions_and_products
+
+PRESETS = {"detr": "detr_r50", "deformable_detr": "deformable_detr_r50"}
+
+
+def build(family, num_queries=None):
+    """Build our model, with random weights."""
+    import keras_detr
+
+    model_class = {"detr": keras_detr.DETR, "deformable_detr": keras_detr.DeformableDETR}[family]
+    return model_class.from_preset(
+        PRESETS[family], load_weights=False, bounding_box_format="xyxy", num_queries=num_queries
+    )
+
+
+def ours(family, mode, batch, height, width, is_masked=False, policy=None, num_queries=None):
+    """Return a callable that runs our model."""
+    import keras
+
+    if policy:
+        keras.config.set_dtype_policy(policy)
+    model = build(family, num_queries)
+    inputs = random_images(batch, height, width)
+    if is_masked:
+        inputs = {"images": inputs, "pixel_mask": random_mask(batch, height, width)}
+    if mode == "inference":
+        return forward(model, inputs)
+    return training_step(model, inputs, random_targets(batch))
+
+
+def transformers(family, mode, is_masked=False, is_compiled=False, dtype=None, **size):
+    """Return a callable that runs transformers' model."""
+    if mode == "training":
+        if is_compiled or dtype:
+            raise ImportError("only inference is measured compiled or in half precision")
+        return peers.training(family, **size)
+    return peers.inference(
+        family, **size, is_masked=is_masked, is_compiled=is_compiled, dtype=dtype
+    )
+
+
+def kmodels(family, mode, batch, height, width, is_masked=False):
+    """Return a callable that runs the model of kmodels, which knows neither masks nor training."""
+    import kmodels.models
+
+    if family != "detr" or mode != "inference" or is_masked:
+        raise ImportError("it has inference of DETR without masks only")
+    model = kmodels.models.detr.DETRResNet50(
+        weights=None, input_shape=(height, width, 3), include_normalization=False
+    )
+    import tensorflow as tf
+
+    program = tf.function(lambda x: model(x, training=False), autograph=False)
+    images = tf.constant(random_images(batch, height, width) / 255)
+    return lambda: tf.nest.map_structure(lambda tensor: tensor.numpy(), program(images))
+
+
+def limit(family, mode, batch, height, width, is_masked=False):
+    """Return a callable that computes the model's convolutions and matrix products alone."""
+    if mode != "inference":
+        raise ImportError("the limit is that of inference")
+    return convolutions_and_products(family, batch, height, width)
+
+
+CONTENDERS = {
+    "keras_detr": ours,
+    "keras_detr, bfloat16": partial(ours, policy="mixed_bfloat16"),
+    "transformers": transformers,
+    "transformers, compiled": partial(transformers, is_compiled=True),
+    "transformers, bfloat16, compiled": partial(transformers, is_compiled=True, dtype="bfloat16"),
+    "kmodels": kmodels,
+    "limit": limit,
+}

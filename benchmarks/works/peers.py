@@ -1,0 +1,100 @@
+"""Detectors of transformers on its own ResNet, with random weights, as contenders."""
+
+import numpy as np
+from programs import random_images, random_mask, random_targets
+
+
+def transformers_model(family):
+    """Build "detr" or "deformable_detr" R50."""
+    from transformers import (
+        DeformableDetrConfig,
+        DeformableDetrForObjectDetection,
+        DetrConfig,
+        DetrForObjectDetection,
+        ResNetConfig,
+    )
+
+    stages = {"detr": ["stage4"], "deformable_detr": ["stage2", "stage3", "stage4"]}[family]
+    settings = {
+        "use_timm_backbone": False,
+        "backbone_config": ResNetConfig(out_features=stages),
+        "num_labels": 91,
+    }
+    if family == "detr":
+        return DetrForObjectDetection(DetrConfig(**settings))
+    config = DeformableDetrConfig(**settings, disable_custom_kernels=True)
+    return DeformableDetrForObjectDetection(config)
+
+
+def device():
+    """Return torch's device."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def synchronize():
+    """Wait for the device."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def inference(family, batch, height, width, is_masked, is_compiled=False, dtype=None):
+    """Return a callable that computes the outputs of transformers' model."""
+    import torch
+
+    model = transformers_model(family).eval().to(device())
+    images = random_images(batch, height, width).transpose(0, 3, 1, 2) / 255
+    images = torch.tensor(images, device=device())
+    mask = random_mask(batch, height, width) if is_masked else np.ones((batch, height, width))
+    mask = torch.tensor(mask, dtype=torch.int64, device=device())
+    if dtype:
+        model, images = model.to(getattr(torch, dtype)), images.to(getattr(torch, dtype))
+    if is_compiled:
+        model = torch.compile(model)
+
+    def run():
+        with torch.no_grad():
+            model(images, pixel_mask=mask)
+        synchronize()
+
+    return run
+
+
+def training(family, batch, height, width):
+    """Return a callable that takes a training step: forward, loss, gradient, clip, AdamW."""
+    import torch
+
+    model = transformers_model(family).train().to(device())
+    images = random_images(batch, height, width).transpose(0, 3, 1, 2) / 255
+    images = torch.tensor(images, device=device())
+    mask = torch.ones((batch, height, width), dtype=torch.int64, device=device())
+    targets = random_targets(batch)
+    scale = np.array((width, height, width, height))
+    labels = []
+    for boxes, classes in zip(targets["boxes"], targets["classes"], strict=True):
+        centers, sizes = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+        relative = (np.concatenate([centers, sizes], -1) / scale).astype("float32")
+        labels.append(
+            {
+                "boxes": torch.tensor(relative, device=device()),
+                "class_labels": torch.tensor(classes.astype("int64"), device=device()),
+            }
+        )
+    backbone = [p for n, p in model.named_parameters() if "backbone" in n and p.requires_grad]
+    others = [p for n, p in model.named_parameters() if "backbone" not in n]
+    optimizer = torch.optim.AdamW(
+        [{"params": others}, {"params": backbone, "lr": 1e-5}], lr=1e-4, weight_decay=1e-4
+    )
+
+    def run():
+        loss = model(images, pixel_mask=mask, labels=labels).loss
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([*others, *backbone], 0.1)
+        optimizer.step()
+        synchronize()
+
+    return run
