@@ -318,6 +318,54 @@ def _jax_rows():
 _ROW_ACCESS = {"tensorflow": _tensorflow_rows, "jax": _jax_rows}
 
 
+def has_fused_adam():
+    """Return whether `fused_adam_step` works on this backend."""
+    # JAX' programs fuse by themselves, and Keras' optimizers for torch update groups of variables.
+    return keras.backend.backend() == "tensorflow"
+
+
+def fused_adam_step(
+    variable, momentum, velocity, gradient, beta_powers, learning_rate, betas, epsilon
+):
+    """Update a variable as Adam does, in one operation of TensorFlow.
+
+    Args:
+        variable: `tf.Variable`.
+        momentum, velocity: `keras.Variable`s of its shape, updated too.
+        gradient: tensor of its shape and dtype.
+        beta_powers: pair of scalars, the betas to the power of the step, which counts from 1.
+        learning_rate: scalar.
+        betas: pair of float.
+        epsilon: float, added to the root of the velocity before its bias is corrected.
+    """
+    import tensorflow as tf
+
+    def scalar(value):
+        return tf.cast(value, variable.dtype)
+
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle,
+        m=momentum.value.handle,
+        v=velocity.value.handle,
+        beta1_power=scalar(beta_powers[0]),
+        beta2_power=scalar(beta_powers[1]),
+        lr=scalar(learning_rate),
+        beta1=scalar(betas[0]),
+        beta2=scalar(betas[1]),
+        epsilon=scalar(epsilon),
+        grad=gradient,
+    )
+
+
+def sum_of_squares(value):
+    """Return the sum of the squares of a float tensor, without an array of them."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return 2.0 * tf.nn.l2_loss(value)
+    return keras.ops.sum(keras.ops.square(value))
+
+
 def strategy_scope(model):
     """Return the context in which variables for training a model are to be created.
 

@@ -4,6 +4,7 @@ import re
 
 import keras
 
+from keras_detr.optimizers.fused_adamw import adamw
 from keras_detr.optimizers.global_clip_multi_optimizer import GlobalClipMultiOptimizer
 
 
@@ -50,18 +51,16 @@ def detr_optimizer(
             "layers other names."
         )
 
-    def adamw(rate, name):
-        return keras.optimizers.AdamW(
-            rate, weight_decay=weight_decay, beta_2=0.999, epsilon=1e-8, name=name
-        )
+    def group(rate, name):
+        return adamw(rate, weight_decay=weight_decay, beta_2=0.999, epsilon=1e-8, name=name)
 
-    optimizers = keras.optimizers.OptimizerMap(adamw(learning_rate, "adamw"))
-    optimizers[_pattern(backbone_paths)] = adamw(backbone_learning_rate, "backbone_adamw")
+    optimizers = keras.optimizers.OptimizerMap(group(learning_rate, "adamw"))
+    optimizers[_pattern(backbone_paths)] = group(backbone_learning_rate, "backbone_adamw")
     if slow_layers:
         if slow_learning_rate is None:
             raise ValueError("`slow_learning_rate` is missing: the rate of `slow_layers`.")
         slow_paths = _paths_of_layers(model, slow_layers) - backbone_paths
-        optimizers[_pattern(slow_paths)] = adamw(slow_learning_rate, "slow_adamw")
+        optimizers[_pattern(slow_paths)] = group(slow_learning_rate, "slow_adamw")
     return GlobalClipMultiOptimizer(optimizers, clip_norm=global_clipnorm, name="detr_optimizer")
 
 

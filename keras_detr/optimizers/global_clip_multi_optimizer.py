@@ -68,7 +68,7 @@ def _clip_by_global_norm(grads, clip_norm):
     for grad in grads:
         if grad is not None:
             total = backends.sum_over_replicas(ops.convert_to_tensor(grad))
-            square = square + ops.sum(ops.square(ops.cast(total, "float32")))
+            square = square + backends.sum_of_squares(ops.cast(total, "float32"))
     norm = ops.sqrt(square)
     # The original divides by norm + 1e-6 and never scales up.
     scale = ops.minimum(clip_norm / (norm + 1e-6), 1.0)

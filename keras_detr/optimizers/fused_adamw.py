@@ -1,0 +1,74 @@
+"""AdamW with fewer and faster operations."""
+
+import keras
+from keras import ops
+
+from keras_detr.ops import backends
+
+
+def adamw(*args, **kwargs):
+    """Return AdamW in the form that is fastest on this backend.
+
+    Takes the arguments of `keras.optimizers.AdamW`, computes the same numbers, and is saved so that
+    each backend loads its own form.
+    """
+    if backends.has_fused_adam():
+        return FusedAdamW(*args, **kwargs)
+    return keras.optimizers.AdamW(*args, **kwargs)
+
+
+@keras.saving.register_keras_serializable("keras_detr")
+class FusedAdamW(keras.optimizers.AdamW):
+    """AdamW that updates a variable and its moments in a single operation of TensorFlow.
+
+    `keras.optimizers.AdamW` makes forty operations of it, for each variable. DETR has 300: they
+    take a fifth of a step's time, as much memory as all the weights, and half of the time before
+    the first step.
+
+    Takes the arguments of `keras.optimizers.AdamW`. With `amsgrad`, which the operation doesn't
+    know, and on other backends it is that one.
+    """
+
+    _powers = None
+
+    def apply(self, grads, trainable_variables=None):
+        """Update the variables."""
+        self._powers = self._betas_to_the_step()
+        try:
+            super().apply(grads, trainable_variables)
+        finally:
+            self._powers = None
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Update one variable.
+
+        Args:
+            gradient: tensor, the gradient to the variable.
+            variable: variable of the backend.
+            learning_rate: scalar.
+        """
+        if self.amsgrad or not backends.has_fused_adam():
+            super().update_step(gradient, variable, learning_rate)
+            return
+        index = self._get_variable_index(variable)
+        backends.fused_adam_step(
+            variable,
+            self._momentums[index],
+            self._velocities[index],
+            ops.cast(gradient, variable.dtype),
+            beta_powers=self._powers or self._betas_to_the_step(),
+            learning_rate=learning_rate,
+            betas=(self.beta_1, self.beta_2),
+            epsilon=self.epsilon,
+        )
+
+    def _betas_to_the_step(self):
+        step = ops.cast(self.iterations + 1, "float32")
+        return ops.power(self.beta_1, step), ops.power(self.beta_2, step)
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Return the form of AdamW that is fastest on this backend."""
+        if backends.has_fused_adam():
+            return super().from_config(config, custom_objects)
+        return keras.optimizers.AdamW.from_config(config, custom_objects)
