@@ -151,6 +151,14 @@ def _compile_jax(function, settings):
 _XLA_COMPILERS = {"tensorflow": _compile_tensorflow, "jax": _compile_jax}
 
 
+def num_parallel_programs():
+    """Return into how many programs of `compiled_by_xla` a long loop is worth dividing.
+
+    A loop of XLA runs on one core. TensorFlow runs several such programs at a time.
+    """
+    return 4 if keras.backend.backend() == "tensorflow" else 1
+
+
 def add_channel_bias(features, bias):
     """Add a number to each channel.
 

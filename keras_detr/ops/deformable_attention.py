@@ -42,7 +42,7 @@ def multi_scale_deformable_attention(values, spatial_shapes, sampling_locations,
     def attend(values, locations, weights):
         def gradients(*arguments, upstream=None):
             upstream = arguments[-1] if upstream is None else upstream
-            return _gradients(values, locations, weights, upstream, spatial_shapes=spatial_shapes)
+            return _gradients_by_heads(values, locations, weights, upstream, spatial_shapes)
 
         return _sums(values, locations, weights, spatial_shapes=spatial_shapes), gradients
 
@@ -67,6 +67,23 @@ def _sums(values, locations, weights, spatial_shapes):
         [_flat(weights * share) for share in corners.shares],
     )
     return ops.cast(sums, values.dtype)
+
+
+def _gradients_by_heads(values, locations, weights, upstream, spatial_shapes):
+    """Return the gradients of `_sums`, some heads at a time where that lets programs overlap."""
+    num_parts = math.gcd(weights.shape[2], backends.num_parallel_programs())
+    if num_parts == 1:
+        return _gradients(values, locations, weights, upstream, spatial_shapes=spatial_shapes)
+    rows = ops.reshape(upstream, (*ops.shape(weights)[:3], values.shape[3]))
+    parts = zip(
+        *(ops.split(array, num_parts, axis=2) for array in (values, locations, weights, rows)),
+        strict=True,
+    )
+    gradients = [
+        _gradients(*arrays, ops.reshape(part, (-1, values.shape[3])), spatial_shapes=spatial_shapes)
+        for *arrays, part in parts
+    ]
+    return tuple(ops.concatenate(arrays, axis=2) for arrays in zip(*gradients, strict=True))
 
 
 @backends.compiled_by_xla
