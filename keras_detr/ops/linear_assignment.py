@@ -46,8 +46,8 @@ def linear_assignment(cost, num_objects, method="auto", is_compiled_by_xla=False
         return backends.call_on_host(
             assign_on_host, [cost, num_objects], shape=tuple(cost.shape[:2]), dtype="int32"
         )
-    if cost.shape[1] == 0:
-        return ops.zeros((ops.shape(cost)[0], 0), "int32")
+    if 0 in tuple(cost.shape[:2]):
+        return ops.zeros(ops.shape(cost)[:2], "int32")
     return _assign_in_graph(_replace_non_finite(cost, num_objects), num_objects)
 
 
@@ -118,19 +118,25 @@ def _price_of_non_finite(largest, num_objects):
 def _assign_in_graph(cost, num_objects):
     """Solve with shortest augmenting paths, all problems side by side in one loop.
 
-    Every problem is a small machine of its own that either *searches* (one step of Dijkstra's
-    algorithm over the queries, with dual prices keeping reduced costs non-negative) or *augments*
-    (one hop back along the path found). None waits for another to finish an object.
+    At first every object gets its cheapest query, unless one before it wants the same. For each
+    object that is left, every problem is a small machine of its own that either *searches* (one
+    step of Dijkstra's algorithm over the queries, with dual prices keeping reduced costs
+    non-negative) or *augments* (one hop back along the path found). None waits for another to
+    finish an object.
     """
     num_problems, max_objects, num_queries = ops.shape(cost)
     infinity = 3e38
-    zeros = ops.zeros((num_problems,), "int32")
-    row_of_query = ops.full((num_problems, num_queries), -1, dtype="int32")
-    query_of_row = ops.full((num_problems, max_objects), -1, dtype="int32")
     num_solvable = ops.minimum(num_objects, num_queries)
     per_query = ops.zeros((num_problems, num_queries), "float32")
     query_range = ops.arange(num_queries, dtype="int32")[None, :]
     row_range = ops.arange(max_objects, dtype="int32")[None, :]
+    cheapest, least = _cheapest(cost)
+    row_of_query, query_of_row = _first_come(cheapest, num_solvable, num_queries)
+
+    def first_left(query_of_row):
+        is_left = ops.logical_and(query_of_row < 0, row_range < num_solvable[:, None])
+        left = ops.where(is_left, row_range, num_solvable[:, None])
+        return ops.min(left, axis=1, initial=max_objects)
 
     def is_at(indices, size_range):
         return ops.equal(indices[:, None], size_range)
@@ -160,9 +166,9 @@ def _assign_in_graph(cost, num_objects):
         distance = ops.where(is_shorter, reduced, distance)
         parent = ops.where(is_shorter, row[:, None], parent)
         open_distance = ops.where(is_done, infinity, distance)
-        nearest = ops.cast(ops.argmin(open_distance, axis=1), "int32")
+        nearest, least = _cheapest(open_distance)
         at_nearest = is_at(nearest, query_range)
-        depth = ops.where(is_searching, ops.min(open_distance, axis=1), depth)
+        depth = ops.where(is_searching, least, depth)
         closes = ops.logical_and(is_searching[:, None], at_nearest)
         owner = ops.sum(ops.where(at_nearest, row_of_query, 0), axis=1)
         found = ops.logical_and(is_searching, owner < 0)
@@ -193,7 +199,7 @@ def _assign_in_graph(cost, num_objects):
         end = ops.where(found, nearest, end)
 
         # A placed object makes room for the next one, with fresh tables.
-        current = ops.where(is_placed, current + 1, current)
+        current = ops.where(is_placed, first_left(query_of_row), current)
         row = ops.where(is_placed, ops.minimum(current, max_objects - 1), row)
         end = ops.where(is_placed, -1, end)
         depth = ops.where(is_placed, 0.0, depth)
@@ -213,21 +219,56 @@ def _assign_in_graph(cost, num_objects):
             v,
         )
 
+    current = first_left(query_of_row)
     state = ops.while_loop(
         unfinished,
         step,
         (
-            zeros,
-            zeros,
-            zeros - 1,
-            ops.cast(zeros, "float32"),
+            current,
+            ops.minimum(current, max_objects - 1),
+            ops.full_like(current, -1),
+            ops.zeros((num_problems,), "float32"),
             per_query + infinity,
             ops.cast(per_query, "int32"),
             per_query > 0,
             row_of_query,
             query_of_row,
-            ops.zeros((num_problems, max_objects), "float32"),
+            least,
             per_query,
         ),
     )
     return state[8]
+
+
+def _cheapest(cost):
+    """Return the first least entry along the last axis, int32, and its value.
+
+    XLA reduces to the least several entries at a time, but for `argmin` one after the other.
+    """
+    num_queries = ops.shape(cost)[-1]
+    least = ops.min(cost, axis=-1, initial=3e38)
+    is_least = ops.equal(cost, least[..., None])
+    query_range = ops.arange(num_queries, dtype="int32")
+    # One of them even if a NaN has come through.
+    index = ops.min(ops.where(is_least, query_range, num_queries), axis=-1, initial=num_queries)
+    return ops.minimum(index, num_queries - 1), least
+
+
+def _first_come(cheapest, num_objects, num_queries):
+    """Give objects their cheapest queries, each to the first that wants it.
+
+    Returns:
+        int32 (problems, queries), the object of each query; and int32 (problems, objects), the
+        query of each object; -1 where there is none.
+    """
+    max_objects = ops.shape(cheapest)[1]
+    row_range = ops.arange(max_objects, dtype="int32")[None, :]
+    is_wanted = ops.equal(cheapest[:, :, None], ops.arange(num_queries, dtype="int32"))
+    is_wanted = ops.logical_and(is_wanted, (row_range < num_objects[:, None])[:, :, None])
+    wanting = ops.where(is_wanted, row_range[:, :, None], max_objects)
+    first = ops.min(wanting, axis=1, initial=max_objects)
+    is_first = ops.equal(ops.take_along_axis(first, cheapest, axis=1), row_range)
+    return (
+        ops.where(first < max_objects, first, -1),
+        ops.where(is_first, cheapest, -1),
+    )
