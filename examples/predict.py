@@ -11,15 +11,10 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
-from keras import ops
-from PIL import Image, ImageOps
-
 import keras_detr
-from keras_detr.preprocessing import ResizeShortestSide
+from keras_detr.inference import read_image
+from keras_detr.preprocessing import DETRPreprocessor
 from keras_detr.visualization import plot_detections
-
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
 def parse_arguments():
@@ -38,41 +33,17 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def find_files(paths):
-    """Return the files, and those that lie in the folders, in order."""
-    files = []
-    for path in paths:
-        if path.is_dir():
-            files += sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-        else:
-            files.append(path)
-    return files
-
-
-def detect(model, resize, image):
-    """Return the detections of one image (height, width, 3), boxes xyxy in its own pixels."""
-    images = ops.convert_to_tensor(resize({"images": image})["images"])[None]
-    outputs = model(images, training=False, return_auxiliary=False)
-    decoded = model.decode_predictions(outputs, images)
-    found = {name: ops.convert_to_numpy(value)[0] for name, value in decoded.items()}
-    height, width = image.shape[:2]
-    found["boxes"] = found["boxes"] * np.array([width, height, width, height])
-    return found
-
-
-def as_records(found, class_names, threshold):
-    """Return the confident detections as JSON takes them, boxes as COCO has them (xywh)."""
+def as_records(found):
+    """Return detections as JSON takes them, boxes as COCO has them (xywh)."""
     records = []
-    for box, label, confidence in zip(
-        found["boxes"], found["classes"], found["confidence"], strict=True
+    for box, label, name, confidence in zip(
+        found.boxes.tolist(), found.classes, found.names, found.confidence, strict=True
     ):
-        if confidence < threshold:
-            continue
-        left, top, right, bottom = (float(side) for side in box)
+        left, top, right, bottom = box
         records.append(
             {
                 "class": int(label),
-                "name": class_names[label] if class_names else str(label),
+                "name": name,
                 "confidence": round(float(confidence), 4),
                 "box": [round(v, 2) for v in (left, top, right - left, bottom - top)],
             }
@@ -80,48 +51,60 @@ def as_records(found, class_names, threshold):
     return records
 
 
+def draw(found, class_names, path):
+    """Draw the detections on their file's image."""
+    objects = {"boxes": found.boxes, "classes": found.classes, "confidence": found.confidence}
+    plot_detections(
+        read_image(found.path),
+        objects,
+        "xyxy",
+        class_names=class_names,
+        confidence_threshold=0.0,
+        title=found.path.name,
+        path=path,
+    )
+
+
 def main():
     arguments = parse_arguments()
-    files = find_files(arguments.images)
-    if not files:
-        sys.exit(f"no images in {', '.join(map(str, arguments.images))}")
     model = keras_detr.SetPredictionDetector.from_preset(
-        arguments.preset, weights=arguments.weights, bounding_box_format="rel_xyxy"
+        arguments.preset, weights=arguments.weights, bounding_box_format="xyxy"
     )
     short_side, longest_side = model.preprocessor_sizes
-    resize = ResizeShortestSide(
-        arguments.short_side or short_side,
-        longest_side=arguments.longest_side or longest_side,
-        bounding_box_format="rel_xyxy",
-    )
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    results, num_broken = [], 0
-    for file in files:
-        try:
-            with Image.open(file) as opened:
-                image = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
-        except OSError as error:
-            print(f"{file}: not read ({error})", file=sys.stderr)
-            num_broken += 1
-            continue
-        found = detect(model, resize, image)
-        records = as_records(found, model.class_names, arguments.threshold)
-        picture = arguments.output / f"{file.stem}_detections.png"
-        plot_detections(
-            image,
-            found,
-            "xyxy",
-            class_names=model.class_names,
-            confidence_threshold=arguments.threshold,
-            title=file.name,
-            path=picture,
+    model.set_preprocessor(
+        DETRPreprocessor(
+            arguments.short_side or short_side,
+            longest_side=arguments.longest_side or longest_side,
+            bounding_box_format="xyxy",
         )
-        height, width = image.shape[:2]
-        results.append({"file": str(file), "height": height, "width": width, "detections": records})
-        print(f"{file}: {len(records)} objects -> {picture}", flush=True)
+    )
+    try:
+        results = keras_detr.detect(model, arguments.images, arguments.threshold)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(str(error))
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    content = []
+    for found in results:
+        if found.error:
+            print(f"{found.path}: not read ({found.error})", file=sys.stderr)
+            continue
+        height, width = found.image_size
+        content.append(
+            {
+                "file": str(found.path),
+                "height": height,
+                "width": width,
+                "detections": as_records(found),
+            }
+        )
+        # The suffix too: a folder may hold photo.png beside photo.jpg.
+        picture = arguments.output / f"{found.path.name}.detections.png"
+        draw(found, model.class_names, picture)
+        print(f"{found.path}: {len(found)} objects -> {picture}", flush=True)
     path = arguments.output / "detections.json"
-    path.write_text(json.dumps(results, indent=2), encoding="utf-8")
-    print(f"{len(results)} images -> {path}" + (f", {num_broken} broken" if num_broken else ""))
+    path.write_text(json.dumps(content, indent=2), encoding="utf-8")
+    num_broken = len(results) - len(content)
+    print(f"{len(content)} images -> {path}" + (f", {num_broken} broken" if num_broken else ""))
     if num_broken:
         sys.exit(1)
 

@@ -11,6 +11,7 @@ _ROOMS = (
     "checkpoints",
     "datasets",
     "evaluation",
+    "inference",
     "layers",
     "losses",
     "models",
@@ -32,6 +33,7 @@ _HOMES = {
     "SetPredictionDetector": "models",
     "SinePositionEmbedding": "layers",
     "SingleScaleNeck": "models",
+    "detect": "inference",
     "detr_optimizer": "optimizers",
 }
 

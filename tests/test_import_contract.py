@@ -27,6 +27,7 @@ FLOORS = {
     "models": 2,
     "datasets": 2,
     "evaluation": 2,
+    "inference": 2,
     "visualization": 2,
 }
 

@@ -1,0 +1,135 @@
+"""Detect objects on images as people have them."""
+
+import logging
+import pathlib
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from keras_detr.inference.image_sources import find_images
+from keras_detr.ops.boxes import convert_box_format
+
+logger = logging.getLogger("keras_detr")
+
+# What is read before it is predicted: enough to fill batches of like images, and little memory.
+_CHUNK_IMAGES = 64
+_CHUNK_PIXELS = 40_000_000
+_SHOWN_FROM = 20
+
+
+class Detections(NamedTuple):
+    """Hold the objects on one image, the most confident first.
+
+    Attributes:
+        path: `pathlib.Path` of the file, `None` for an array.
+        image_size: pair of int (height, width), pixels; `None` if the file couldn't be read.
+        boxes: float32 (objects, 4), xyxy in pixels of the image, seen the right way up.
+        classes: int64 (objects,).
+        names: list of str, the classes' names; "class 0", "class 1", ... if the model has none.
+        confidence: float32 (objects,), in 0..1.
+        error: str, why the file couldn't be read; `None` if it could.
+    """
+
+    path: pathlib.Path | None
+    image_size: tuple[int, int] | None
+    boxes: np.ndarray
+    classes: np.ndarray
+    names: list
+    confidence: np.ndarray
+    error: str | None = None
+
+    def __len__(self):
+        return len(self.classes)
+
+
+def detect(model, images, confidence_threshold=0.5, batch_size=None, verbose="auto"):
+    """Return the objects on images of any sizes, in pixels of each image.
+
+    Files are turned as their EXIF tag says; grey, CMYK, palette, transparent and 16-bit images
+    become RGB. A file that can't be read is logged, and has its `error` in its place; the rest is
+    done. Only some images are in memory at a time.
+
+    Args:
+        model: a detector of keras_detr.
+        images: path of an image file or of a folder of them; array (height, width, 3) in 0..255,
+            or with 1 or 4 channels or none; `PIL.Image.Image`; batch of arrays; or a list of these,
+            mixed. A folder gives the images right in it, in the order of their names.
+        confidence_threshold: float, less certain objects are left out.
+        batch_size: int, how many images are predicted at a time; by default 8, or 1 for a backbone
+            with dilation.
+        verbose: "auto", 0 or 1: whether to show a progress bar; "auto" does for 20 images on.
+
+    Returns:
+        list of `Detections`, one for every image, in the order that they came in.
+
+    Raises:
+        FileNotFoundError: there is no such file or folder.
+        ValueError: `images` is nothing of these, a folder has no images, or the threshold is
+            outside of 0..1.
+    """
+    if not 0 <= confidence_threshold <= 1:
+        raise ValueError(
+            f"`confidence_threshold` must be in 0..1. Received: {confidence_threshold}."
+        )
+    sources = find_images(images)
+    if not sources:
+        raise ValueError("`images` must hold at least one image. Received an empty list.")
+    is_shown = len(sources) >= _SHOWN_FROM if verbose == "auto" else bool(verbose)
+    progress = keras.utils.Progbar(len(sources), verbose=int(is_shown), unit_name="image")
+    results, chunk = [], []
+    for source in sources:
+        try:
+            chunk.append((source, source.read(), None))
+        except ValueError as error:
+            logger.warning("%s can't be read: %s", source.path, error)
+            chunk.append((source, None, str(error)))
+        pixels = sum(image.size // 3 for _, image, _ in chunk if image is not None)
+        if len(chunk) == _CHUNK_IMAGES or pixels >= _CHUNK_PIXELS:
+            results += _detect_chunk(model, chunk, confidence_threshold, batch_size)
+            progress.add(len(chunk))
+            chunk = []
+    results += _detect_chunk(model, chunk, confidence_threshold, batch_size)
+    progress.add(len(chunk))
+    return results
+
+
+def _detect_chunk(model, chunk, confidence_threshold, batch_size):
+    """Return the detections of (source, image or `None`, error or `None`)."""
+    images = [image for _, image, _ in chunk if image is not None]
+    found = model.predict(images, batch_size=batch_size, verbose=0) if images else {}
+    results, row = [], 0
+    for source, image, error in chunk:
+        if image is None:
+            results.append(_nothing(source.path, error))
+            continue
+        objects = {name: value[row] for name, value in found.items()}
+        results.append(
+            _of_image(model, source.path, image.shape[:2], objects, confidence_threshold)
+        )
+        row += 1
+    return results
+
+
+def _nothing(path, error):
+    boxes, classes = np.zeros((0, 4), "float32"), np.zeros(0, "int64")
+    return Detections(path, None, boxes, classes, [], np.zeros(0, "float32"), error)
+
+
+def _of_image(model, path, size, objects, confidence_threshold):
+    confidence = np.asarray(objects["confidence"], "float32")
+    is_kept = np.arange(len(confidence)) < objects["num_detections"]
+    is_kept &= confidence >= confidence_threshold
+    boxes = convert_box_format(
+        np.asarray(objects["boxes"], "float64"), model.bounding_box_format, "xyxy", size, np.stack
+    )
+    classes = np.asarray(objects["classes"]).astype("int64")[is_kept]
+    names = model.class_names
+    return Detections(
+        path,
+        tuple(size),
+        boxes[is_kept].astype("float32"),
+        classes,
+        [f"class {label}" if names is None else names[label] for label in classes],
+        confidence[is_kept],
+    )

@@ -1,0 +1,113 @@
+"""Detections of images from everywhere, against `predict` on their pixels."""
+
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("tensorflow", reason="raw images are resized by tensorflow")
+
+import keras_detr
+from keras_detr.preprocessing import DETRPreprocessor
+from tests.models.detectors import tiny_deformable_detr, tiny_detr
+
+SIZES = ((40, 60), (60, 40), (30, 90), (1, 1))
+
+
+def detector(build=tiny_detr, bounding_box_format="xyxy", **settings):
+    model = build(bounding_box_format=bounding_box_format, **settings)
+    preprocessor = DETRPreprocessor(64, longest_side=110, bounding_box_format=bounding_box_format)
+    model.set_preprocessor(preprocessor)
+    return model
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 255, (*size, 3)).astype("uint8") for size in SIZES]
+
+
+@pytest.fixture(scope="module")
+def folder(images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{number}.png")
+    (folder / "0_broken.png").write_bytes(b"no image")
+    return folder
+
+
+@pytest.mark.parametrize("build", [tiny_detr, tiny_deformable_detr])
+def test_a_folder_gives_what_predict_gives(build, folder, images, caplog):
+    model = detector(build)
+    with caplog.at_level(logging.WARNING, "keras_detr"):
+        results = keras_detr.detect(model, folder, confidence_threshold=0.0)
+    names = [found.path.name for found in results]
+    assert names == ["0.png", "0_broken.png", "1.png", "2.png", "3.png"]
+    assert "0_broken.png can't be read: cannot identify" in caplog.text
+    broken = results.pop(1)
+    assert "cannot identify" in broken.error
+    assert broken.image_size is None
+    assert len(broken) == 0
+    expected = model.predict(images)
+    for row, (found, size) in enumerate(zip(results, SIZES, strict=True)):
+        assert found.error is None
+        assert found.image_size == size
+        np.testing.assert_allclose(found.boxes, expected["boxes"][row], atol=1e-3)
+        np.testing.assert_array_equal(found.classes, expected["classes"][row])
+        np.testing.assert_allclose(found.confidence, expected["confidence"][row], atol=1e-5)
+
+
+def test_boxes_are_pixels_whatever_the_models_format(images):
+    expected = detector()
+    found = keras_detr.detect(expected, images, 0.0)
+    for box_format in ("rel_yxyx", "xywh"):
+        model = detector(bounding_box_format=box_format)
+        model.set_weights(expected.get_weights())
+        for image, other in zip(keras_detr.detect(model, images, 0.0), found, strict=True):
+            np.testing.assert_allclose(image.boxes, other.boxes, atol=1e-3)
+
+
+def test_threshold_and_names(images):
+    names = ["cat", "dog", "tree"]
+    model = detector(num_classes=3, class_names=names)
+    (everything,) = keras_detr.detect(model, images[0], 0.0)
+    threshold = float(np.median(everything.confidence))
+    (some,) = keras_detr.detect(model, images[0], threshold)
+    assert 0 < len(some) < len(everything)
+    assert (some.confidence >= threshold).all()
+    assert some.names == [names[label] for label in some.classes]
+    model.class_names = None
+    (unnamed,) = keras_detr.detect(model, images[0], threshold)
+    assert unnamed.names == [f"class {label}" for label in some.classes]
+
+
+def test_chunks_keep_the_order(images, monkeypatch):
+    model = detector()
+    expected = keras_detr.detect(model, images, 0.0)
+    for name, value in (("_CHUNK_IMAGES", 3), ("_CHUNK_PIXELS", 1)):
+        monkeypatch.setattr(f"keras_detr.inference.detection.{name}", value)
+        for found, other in zip(keras_detr.detect(model, images, 0.0), expected, strict=True):
+            np.testing.assert_allclose(found.boxes, other.boxes, atol=1e-2)
+
+
+def test_only_broken_files(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    (found,) = keras_detr.detect(detector(), tmp_path)
+    assert found.error
+
+
+def test_progress_is_shown_for_long_work(images, capsys):
+    model = detector()
+    keras_detr.detect(model, images[:1])
+    assert capsys.readouterr().out == ""
+    keras_detr.detect(model, images[:1] * 20)
+    assert "20/20" in capsys.readouterr().out
+
+
+def test_bad_arguments(images):
+    model = detector()
+    with pytest.raises(ValueError, match=r"`confidence_threshold`.*50"):
+        keras_detr.detect(model, images, 50)
+    with pytest.raises(ValueError, match="at least one image"):
+        keras_detr.detect(model, [])
