@@ -193,7 +193,7 @@ def main():
     parser.add_argument("--images", type=pathlib.Path, help="a folder of JPEG files to read")
     parser.add_argument("--output", type=pathlib.Path, default=HERE)
     arguments = parser.parse_args()
-    rounds = arguments.rounds or (3 if arguments.quick else 7)
+    rounds = arguments.rounds or (2 if arguments.quick else 7)
     header = (
         "| work | contender | median (s) | min (s) | first (s) | memory (GB) | to fastest peer |"
     )

@@ -51,7 +51,7 @@ def as_records(found):
     return records
 
 
-def draw(found, class_names, path):
+def draw(found, class_names, threshold, path):
     """Draw the detections on their file's image."""
     objects = {"boxes": found.boxes, "classes": found.classes, "confidence": found.confidence}
     plot_detections(
@@ -59,7 +59,7 @@ def draw(found, class_names, path):
         objects,
         "xyxy",
         class_names=class_names,
-        confidence_threshold=0.0,
+        confidence_threshold=threshold,
         title=found.path.name,
         path=path,
     )
@@ -86,7 +86,7 @@ def main():
     content = []
     for found in results:
         if found.error:
-            print(f"{found.path}: not read ({found.error})", file=sys.stderr)
+            # `detect` has said so.
             continue
         height, width = found.image_size
         content.append(
@@ -99,7 +99,7 @@ def main():
         )
         # The suffix too: a folder may hold photo.png beside photo.jpg.
         picture = arguments.output / f"{found.path.name}.detections.png"
-        draw(found, model.class_names, picture)
+        draw(found, model.class_names, arguments.threshold, picture)
         print(f"{found.path}: {len(found)} objects -> {picture}", flush=True)
     path = arguments.output / "detections.json"
     path.write_text(json.dumps(content, indent=2), encoding="utf-8")

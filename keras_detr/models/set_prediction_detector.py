@@ -20,6 +20,7 @@ from keras_detr.models.head_fitting import fit_class_heads, fit_queries
 from keras_detr.models.keras_cv_bases import Task
 from keras_detr.models.loss_trackers import LossTrackers
 from keras_detr.models.preset_loading import find_detector_class, load_detector
+from keras_detr.models.random_state import load_random_state, save_random_state
 from keras_detr.models.raw_images import (
     PREPROCESSOR_SIZES,
     build_preprocessor,
@@ -404,6 +405,15 @@ class SetPredictionDetector(Task):
         model = cls(**config)
         apply_frozen_paths(model, frozen)
         return model
+
+    def save_own_variables(self, store):
+        """Save the detector's own variables, and the state of its dropout."""
+        super().save_own_variables(store)
+        save_random_state(self, store)
+
+    def load_own_variables(self, store):
+        """Load what `save_own_variables` saved; files without a state of dropout load too."""
+        super().load_own_variables(load_random_state(self, store))
 
     _parts = ("backbone", "dtype", "neck", "prediction_decoder")
 
