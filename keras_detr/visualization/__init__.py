@@ -1,17 +1,12 @@
-"""Pictures of detections. Names load on first use."""
+"""Pictures of data, detections and training. Names load on first use."""
 
-import importlib
+from keras_detr.lazy_names import attach
 
-_HOMES = {"plot_comparison": "comparison", "plot_detections": "detections"}
+_HOMES = {
+    "plot_batch": "batch",
+    "plot_comparison": "comparison",
+    "plot_detections": "detections",
+    "plot_history": "history",
+}
 
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__, __all__ = attach(__name__, _HOMES)

@@ -4,7 +4,9 @@ import numpy as np
 
 from keras_detr.visualization.detections import objects_panel
 from keras_detr.visualization.drawn_objects import unpadded_image
-from keras_detr.visualization.panels import draw_panels
+from keras_detr.visualization.panels import draw_panels, in_rows
+
+_TALLEST = 6
 
 
 def plot_comparison(
@@ -55,21 +57,20 @@ def plot_comparison(
                     f"`{argument}` must hold as many entries as there are images, {len(images)}. "
                     f"Received: {len(array)} of {key!r}."
                 )
-    rows = []
+    panels = []
     for i in range(min(len(images), max_images)):
         image = unpadded_image(images[i], None if pixel_mask is None else pixel_mask[i])
         truth, predicted = ({k: v[i] for k, v in y.items()} for y in (y_true, y_pred))
-        rows.append(
-            [
-                objects_panel(image, truth, bounding_box_format, class_names, title="Ground truth"),
-                objects_panel(
-                    image,
-                    predicted,
-                    bounding_box_format,
-                    class_names,
-                    confidence_threshold,
-                    title="Predictions",
-                ),
-            ]
-        )
-    return draw_panels(rows, path)
+        panels += [
+            objects_panel(image, truth, bounding_box_format, class_names, title="Ground truth"),
+            objects_panel(
+                image,
+                predicted,
+                bounding_box_format,
+                class_names,
+                confidence_threshold,
+                title="Predictions",
+            ),
+        ]
+    # Two images side by side where one below the other would make a tower.
+    return draw_panels(in_rows(panels, 2 if len(panels) <= _TALLEST else 4), path)

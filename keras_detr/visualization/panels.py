@@ -13,8 +13,8 @@ from matplotlib.transforms import Bbox
 from keras_detr.visualization.class_colors import class_color
 from keras_detr.visualization.drawn_objects import DrawnObject
 
-# Inches.
-_PANEL_WIDTH = {1: 6.4, 2: 4.6}
+# Inches: the width of a panel by the number of columns.
+_PANEL_WIDTH = {1: 6.4, 2: 4.6, 3: 3.8, 4: 3.4}
 _MOST_PANEL_HEIGHT = 6.4
 _TITLE_HEIGHT = 0.24
 _GAP = 0.14
@@ -42,38 +42,45 @@ class Panel(NamedTuple):
 
 
 def draw_panels(rows, path=None):
-    """Draw rows of panels; the panels of a row show images of one size.
+    """Draw rows of panels.
 
     Args:
-        rows: list of lists of `Panel`, one or two in every row.
+        rows: list of lists of `Panel`, one to four in every row; the last row may have fewer.
         path: where to write the figure, PNG unless its suffix says otherwise; or `None`.
 
     Returns:
         `matplotlib.figure.Figure`, which pyplot doesn't know of, so there is nothing to close.
     """
-    heights, widths = zip(*(_panel_size(row) for row in rows), strict=True)
-    column_width = max(widths)
-    figure_width = 2 * _MARGIN + len(rows[0]) * (column_width + _GAP) - _GAP
-    figure_height = 2 * _MARGIN + sum(heights) + len(rows) * (_TITLE_HEIGHT + _GAP) - _GAP
+    num_columns = len(rows[0])
+    sizes = [[_panel_size(panel, num_columns) for panel in row] for row in rows]
+    column_width = max(width for row in sizes for _, width in row)
+    row_heights = [max(height for height, _ in row) for row in sizes]
+    figure_width = 2 * _MARGIN + num_columns * (column_width + _GAP) - _GAP
+    figure_height = 2 * _MARGIN + sum(row_heights) + len(rows) * (_TITLE_HEIGHT + _GAP) - _GAP
     figure = Figure((figure_width, figure_height), dpi=_DOTS_PER_INCH, facecolor="white")
     canvas = FigureCanvasAgg(figure)
     scale = np.array([figure_width, figure_height, figure_width, figure_height])
     top = figure_height - _MARGIN
-    for row, height, width in zip(rows, heights, widths, strict=True):
-        for column, panel in enumerate(row):
+    for row, row_sizes, row_height in zip(rows, sizes, row_heights, strict=True):
+        for column, (panel, (height, width)) in enumerate(zip(row, row_sizes, strict=True)):
             left = _MARGIN + column * (column_width + _GAP)
             place = np.array([left, top - _TITLE_HEIGHT - height, width, height]) / scale
             _draw_panel(figure.add_axes(tuple(place)), panel, canvas.get_renderer())
-        top -= height + _TITLE_HEIGHT + _GAP
+        top -= row_height + _TITLE_HEIGHT + _GAP
     if path is not None:
         figure.savefig(os.fspath(path))
     return figure
 
 
-def _panel_size(row):
-    """Return the height and width of a row's panels in inches, of the image's aspect."""
-    height, width = row[0].image.shape[:2]
-    panel_height = min(_PANEL_WIDTH[len(row)] * height / width, _MOST_PANEL_HEIGHT)
+def in_rows(panels, num_columns):
+    """Return a list of panels as rows, the last one perhaps shorter."""
+    return [panels[i : i + num_columns] for i in range(0, len(panels), num_columns)]
+
+
+def _panel_size(panel, num_columns):
+    """Return the height and width of a panel in inches, of the image's aspect."""
+    height, width = panel.image.shape[:2]
+    panel_height = min(_PANEL_WIDTH[num_columns] * height / width, _MOST_PANEL_HEIGHT)
     return panel_height, panel_height * width / height
 
 

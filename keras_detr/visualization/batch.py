@@ -1,0 +1,81 @@
+"""Draw what a model is trained on."""
+
+import numpy as np
+
+from keras_detr.visualization.detections import objects_panel
+from keras_detr.visualization.drawn_objects import unpadded_image
+from keras_detr.visualization.panels import draw_panels, in_rows
+
+_MOST_COLUMNS = 4
+
+
+def plot_batch(batch, bounding_box_format, class_names=None, path=None, max_images=12):
+    """Draw the images of a training batch with their true objects.
+
+    Look at one before you train: boxes that are off, mirrored or of another class show at once.
+
+    Args:
+        batch: dict of "images" (batch, height, width, 3), values 0..255, "bounding_boxes", and
+            perhaps "pixel_mask" (batch, height, width), 1 on the image and 0 on padding, which
+            isn't drawn; or a pair of inputs (images, or a dict of images and mask) and bounding
+            boxes. These are a dict of "boxes" (batch, objects, 4) and "classes" (batch, objects),
+            -1 for padding, or ragged. A `tf.data.Dataset` gives one by `next(iter(dataset))`.
+        bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`. Relative formats mean
+            fractions of the unpadded image.
+        class_names: sequence of str, one a class, or `None`.
+        path: where to write the picture, a PNG; or `None`.
+        max_images: int, how many images of the batch are drawn.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: the batch has no images or no boxes, a shape is wrong, the format is missing or
+            unknown, or a class has no name.
+    """
+    images, pixel_mask, boxes = _parts(batch)
+    if images.ndim != 4 or not len(images) or max_images < 1:
+        raise ValueError(
+            "`batch` must hold images of shape (batch, height, width, 3), at least one, and "
+            f"`max_images` be at least 1. Received shape {images.shape} and {max_images}."
+        )
+    panels = []
+    for i in range(min(len(images), max_images)):
+        image = unpadded_image(images[i], None if pixel_mask is None else pixel_mask[i])
+        objects = {name: values[i] for name, values in boxes.items()}
+        title = f"{image.shape[1]} x {image.shape[0]}"
+        panels.append(objects_panel(image, objects, bounding_box_format, class_names, title=title))
+    return draw_panels(in_rows(panels, min(len(panels), _MOST_COLUMNS)), path)
+
+
+def _parts(batch):
+    """Return the arrays of images, masks (or `None`), and the dict of boxes and classes."""
+    if isinstance(batch, (tuple, list)) and len(batch) == 2:
+        inputs, boxes = batch
+        inputs = inputs if isinstance(inputs, dict) else {"images": inputs}
+    elif isinstance(batch, dict):
+        inputs, boxes = batch, batch.get("bounding_boxes")
+    else:
+        inputs, boxes = {}, None
+    if "images" not in inputs or not isinstance(boxes, dict) or {"boxes", "classes"} - set(boxes):
+        raise ValueError(
+            '`batch` must be a dict of "images" and "bounding_boxes" ("boxes" and "classes"), or '
+            f"a pair of inputs and bounding boxes. Received: {_describe(batch)}."
+        )
+    mask = inputs.get("pixel_mask")
+    return (
+        np.asarray(inputs["images"]),
+        None if mask is None else np.asarray(mask),
+        {name: _dense(boxes[name]) for name in ("boxes", "classes")},
+    )
+
+
+def _dense(values):
+    # Ragged tensors of TensorFlow.
+    return np.asarray(values.to_tensor(-1) if hasattr(values, "to_tensor") else values)
+
+
+def _describe(batch):
+    if isinstance(batch, dict):
+        return f"a dict of {sorted(batch)}"
+    return f"{type(batch).__name__}"

@@ -1,0 +1,87 @@
+"""Draw how a training went."""
+
+import os
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+_VALIDATION = "val_"
+_DOTS_PER_INCH = 150
+_PANEL = (4.6, 3.2)
+# Which curves share a panel: its title, and how their names begin or end.
+_PANELS = (
+    ("Loss", lambda name: name == "loss"),
+    ("Parts of the loss", lambda name: name.endswith("_loss")),
+    ("COCO AP and AR", lambda name: name.startswith(("AP", "AR"))),
+    ("Learning rate", lambda name: "learning_rate" in name),
+    ("Dropped and clipped boxes", lambda name: name.endswith("_boxes")),
+    ("Other figures", lambda name: True),
+)
+# A figure with more curves than this can't be read: AP of sizes and the like are left out.
+_MOST_CURVES = 6
+
+
+def plot_history(history, path=None):
+    """Draw the logs of `fit`, epoch by epoch: training solid, validation dashed.
+
+    Losses, COCO's figures and the rest get panels of their own. Of many curves in a panel the first
+    six are drawn.
+
+    Args:
+        history: `keras.callbacks.History`, as `fit` returns it, or its dict of lists.
+        path: where to write the picture, a PNG; or `None`.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: there are no epochs.
+    """
+    logs = getattr(history, "history", history)
+    logs = {name: values for name, values in logs.items() if len(values)}
+    if not logs:
+        raise ValueError("`history` must hold at least one epoch. Received none.")
+    panels = _grouped(logs)
+    num_columns = min(len(panels), 3)
+    num_rows = -(-len(panels) // num_columns)
+    size = (_PANEL[0] * num_columns, _PANEL[1] * num_rows)
+    figure = Figure(size, dpi=_DOTS_PER_INCH, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    places = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
+    for axes, (title, names) in zip(places, panels.items(), strict=False):
+        _draw_curves(axes, title, names, logs)
+    for axes in places[len(panels) :]:
+        axes.remove()
+    if path is not None:
+        figure.savefig(os.fspath(path))
+    return figure
+
+
+def _grouped(logs):
+    """Return a dict from titles to names without the prefix of validation."""
+    panels = {}
+    names = dict.fromkeys(name.removeprefix(_VALIDATION) for name in logs)
+    for title, is_there in _PANELS:
+        found = [name for name in names if is_there(name)]
+        if found:
+            panels[title] = found[:_MOST_CURVES]
+        names = [name for name in names if name not in found]
+    return panels
+
+
+def _draw_curves(axes, title, names, logs):
+    for number, name in enumerate(names):
+        for prefix, style in (("", "-"), (_VALIDATION, "--")):
+            values = logs.get(prefix + name)
+            if values is not None:
+                epochs = range(1, len(values) + 1)
+                color = f"C{number}"
+                axes.plot(epochs, values, style, color=color, marker=".", label=prefix + name)
+    axes.set_title(title, fontsize=10, loc="left", fontweight="bold")
+    axes.set_xlabel("epoch", fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=7, frameon=False, handlelength=3.5)
