@@ -1,0 +1,281 @@
+"""Fine-tune a detector on a folder of images with COCO-JSON annotations.
+
+    python examples/finetune.py my_data
+    python examples/finetune.py my_data --preset deformable_detr_r50 --classes cat dog
+
+`my_data` holds `train/_annotations.coco.json` beside the images and perhaps `valid/`, as Roboflow
+exports it, or `annotations/instances_train*.json` and `train*/`, as COCO. Without a validation part
+every fifth image is held out. It says what it found, and writes to `--output`: a picture of a
+training batch (look at it while it trains), the model with the best validation AP, its curves, and
+its predictions beside the truth.
+
+Defaults for little data: published weights, the backbone frozen below 1,000 images, rates that warm
+up and then fall, and a stop when validation AP hasn't grown for ten epochs.
+"""
+
+import argparse
+import collections
+import json
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+import keras_detr
+from keras_detr.datasets import load_coco_json
+from keras_detr.evaluation import COCOEvaluation
+from keras_detr.preprocessing import (
+    DETRAugmentation,
+    ResizeShortestSide,
+    bucketed_batches,
+    scaled_canvases,
+)
+from keras_detr.visualization import plot_batch, plot_comparison, plot_history
+
+BOX_FORMAT = "rel_xyxy"
+FEW_IMAGES = 1000
+HOLD_OUT_EVERY = 5
+
+
+class Part(NamedTuple):
+    """Hold one part of the data: a folder of images, and the content of its annotation file."""
+
+    images_dir: Path
+    annotations: dict
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path, help="the folder of images and annotations")
+    parser.add_argument("--classes", nargs="+", help="only these categories; default: all")
+    parser.add_argument("--preset", default="detr_r50", help="or a folder, or hf://owner/name")
+    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--short-side", type=int, default=None, help="default: as the model says")
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--train-backbone", action="store_true", help="even with few images")
+    parser.add_argument("--patience", type=int, default=10, help="epochs without a better AP")
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--output", type=Path, default=Path("finetuned"))
+    return parser.parse_args()
+
+
+def find_parts(folder):
+    """Return the training part and the validation part, which may be `None`."""
+    parts = []
+    for names in (("train",), ("valid", "val")):
+        found = [path for name in names for path in folder.glob(f"{name}/_annotations.coco.json")]
+        found += [path for name in names for path in folder.glob(f"annotations/*_{name}*.json")]
+        if not found:
+            parts.append(None)
+            continue
+        path = found[0]
+        images_dir = path.parent
+        if images_dir.name == "annotations":
+            images_dir = folder / path.stem.split("_")[-1]
+        parts.append(Part(images_dir, json.loads(path.read_text(encoding="utf-8"))))
+    if parts[0] is None:
+        sys.exit(
+            f"{folder}: there is neither train/_annotations.coco.json nor "
+            "annotations/instances_train*.json"
+        )
+    return parts
+
+
+def with_classes(part, names):
+    """Return the part with the categories of these names only; images without them stay."""
+    known = {category["name"]: category for category in part.annotations["categories"]}
+    missing = sorted(set(names) - set(known))
+    if missing:
+        sys.exit(f"no category is named {', '.join(missing)}; there are {', '.join(known)}")
+    categories = [known[name] for name in names]
+    ids = {category["id"] for category in categories}
+    boxes = [box for box in part.annotations["annotations"] if box["category_id"] in ids]
+    return part._replace(
+        annotations={**part.annotations, "categories": categories, "annotations": boxes}
+    )
+
+
+def held_out(part):
+    """Divide a part into two: every fifth image goes to the second."""
+    images = part.annotations["images"]
+    validation = images[::HOLD_OUT_EVERY]
+    training = [image for i, image in enumerate(images) if i % HOLD_OUT_EVERY]
+    parts = []
+    for chosen in (training, validation):
+        ids = {image["id"] for image in chosen}
+        boxes = [box for box in part.annotations["annotations"] if box["image_id"] in ids]
+        content = {**part.annotations, "images": chosen, "annotations": boxes}
+        parts.append(part._replace(annotations=content))
+    return parts
+
+
+def load(part, is_training):
+    """Return the data set of a part."""
+    return load_coco_json(
+        part.images_dir,
+        part.annotations,
+        bounding_box_format=BOX_FORMAT,
+        crowds="drop" if is_training else "keep",
+        shuffle_files=is_training,
+    )
+
+
+def describe(title, dataset, part):
+    """Print what a part holds, and return how many boxes each class has."""
+    report = dataset.report
+    counts = collections.Counter(box["category_id"] for box in part.annotations["annotations"])
+    by_name = {
+        name: counts[category]
+        for name, category in zip(dataset.class_names, dataset.category_ids, strict=True)
+    }
+    print(
+        f"{title}: {report.num_images} images, {report.num_empty_images} of them empty; "
+        f"{report.num_boxes} boxes; dropped {report.num_images_dropped} images and "
+        f"{report.num_boxes_dropped} boxes"
+    )
+    print("  " + ", ".join(f"{name} {count}" for name, count in by_name.items()))
+    return by_name
+
+
+def check_trainable(training, validation, counts):
+    """Stop where the data can't train a detector."""
+    if not training.report.num_boxes:
+        sys.exit("the training images have no boxes, so there is nothing to learn")
+    if not validation.report.num_boxes:
+        sys.exit("the validation images have no boxes, so nothing can be scored")
+    few = [name for name, count in counts.items() if count < 10]
+    if few:
+        print(f"  few or no boxes of {', '.join(few)}: don't expect them to be found")
+
+
+def in_batches(dataset, layer, sizes, batch_size, is_training):
+    """Return padded batches, of all images."""
+    if is_training:
+        dataset = dataset.shuffle(min(dataset.report.num_images, 500)).repeat()
+    resized = dataset.map(layer, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = bucketed_batches(resized, scaled_canvases(*sizes), batch_size, max_boxes=100)
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def augmentation(sizes, seed):
+    """Return the paper's augmentation, scaled to the sides wanted."""
+    short_side, longest_side = sizes
+    scale = short_side / 800
+    return DETRAugmentation(
+        [round(side * scale) for side in range(480, 801, 32)],
+        longest_side=longest_side,
+        crop_short_sides=[round(side * scale) for side in (400, 500, 600)],
+        crop_sizes=[round(side * scale) for side in (384, 600)],
+        bounding_box_format=BOX_FORMAT,
+        seed=seed,
+    )
+
+
+def schedule(num_steps):
+    """Return a function from rates to schedules: a tenth of the steps up, the others down."""
+    warmup = max(1, num_steps // 10)
+
+    def of_rate(rate):
+        return keras.optimizers.schedules.CosineDecay(
+            rate / 10, max(1, num_steps - warmup), warmup_target=rate, warmup_steps=warmup
+        )
+
+    return of_rate
+
+
+def main():
+    arguments = parse_arguments()
+    keras.utils.set_random_seed(arguments.seed)
+    training_part, validation_part = find_parts(arguments.data)
+    if validation_part is None:
+        print(f"no validation part: every {HOLD_OUT_EVERY}th image is held out")
+        training_part, validation_part = held_out(training_part)
+    if arguments.classes:
+        training_part = with_classes(training_part, arguments.classes)
+        validation_part = with_classes(validation_part, arguments.classes)
+    training, validation = load(training_part, True), load(validation_part, False)
+    counts = describe("training", training, training_part)
+    describe("validation", validation, validation_part)
+    check_trainable(training, validation, counts)
+    if training.class_names != validation.class_names:
+        sys.exit("the training part and the validation part have different categories")
+
+    model = keras_detr.SetPredictionDetector.from_preset(
+        arguments.preset,
+        num_classes=len(training.class_names),
+        class_names=training.class_names,
+        bounding_box_format=BOX_FORMAT,
+    )
+    short_side, longest_side = model.preprocessor_sizes
+    if arguments.short_side:
+        longest_side = round(arguments.short_side * longest_side / short_side)
+        short_side = arguments.short_side
+    sizes = short_side, longest_side
+    num_images = training.report.num_images
+    if num_images < FEW_IMAGES and not arguments.train_backbone:
+        model.backbone.trainable = False
+        print(f"fewer than {FEW_IMAGES} images: the backbone stays as it is (--train-backbone)")
+    steps = -(-num_images // arguments.batch_size)
+    num_steps = steps * arguments.epochs
+    print(
+        f"{arguments.epochs} epochs of {steps} steps. Expect AP near 0 for the first few hundred "
+        f"steps, {'more than there are here' if num_steps < 300 else 'and then a steady rise'}."
+    )
+
+    batches = in_batches(
+        training, augmentation(sizes, arguments.seed), sizes, arguments.batch_size, True
+    )
+    resize = ResizeShortestSide(
+        short_side, longest_side=longest_side, bounding_box_format=BOX_FORMAT
+    )
+    validation_batches = in_batches(validation, resize, sizes, arguments.batch_size, False)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    picture = arguments.output / "batch.png"
+    plot_batch(next(iter(batches)), BOX_FORMAT, training.class_names, path=picture)
+    print(f"what it is trained on -> {picture}", flush=True)
+
+    faster = arguments.learning_rate / 1e-4
+    rates = schedule(num_steps)
+    model.compile(model.default_optimizer(lambda rate: rates(rate * faster)))
+    saved = arguments.output / "model.keras"
+    history = model.fit(
+        batches,
+        epochs=arguments.epochs,
+        steps_per_epoch=steps,
+        callbacks=[
+            # First, so that the callbacks after it see val_AP.
+            COCOEvaluation(validation_batches),
+            keras.callbacks.ModelCheckpoint(
+                saved, monitor="val_AP", mode="max", save_best_only=True
+            ),
+            keras.callbacks.EarlyStopping("val_AP", mode="max", patience=arguments.patience),
+            keras.callbacks.TerminateOnNaN(),
+        ],
+    )
+    plot_history(history, path=arguments.output / "history.png")
+    best = keras.saving.load_model(saved)
+    batch = next(iter(validation_batches))
+    inputs = {"images": batch["images"], "pixel_mask": batch["pixel_mask"]}
+    plot_comparison(
+        batch["images"],
+        {name: batch["bounding_boxes"][name] for name in ("boxes", "classes")},
+        best.predict(inputs, verbose=0),
+        BOX_FORMAT,
+        training.class_names,
+        pixel_mask=batch["pixel_mask"],
+        path=arguments.output / "predictions.png",
+    )
+    print(
+        f"best AP {max(history.history['val_AP']):.3f} -> {saved}; curves and predictions are "
+        f"beside it. Try it: `model = keras.saving.load_model({str(saved)!r})`, and then "
+        "`keras_detr.detect(model, 'photo.jpg')`."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Run the example on generated folders in both layouts, from a saved tiny detector."""
+
+import importlib.util
+import json
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
+
+import keras_detr
+from tests.models.detectors import tiny_detr
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't:DeprecationWarning"
+)
+REPOSITORY = pathlib.Path(__file__).parents[2]
+CATEGORIES = [{"id": 5, "name": "square"}, {"id": 2, "name": "bar"}]
+
+
+@pytest.fixture(scope="module")
+def example():
+    spec = importlib.util.spec_from_file_location(
+        "finetune", REPOSITORY / "examples" / "finetune.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def preset(tmp_path):
+    folder = tmp_path / "preset"
+    tiny_detr(num_classes=7, num_queries=100, preprocessor_sizes=(64, 107)).save_to_preset(folder)
+    return str(folder)
+
+
+def write_part(images_dir, annotations, number, has_boxes=True):
+    images_dir.mkdir(parents=True)
+    annotations.parent.mkdir(exist_ok=True)
+    rng = np.random.default_rng(0)
+    images, boxes = [], []
+    for index in range(number):
+        pixels = rng.integers(0, 255, (60, 80, 3), "uint8")
+        Image.fromarray(pixels).save(images_dir / f"{index}.png")
+        images.append({"id": index, "file_name": f"{index}.png", "width": 80, "height": 60})
+        for category, box in ((5, [10, 10, 20, 20]), (2, [40, 10, 30, 5])):
+            if has_boxes:
+                entry = {"id": len(boxes) + 1, "image_id": index, "category_id": category}
+                boxes.append({**entry, "bbox": box})
+    content = {"images": images, "annotations": boxes, "categories": CATEGORIES}
+    annotations.write_text(json.dumps(content))
+
+
+def coco_layout(folder):
+    write_part(folder / "train2017", folder / "annotations" / "instances_train2017.json", 4)
+    write_part(folder / "val2017", folder / "annotations" / "instances_val2017.json", 2)
+
+
+def roboflow_layout(folder, **settings):
+    write_part(folder / "train", folder / "train" / "_annotations.coco.json", 5, **settings)
+
+
+def run(example, monkeypatch, *arguments):
+    monkeypatch.setattr("sys.argv", ["finetune.py", *map(str, arguments)])
+    example.main()
+
+
+@pytest.mark.slow
+def test_it_trains_saves_and_draws(example, preset, tmp_path, monkeypatch, capsys):
+    coco_layout(tmp_path / "data")
+    output = tmp_path / "output"
+    options = ["--epochs", 1, "--batch-size", 2, "--classes", "bar", "--output", output]
+    run(example, monkeypatch, tmp_path / "data", "--preset", preset, *options)
+    said = capsys.readouterr().out
+    assert "training: 4 images, 0 of them empty; 4 boxes; dropped 0 images and 0 boxes" in said
+    assert "few or no boxes of bar" in said
+    assert "the backbone stays as it is" in said
+    assert "best AP" in said
+    for name in ("batch.png", "history.png", "predictions.png"):
+        with Image.open(output / name) as picture:
+            assert picture.size[0] > 300
+    model = keras.saving.load_model(output / "model.keras")
+    assert model.class_names == ("bar",)
+    (found,) = keras_detr.detect(model, tmp_path / "data" / "val2017" / "0.png", 0.0)
+    assert set(found.names) == {"bar"}
+
+
+def test_every_fifth_image_is_held_out(example, tmp_path):
+    roboflow_layout(tmp_path)
+    part, missing = example.find_parts(tmp_path)
+    assert missing is None
+    training, validation = example.held_out(part)
+    assert [image["id"] for image in validation.annotations["images"]] == [0]
+    assert [image["id"] for image in training.annotations["images"]] == [1, 2, 3, 4]
+    assert {box["image_id"] for box in training.annotations["annotations"]} == {1, 2, 3, 4}
+    assert len(validation.annotations["annotations"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [([], "no boxes, so there is nothing to learn"), (["--classes", "dog"], "no category.*dog")],
+)
+def test_data_that_cannot_train(example, options, message, tmp_path, monkeypatch):
+    roboflow_layout(tmp_path, has_boxes=False)
+    with pytest.raises(SystemExit, match=message):
+        run(example, monkeypatch, tmp_path, *options)
+
+
+def test_a_folder_without_annotations(example, tmp_path, monkeypatch):
+    with pytest.raises(SystemExit, match="neither train/_annotations"):
+        run(example, monkeypatch, tmp_path)
