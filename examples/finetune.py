@@ -6,8 +6,8 @@
 `my_data` holds `train/_annotations.coco.json` beside the images and perhaps `valid/`, as Roboflow
 exports it, or `annotations/instances_train*.json` and `train*/`, as COCO. Without a validation part
 every fifth image is held out. It says what it found, and writes to `--output`: a picture of a
-training batch (look at it while it trains), the model with the best validation AP, its curves, and
-its predictions beside the truth.
+training batch (look at it while it trains), the model with the best validation AP (a .keras file,
+and a preset for the other examples), its curves, and its predictions beside the truth.
 
 Defaults for little data: published weights, the backbone frozen below 1,000 images, rates that warm
 up and then fall, and a stop when validation AP hasn't grown for ten epochs.
@@ -28,7 +28,7 @@ from keras_detr.datasets import load_coco_json
 from keras_detr.evaluation import COCOEvaluation
 from keras_detr.preprocessing import (
     DETRAugmentation,
-    ResizeShortestSide,
+    DETRPreprocessor,
     bucketed_batches,
     scaled_canvases,
 )
@@ -53,6 +53,7 @@ def parse_arguments():
     parser.add_argument("data", type=Path, help="the folder of images and annotations")
     parser.add_argument("--classes", nargs="+", help="only these categories; default: all")
     parser.add_argument("--preset", default="detr_r50", help="or a folder, or hf://owner/name")
+    parser.add_argument("--num-queries", type=int, default=None, help="default: the preset's")
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--short-side", type=int, default=None, help="default: as the model says")
@@ -77,13 +78,25 @@ def find_parts(folder):
         images_dir = path.parent
         if images_dir.name == "annotations":
             images_dir = folder / path.stem.split("_")[-1]
-        parts.append(Part(images_dir, json.loads(path.read_text(encoding="utf-8"))))
+        parts.append(Part(images_dir, read_json(path)))
     if parts[0] is None:
         sys.exit(
             f"{folder}: there is neither train/_annotations.coco.json nor "
             "annotations/instances_train*.json"
         )
     return parts
+
+
+def read_json(path):
+    """Return the content of an annotation file, or stop and say what is wrong with it."""
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        sys.exit(f"{path} isn't JSON: {error}")
+    lists = ("images", "annotations", "categories")
+    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in lists):
+        sys.exit(f"{path} must hold COCO-JSON: a dict with the lists {', '.join(lists)}")
+    return content
 
 
 def with_classes(part, names):
@@ -115,14 +128,17 @@ def held_out(part):
 
 
 def load(part, is_training):
-    """Return the data set of a part."""
-    return load_coco_json(
-        part.images_dir,
-        part.annotations,
-        bounding_box_format=BOX_FORMAT,
-        crowds="drop" if is_training else "keep",
-        shuffle_files=is_training,
-    )
+    """Return the data set of a part, or stop and say why there is none."""
+    try:
+        return load_coco_json(
+            part.images_dir,
+            part.annotations,
+            bounding_box_format=BOX_FORMAT,
+            crowds="drop" if is_training else "keep",
+            shuffle_files=is_training,
+        )
+    except (OSError, ValueError) as error:
+        sys.exit(f"{part.images_dir}: {error}")
 
 
 def describe(title, dataset, part):
@@ -153,12 +169,23 @@ def check_trainable(training, validation, counts):
         print(f"  few or no boxes of {', '.join(few)}: don't expect them to be found")
 
 
+def check_queries(model, dataset):
+    """Stop where an image has more objects than the model can find."""
+    most = dataset.report.most_boxes
+    if most > model.num_queries:
+        sys.exit(
+            f"an image has {most} objects, and the model finds at most {model.num_queries}: pass "
+            f"--num-queries {most}"
+        )
+
+
 def in_batches(dataset, layer, sizes, batch_size, is_training):
     """Return padded batches, of all images."""
+    most_boxes = max(1, dataset.report.most_boxes)
     if is_training:
         dataset = dataset.shuffle(min(dataset.report.num_images, 500)).repeat()
     resized = dataset.map(layer, num_parallel_calls=tf.data.AUTOTUNE)
-    batches = bucketed_batches(resized, scaled_canvases(*sizes), batch_size, max_boxes=100)
+    batches = bucketed_batches(resized, scaled_canvases(*sizes), batch_size, max_boxes=most_boxes)
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
@@ -208,14 +235,19 @@ def main():
     model = keras_detr.SetPredictionDetector.from_preset(
         arguments.preset,
         num_classes=len(training.class_names),
+        num_queries=arguments.num_queries,
         class_names=training.class_names,
         bounding_box_format=BOX_FORMAT,
     )
+    check_queries(model, training)
     short_side, longest_side = model.preprocessor_sizes
     if arguments.short_side:
         longest_side = round(arguments.short_side * longest_side / short_side)
         short_side = arguments.short_side
     sizes = short_side, longest_side
+    # What is detected later is resized as it was in training.
+    resize = DETRPreprocessor(short_side, longest_side=longest_side, bounding_box_format=BOX_FORMAT)
+    model.set_preprocessor(resize)
     num_images = training.report.num_images
     if num_images < FEW_IMAGES and not arguments.train_backbone:
         model.backbone.trainable = False
@@ -229,9 +261,6 @@ def main():
 
     batches = in_batches(
         training, augmentation(sizes, arguments.seed), sizes, arguments.batch_size, True
-    )
-    resize = ResizeShortestSide(
-        short_side, longest_side=longest_side, bounding_box_format=BOX_FORMAT
     )
     validation_batches = in_batches(validation, resize, sizes, arguments.batch_size, False)
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -270,10 +299,11 @@ def main():
         pixel_mask=batch["pixel_mask"],
         path=arguments.output / "predictions.png",
     )
+    best.save_to_preset(arguments.output / "preset")
     print(
-        f"best AP {max(history.history['val_AP']):.3f} -> {saved}; curves and predictions are "
-        f"beside it. Try it: `model = keras.saving.load_model({str(saved)!r})`, and then "
-        "`keras_detr.detect(model, 'photo.jpg')`."
+        f"best AP {max(history.history['val_AP']):.3f} -> {saved}, and as a preset beside it, with "
+        "its curves and predictions. Try it:\n"
+        f"  python examples/predict.py photo.jpg --preset {arguments.output / 'preset'}"
     )
 
 

@@ -107,6 +107,8 @@ def build_model(class_names, num_steps):
         normalize_before=True,
         neck=keras_detr.SingleScaleNeck(128, keras_detr.LearnedPositionEmbedding(128)),
         class_names=class_names,
+        # `detect` resizes raw images to what it was trained on.
+        preprocessor_sizes=IMAGE_SIZE,
     )
     rate, backbone_rate = (
         keras.optimizers.schedules.CosineDecay(0.0, num_steps, warmup_target=top, warmup_steps=100)

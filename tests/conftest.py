@@ -39,6 +39,7 @@ REMEDIES = {
     "jax": 'pip install "keras_detr[jax]"',
     "keras_hub": "pip install keras-hub",
     "tensorflow": "pip install tensorflow",
+    "nbclient": 'pip install -e ".[test]"',
     "real images": "put them into ../shared/data, or set KERAS_DETR_SHARED to the folder of data",
 }
 

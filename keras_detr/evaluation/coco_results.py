@@ -15,17 +15,23 @@ class COCOResultsWriter:
     written as they come, into a file beside `path` that replaces `path` when the `with` block
     ends; if the block fails, it is removed, and what stood at `path` stays.
 
-        with COCOResultsWriter("results.json", category_ids=COCO_CATEGORY_IDS) as writer:
-            evaluate_detector(
-                model,
-                batches,
-                on_batch=lambda batch, found: writer.write(batch["image_id"], found),
-            )
-
     Args:
         path: str or path of the file; its folder must exist.
         category_ids: sequence of int, the id of each class in the annotations of the images;
             COCO's own are `keras_detr.checkpoints.coco_categories.COCO_CATEGORY_IDS`.
+
+    Example:
+    ```python
+    from keras_detr.checkpoints import COCO_CATEGORY_IDS
+    from keras_detr.evaluation import COCOResultsWriter, evaluate_detector
+
+    with COCOResultsWriter("results.json", category_ids=COCO_CATEGORY_IDS) as writer:
+        evaluate_detector(
+            model,
+            validation_batches,
+            on_batch=lambda batch, found: writer.write(batch["image_id"], found),
+        )
+    ```
 
     Raises:
         FileNotFoundError: when the block begins: the folder doesn't exist.

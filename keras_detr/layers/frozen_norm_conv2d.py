@@ -15,8 +15,10 @@ class FrozenNormConv2D(keras.layers.Conv2D):
     bias: a large map is read and written once instead of three times.
 
     Args:
-        filters, kernel_size, **kwargs: of `keras.layers.Conv2D`; there is no bias.
+        filters: int, of `keras.layers.Conv2D`.
+        kernel_size: int or pair of int, of `keras.layers.Conv2D`.
         norm_name: str, name of the normalization, `norm`.
+        **kwargs: of `keras.layers.Conv2D`; there is no bias.
 
     Call arguments:
         inputs: float (batch, height, width, channels).

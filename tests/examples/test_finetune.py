@@ -73,7 +73,8 @@ def run(example, monkeypatch, *arguments):
 def test_it_trains_saves_and_draws(example, preset, tmp_path, monkeypatch, capsys):
     coco_layout(tmp_path / "data")
     output = tmp_path / "output"
-    options = ["--epochs", 1, "--batch-size", 2, "--classes", "bar", "--output", output]
+    options = ["--epochs", 1, "--batch-size", 2, "--classes", "bar", "--short-side", 48]
+    options += ["--output", output]
     run(example, monkeypatch, tmp_path / "data", "--preset", preset, *options)
     said = capsys.readouterr().out
     assert "training: 4 images, 0 of them empty; 4 boxes; dropped 0 images and 0 boxes" in said
@@ -87,6 +88,9 @@ def test_it_trains_saves_and_draws(example, preset, tmp_path, monkeypatch, capsy
     assert model.class_names == ("bar",)
     (found,) = keras_detr.detect(model, tmp_path / "data" / "val2017" / "0.png", 0.0)
     assert set(found.names) == {"bar"}
+    assert model.preprocessor_sizes == (48, 80)
+    again = keras_detr.SetPredictionDetector.from_preset(output / "preset")
+    assert again.class_names == ("bar",)
 
 
 def test_every_fifth_image_is_held_out(example, tmp_path):
@@ -112,4 +116,31 @@ def test_data_that_cannot_train(example, options, message, tmp_path, monkeypatch
 
 def test_a_folder_without_annotations(example, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="neither train/_annotations"):
+        run(example, monkeypatch, tmp_path)
+
+
+def test_more_objects_than_queries(example, tmp_path, monkeypatch):
+    roboflow_layout(tmp_path / "data")
+    folder = tmp_path / "preset"
+    tiny_detr(num_queries=1).save_to_preset(folder)
+    with pytest.raises(SystemExit, match=r"has 2 objects.*at most 1.*--num-queries 2"):
+        run(example, monkeypatch, tmp_path / "data", "--preset", folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "isn't JSON"),
+        ("[]", "the lists images, annotations, categories"),
+        (
+            '{"images": [{"id": 1, "file_name": "gone.png"}, {"id": 2, "file_name": "gone.png"}],'
+            ' "annotations": [], "categories": [{"id": 1, "name": "cat"}]}',
+            "train: ",
+        ),
+    ],
+)
+def test_annotations_that_cannot_be_used(example, content, message, tmp_path, monkeypatch):
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "_annotations.coco.json").write_text(content)
+    with pytest.raises(SystemExit, match=message):
         run(example, monkeypatch, tmp_path)

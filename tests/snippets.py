@@ -1,0 +1,118 @@
+"""The Python snippets of the documentation: found, and run as a reader would, page by page."""
+
+import importlib
+import inspect
+import pathlib
+import re
+import textwrap
+from typing import NamedTuple
+
+REPOSITORY = pathlib.Path(__file__).parents[1]
+_FENCE = re.compile(r"(?:^<!-- (?P<note>.*?) -->\n)?^```python\n(?P<source>.*?)^```$", re.M | re.S)
+_EXAMPLE = re.compile(r"^Examples?:\n+((?:```|    ).*?)(?=^\w[\w ]*:|\Z)", re.M | re.S)
+_ROOMS = (
+    "keras_detr.datasets",
+    "keras_detr.evaluation",
+    "keras_detr.inference",
+    "keras_detr.layers",
+    "keras_detr.losses",
+    "keras_detr.models",
+    "keras_detr.optimizers",
+    "keras_detr.preprocessing",
+    "keras_detr.visualization",
+)
+
+
+class Snippet(NamedTuple):
+    """Hold a snippet, and what a comment before it says of its run.
+
+    Attributes:
+        source: str, the code.
+        line: int, where it begins in its file; the first is 1.
+        note: str, the comment right before: "not run: why", "run when: Class.attribute" (once the
+            class of keras_detr defines it), "run with: this -> that" (with that in place of this),
+            or nothing.
+    """
+
+    source: str
+    line: int
+    note: str = ""
+
+
+def snippets_of_page(text):
+    """Return the snippets of a Markdown page.
+
+    Raises:
+        ValueError: a comment before a snippet can't be understood.
+    """
+    found = []
+    for match in _FENCE.finditer(text):
+        snippet = Snippet(
+            match["source"], text.count("\n", 0, match.start("source")) + 1, match["note"] or ""
+        )
+        note = snippet.note
+        if note and not note.startswith(("not run: ", "run when: ", "run with: ")):
+            raise ValueError(f"line {snippet.line}: unknown comment before a snippet: {note!r}")
+        found.append(snippet)
+    return found
+
+
+def documented_examples():
+    """Return a dict from names to the code in the section "Example:" of their docstrings.
+
+    Names are those of the public classes and functions of all rooms, and of public methods.
+    """
+    examples = {}
+    for room in _ROOMS:
+        module = importlib.import_module(room)
+        for name in module.__all__:
+            value = getattr(module, name)
+            parts = {f"{room}.{name}": value}
+            if inspect.isclass(value):
+                methods = {key: part for key, part in vars(value).items() if key[0] != "_"}
+                parts |= {f"{room}.{name}.{key}": part for key, part in methods.items()}
+            for path, part in parts.items():
+                section = _EXAMPLE.search(inspect.getdoc(part) or "") if callable(part) else None
+                if section:
+                    fences = snippets_of_page(textwrap.dedent(section[1]))
+                    examples[path] = "\n".join(snippet.source for snippet in fences)
+    return examples
+
+
+def run_page(text, namespace, path):
+    """Run the snippets of a page one after the other in one namespace.
+
+    Args:
+        text: str, Markdown.
+        namespace: dict, the names that a reader has; changed.
+        path: str, the page's, for tracebacks.
+
+    Returns:
+        int, how many were run.
+    """
+    num_run = 0
+    for snippet in snippets_of_page(text):
+        kind, _, argument = snippet.note.partition(": ")
+        if kind == "not run" or (kind == "run when" and not _is_defined(argument)):
+            continue
+        source = snippet.source
+        if kind == "run with":
+            this, that = argument.split(" -> ")
+            if this not in source:
+                raise ValueError(f"{path}, line {snippet.line}: there is no {this!r} to replace")
+            source = source.replace(this, that)
+        run(source, namespace, path, snippet.line)
+        num_run += 1
+    return num_run
+
+
+def run(source, namespace, path, line=1):
+    """Run code such that a traceback tells the line of the page that it stands in."""
+    code = compile("\n" * (line - 1) + source, path, "exec")
+    exec(code, namespace)
+
+
+def _is_defined(name):
+    """Return whether a class of `keras_detr` itself defines an attribute: "Class.attribute"."""
+    owner, attribute = name.split(".")
+    return attribute in vars(getattr(importlib.import_module("keras_detr"), owner))
