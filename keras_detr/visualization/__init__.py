@@ -3,6 +3,7 @@
 from keras_detr.lazy_names import attach
 
 _HOMES = {
+    "plot_attention": "attention",
     "plot_batch": "batch",
     "plot_comparison": "comparison",
     "plot_detections": "detections",
