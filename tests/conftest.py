@@ -39,6 +39,7 @@ REMEDIES = {
     "jax": 'pip install "keras_detr[jax]"',
     "keras_hub": "pip install keras-hub",
     "tensorflow": "pip install tensorflow",
+    "tensorboard": "pip install tensorboard",
     "real images": "put them into ../shared/data, or set KERAS_DETR_SHARED to the folder of data",
 }
 
