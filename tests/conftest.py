@@ -40,6 +40,7 @@ REMEDIES = {
     "keras_hub": "pip install keras-hub",
     "tensorflow": "pip install tensorflow",
     "nbclient": 'pip install -e ".[test]"',
+    "tensorboard": "pip install tensorboard",
     "real images": "put them into ../shared/data, or set KERAS_DETR_SHARED to the folder of data",
 }
 

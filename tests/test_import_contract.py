@@ -40,6 +40,7 @@ HOMES = {
     "tensorflow": ("ops/backends.py", "preprocessing/", "datasets/"),
     "tensorflow_datasets": ("datasets/",),
     "keras_cv": ("models/keras_cv_bases.py",),
+    "tensorboard": ("visualization/prediction_pictures.py",),
     "torch": ("checkpoints/",),
     "jax": ("ops/backends.py",),
 }
@@ -264,6 +265,7 @@ OFFENDERS = [
     ("datasets/coco.py", "from keras_detr.models import DETR"),
     ("evaluation/coco.py", "import tensorflow_datasets"),
     ("visualization/comparison.py", "from keras_detr.datasets import load_coco"),
+    ("visualization/comparison.py", "from tensorboard.compat import proto"),
     ("datasets/coco.py", "from keras_detr.lazy_names import attach"),
     ("__init__.py", "import keras"),
     ("__init__.py", "from keras_detr.models import DETR"),

@@ -27,7 +27,8 @@ def detr_settings(config: dict[str, Any]) -> dict[str, Any]:
             "backbone_embedding_size": int, channels of the stem.
             "dilation": bool, whether the last stage is dilated instead of strided (DC5).
             "num_classes": int, the classes in use.
-            "class_names": tuple of str, their names.
+            "class_names": tuple of str, their names; None if they are transformers' "LABEL_0",
+                "LABEL_1", ..., which stand for no names.
             "kept_class_rows": tuple of int, their rows in the class head, ascending. Rows labelled
                 "N/A" are left out; the no-object row comes after all rows and isn't counted.
             "num_queries", "hidden_dim", "num_heads", "num_encoder_layers", "num_decoder_layers",

@@ -51,9 +51,10 @@ def detector_settings(config, model_type, num_queries, feed_forward_dim):
 
 
 def _classes_in_use(config):
-    """Return the rows of the class head that are in use, and their names.
+    """Return the rows of the class head that are in use, and their names, or `None` without any.
 
-    transformers leaves `id2label` out of the file where there are two classes without names.
+    transformers leaves `id2label` out of the file where there are two classes without names, and
+    writes "LABEL_0", "LABEL_1", ... where there are others.
     """
     labels = config.get("id2label")
     if labels is None:
@@ -67,11 +68,14 @@ def _classes_in_use(config):
     if list(by_row) != list(range(len(labels))):
         raise ValueError(
             "`id2label` of the Hub config must number its classes 0, 1, 2, ..., one for each row "
-            f"of the class head. Received the ids: {list(by_row)!s:.80}."
+            f"of the class head. Received the ids: {list(by_row)!s:.80}. In a local copy of the "
+            f'folder, name those that are missing "{_UNUSED_LABEL}" if the head has rows for them.'
         )
     rows = tuple(row for row, label in by_row.items() if label != _UNUSED_LABEL)
     if not rows:
         raise ValueError(
             f"`id2label` of the Hub config names no class in use. Received: {labels!r:.80}."
         )
-    return rows, tuple(by_row[row] for row in rows)
+    names = tuple(by_row[row] for row in rows)
+    is_named = any(by_row[row] != f"LABEL_{row}" for row in rows)
+    return rows, names if is_named else None

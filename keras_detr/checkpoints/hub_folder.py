@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .hub import CorruptedFileError, HubFile, NotInRepositoryError, fetch
-from .hub_preprocessor import preprocessor_sizes
+from .hub_preprocessor import preprocessor_normalization, preprocessor_sizes
 from .reading import WEIGHT_FILE_NAMES, read_tensors, shard_names
 
 logger = logging.getLogger("keras_detr")
@@ -56,20 +56,48 @@ class HubFolder:
             ConnectionError, PermissionError, CorruptedFileError: as `fetch` does.
         """
         try:
-            if isinstance(self.location, HubFile):
-                path = _fetch_sibling(self.location, _PREPROCESSOR_FILE)
-            else:
-                path = self.location / _PREPROCESSOR_FILE
-                if not path.exists():
-                    return None
-            return preprocessor_sizes(_read_json(path))
-        except NotInRepositoryError:
-            return None
+            config = self._read_preprocessor_config()
+            return None if config is None else preprocessor_sizes(config)
         except CorruptedFileError:
             raise
         except (FileNotFoundError, ValueError) as error:
             logger.warning("Raw images are resized by default, not as the model says: %s", error)
             return None
+
+    def read_normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Read what colors are normalized with, from preprocessor_config.json.
+
+        Returns:
+            mean and standard deviation of red, green and blue, of values in 0..255; or None: there
+            is no such file; or, with a line in the log, it can't be fetched without a connection
+            or isn't JSON.
+
+        Raises:
+            ValueError: its values make no sense; the message names the field.
+            ConnectionError, PermissionError, CorruptedFileError: as `fetch` does.
+        """
+        try:
+            config = self._read_preprocessor_config()
+        except CorruptedFileError:
+            raise
+        except (FileNotFoundError, ValueError) as error:
+            logger.warning(
+                "Colors are normalized by default, with ImageNet's mean and standard deviation, "
+                "not as the model says: %s",
+                error,
+            )
+            return None
+        return None if config is None else preprocessor_normalization(config)
+
+    def _read_preprocessor_config(self):
+        """Return the content of preprocessor_config.json, or None if there is no such file."""
+        if isinstance(self.location, HubFile):
+            try:
+                return _read_json(_fetch_sibling(self.location, _PREPROCESSOR_FILE))
+            except NotInRepositoryError:
+                return None
+        path = self.location / _PREPROCESSOR_FILE
+        return _read_json(path) if path.exists() else None
 
 
 def resolve_hub_folder(handle) -> HubFolder:

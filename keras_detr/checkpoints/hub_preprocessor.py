@@ -1,12 +1,16 @@
-"""Translate the preprocessor_config.json beside a DETR on the Hub into sizes of images.
+"""Translate the preprocessor_config.json beside a DETR on the Hub: sizes and colors of images.
 
 Source: transformers models/detr/image_processing_detr.py, whose defaults stand in for absent keys;
 written by versions 4 and 5.
 """
 
+import math
 from typing import Any
 
 _SIZES = (800, 1333)
+_MEAN = (0.485, 0.456, 0.406)
+_STANDARD_DEVIATION = (0.229, 0.224, 0.225)
+_RESCALE_FACTOR = 1 / 255
 
 
 def preprocessor_sizes(config: dict[str, Any]) -> tuple[int, int]:
@@ -39,3 +43,58 @@ def preprocessor_sizes(config: dict[str, Any]) -> tuple[int, int]:
             f"Received: size={size!r:.80}, max_size={config.get('max_size')!r:.80}."
         )
     return sides
+
+
+def preprocessor_normalization(
+    config: dict[str, Any],
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return what colors are normalized with before a model of the Hub sees them.
+
+    Args:
+        config: dict, the parsed preprocessor_config.json.
+
+    Returns:
+        mean and standard deviation of red, green and blue, of values in 0..255.
+
+    Raises:
+        ValueError: a field has no such value, or colors aren't rescaled: then nobody can say which
+            values the model was trained on. The message names the field.
+    """
+    if config.get("do_rescale", True) is not True:
+        raise ValueError(
+            "`do_rescale` in preprocessor_config.json must be true, as images here have values of "
+            f"0..255. Received: {config['do_rescale']!r}. If the model was trained on values of "
+            "0..1, set it to true in a local copy of the folder; if on others, set "
+            "`rescale_factor` too."
+        )
+    factor = _numbers(config, "rescale_factor", _RESCALE_FACTOR, 1)[0]
+    mean, deviation = (0.0,) * 3, (1.0,) * 3
+    if config.get("do_normalize", True):
+        mean = _numbers(config, "image_mean", _MEAN, 3)
+        deviation = _numbers(config, "image_std", _STANDARD_DEVIATION, 3)
+    for field, values in (("rescale_factor", (factor,)), ("image_std", deviation)):
+        if min(values) <= 0:
+            raise ValueError(
+                f"`{field}` in preprocessor_config.json must be above 0. Received: {values}."
+            )
+    # Rounded, so that ImageNet's are those of every other model.
+    return tuple(
+        tuple(round(value / factor, 6) for value in values) for values in (mean, deviation)
+    )
+
+
+def _numbers(config, field, default, count):
+    """Return a field as a tuple of floats; one number stands for all."""
+    value = config.get(field)
+    value = default if value is None else value
+    values = list(value) if isinstance(value, (list, tuple)) else [value] * count
+    if len(values) != count or not all(_is_number(each) for each in values):
+        raise ValueError(
+            f"`{field}` in preprocessor_config.json must hold "
+            f"{'a number' if count == 1 else f'{count} numbers'}. Received: {value!r:.80}."
+        )
+    return tuple(float(each) for each in values)
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

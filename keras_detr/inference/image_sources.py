@@ -5,11 +5,12 @@ import pathlib
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # 65535 = 257 * 255.
 _FROM_16_BIT = 257
+_ORIENTATION = ExifTags.Base.Orientation
 
 
 class ImageSource(NamedTuple):
@@ -46,6 +47,10 @@ def read_image(path):
     """
     try:
         with Image.open(path) as picture:
+            picture.load()
+            if picture.mode == "RGB" and picture.getexif().get(_ORIENTATION, 1) == 1:
+                # As it is: turning and converting would hold a large image three times.
+                return np.asarray(picture)
             return rgb_of_picture(picture)
     except Exception as error:  # A decoder may stumble over a broken file in any way.
         raise ValueError(f"{error or type(error).__name__}") from error

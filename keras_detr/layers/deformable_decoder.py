@@ -32,10 +32,14 @@ class DeformableDecoder(TransformerSettings):
         token_mask: bool (batch, tokens), true on the image, or `None`.
         return_intermediate: bool, whether to return states and boxes after every layer instead of
             the last one only.
+        return_attention: bool, whether to return also where was read, and how much it counted.
 
     Returns:
         pair of states (batch, layers, queries, size) and boxes (batch, layers, queries, 4), where
-        `layers` is `num_layers` or 1. No gradient flows from a layer's boxes to those before.
+        `layers` is `num_layers` or 1. No gradient flows from a layer's boxes to those before. With
+        `return_attention` also, of all layers, the points read, float32 (batch, num_layers,
+        queries, heads, levels, points, 2), x and y relative to the unpadded image, and their
+        weights, float32 (batch, num_layers, queries, heads, levels, points).
 
     Source: Zhu et al. 2021, sections 4.1 and 4.2; models/deformable_transformer.py of the original.
     """
@@ -76,10 +80,11 @@ class DeformableDecoder(TransformerSettings):
         predict_boxes,
         token_mask=None,
         return_intermediate=True,
+        return_attention=False,
         training=None,
     ):
         """Return states and boxes of all layers, or of the last one."""
-        all_states, all_boxes = [], []
+        all_states, all_boxes, all_points, all_weights = [], [], [], []
         for index, layer in enumerate(self.decoder_layers):
             states = layer(
                 states,
@@ -88,8 +93,13 @@ class DeformableDecoder(TransformerSettings):
                 memory,
                 spatial_shapes=spatial_shapes,
                 token_mask=token_mask,
+                return_attention=return_attention,
                 training=training,
             )
+            if return_attention:
+                states, points, weights = states
+                all_points.append(_on_image(points, valid_ratios))
+                all_weights.append(weights)
             is_last = index == self.num_layers - 1
             if self.use_box_refinement or return_intermediate or is_last:
                 boxes = predict_boxes(index, states, reference_points)
@@ -98,7 +108,10 @@ class DeformableDecoder(TransformerSettings):
                 all_boxes.append(boxes)
             if self.use_box_refinement:
                 reference_points = ops.stop_gradient(boxes)
-        return ops.stack(all_states, axis=1), ops.stack(all_boxes, axis=1)
+        outputs = [all_states, all_boxes]
+        if return_attention:
+            outputs += [all_points, all_weights]
+        return tuple(ops.stack(of_layers, axis=1) for of_layers in outputs)
 
     def get_config(self):
         """Return the constructor's arguments."""
@@ -109,6 +122,11 @@ class DeformableDecoder(TransformerSettings):
             "num_points": self.num_points,
             "use_box_refinement": self.use_box_refinement,
         }
+
+
+def _on_image(points, valid_ratios):
+    """Return points of the padded maps relative to the unpadded image."""
+    return points / valid_ratios[:, None, None, :, None]
 
 
 def _on_padded_maps(reference_points, valid_ratios):

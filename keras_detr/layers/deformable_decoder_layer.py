@@ -18,9 +18,11 @@ class DeformableDecoderLayer(DeformableTransformerLayer):
         memory: (batch, tokens, size), the encoder's output.
         spatial_shapes: sequence of (height, width) of the levels.
         token_mask: bool (batch, tokens), true on the image, or `None`.
+        return_attention: bool, whether to return also where was read, and how much it counted.
 
     Returns:
-        (batch, queries, size).
+        (batch, queries, size); with `return_attention` a triple of it, points and weights, as
+        `MultiScaleDeformableAttention` returns them.
 
     Source: Zhu et al. 2021, section 4.1; models/deformable_transformer.py of the original, which
     numbers the norm after self-attention 2 and that after cross-attention 1.
@@ -44,29 +46,37 @@ class DeformableDecoderLayer(DeformableTransformerLayer):
         memory,
         spatial_shapes,
         token_mask=None,
+        return_attention=False,
         training=None,
     ):
         """Apply self-attention, deformable cross-attention, then the feed-forward network."""
+        attention = []
 
         def attend_to_queries(states):
             placed = states + query_positions
             return self.self_attn(placed, states, placed, training=training)
 
         def attend_to_image(states):
-            return self.cross_attn(
+            output = self.cross_attn(
                 states + query_positions,
                 reference_points,
                 memory,
                 spatial_shapes=spatial_shapes,
                 token_mask=token_mask,
+                return_attention=return_attention,
             )
+            if return_attention:
+                output, *points_and_weights = output
+                attention.extend(points_and_weights)
+            return output
 
         def transform(states):
             return self.feed_forward(states, training=training)
 
         states = self._residual(states, attend_to_queries, self.norm2, training)
         states = self._residual(states, attend_to_image, self.norm1, training)
-        return self._residual(states, transform, self.norm3, training)
+        states = self._residual(states, transform, self.norm3, training)
+        return (states, *attention) if return_attention else states
 
     def compute_output_shape(self, states_shape, *_, **__):
         """Return the states' shape."""

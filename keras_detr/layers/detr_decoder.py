@@ -23,10 +23,13 @@ class DETRDecoder(TransformerSettings):
         attention_mask: bool (batch, 1, tokens), true on the image, or `None`.
         return_intermediate: bool, whether to return the states after every layer instead of the
             last one only.
+        return_attention: bool, whether to return also how much each token counted.
 
     Returns:
         (batch, layers, queries, size), where `layers` is `num_layers` or 1. Each is normalized for
-        the heads; the next layer gets the state before that normalization.
+        the heads; the next layer gets the state before that normalization. With `return_attention`
+        a pair of it and the weights of the attention to the image in all layers, float32 (batch,
+        num_layers, heads, queries, tokens).
 
     Source: Carion et al. 2020, section 3.2; models/transformer.py of the original.
     """
@@ -60,13 +63,21 @@ class DETRDecoder(TransformerSettings):
             layer.build(states_shape, memory_shape)
         self.norm = self._build_norm("norm", states_shape)
 
-    def call(self, memory, positions, attention_mask=None, return_intermediate=True, training=None):
+    def call(
+        self,
+        memory,
+        positions,
+        attention_mask=None,
+        return_intermediate=True,
+        return_attention=False,
+        training=None,
+    ):
         """Return the states of all layers, or of the last one."""
         query_positions = ops.expand_dims(ops.cast(self.query_embeddings, self.compute_dtype), 0)
         placed_memory = memory + positions
         shape = (ops.shape(memory)[0], self.num_queries, memory.shape[-1])
         states = ops.zeros(shape, self.compute_dtype)
-        intermediate = []
+        intermediate, attention = [], []
         for layer in self.decoder_layers:
             states = layer(
                 states,
@@ -74,12 +85,18 @@ class DETRDecoder(TransformerSettings):
                 placed_memory,
                 query_positions,
                 attention_mask=attention_mask,
+                return_attention=return_attention,
                 training=training,
             )
+            if return_attention:
+                states, weights = states
+                attention.append(weights)
             intermediate.append(states)
-        if not return_intermediate:
-            return ops.expand_dims(self.norm(states), 1)
-        return self.norm(ops.stack(intermediate, axis=1))
+        if return_intermediate:
+            states = self.norm(ops.stack(intermediate, axis=1))
+        else:
+            states = ops.expand_dims(self.norm(states), 1)
+        return (states, ops.stack(attention, axis=1)) if return_attention else states
 
     def get_config(self):
         """Return the constructor's arguments."""

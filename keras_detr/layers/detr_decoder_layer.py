@@ -18,9 +18,11 @@ class DETRDecoderLayer(DETRTransformerLayer):
             so it is added up once outside.
         query_positions: (1, queries, size), added to queries and keys but not to values.
         attention_mask: bool (batch, 1, tokens), true on the image, or `None`.
+        return_attention: bool, whether to return also how much each token counted.
 
     Returns:
-        (batch, queries, size).
+        (batch, queries, size); with `return_attention` a pair of it and the weights of the
+        attention to the image, float32 (batch, heads, queries, tokens).
 
     Source: Carion et al. 2020, figure 10; models/transformer.py of the original.
     """
@@ -49,29 +51,37 @@ class DETRDecoderLayer(DETRTransformerLayer):
         placed_memory,
         query_positions,
         attention_mask=None,
+        return_attention=False,
         training=None,
     ):
         """Apply self-attention, cross-attention, then the feed-forward network."""
+        attention = []
 
         def attend_to_queries(states):
             placed = states + query_positions
             return self.self_attn(placed, states, placed, training=training)
 
         def attend_to_image(states):
-            return self.multihead_attn(
+            output = self.multihead_attn(
                 states + query_positions,
                 memory,
                 placed_memory,
                 attention_mask=attention_mask,
+                return_attention_scores=return_attention,
                 training=training,
             )
+            if return_attention:
+                output, weights = output
+                attention.append(weights)
+            return output
 
         def transform(states):
             return self.feed_forward(states, training=training)
 
         states = self._residual(states, attend_to_queries, self.norm1, training)
         states = self._residual(states, attend_to_image, self.norm2, training)
-        return self._residual(states, transform, self.norm3, training)
+        states = self._residual(states, transform, self.norm3, training)
+        return (states, *attention) if return_attention else states
 
     def compute_output_shape(self, states_shape, *_, **__):
         """Return the states' shape."""

@@ -27,8 +27,8 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
             allowed.
 
     Returns:
-        (batch, targets, num_heads * key_dim); with `return_attention_scores=True` also the weights
-        (batch, num_heads, targets, sources).
+        (batch, targets, num_heads * key_dim); with `return_attention_scores=True` also the weights,
+        float32 (batch, num_heads, targets, sources).
 
     Source: Vaswani et al. 2017, section 3.2.2.
     """
@@ -62,7 +62,9 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
             # A finite bias: a row without any allowed source gives an average, never NaN.
             blocked = ops.cast(ops.logical_not(ops.cast(attention_mask, "bool")), "float32")
             scores = scores + ops.expand_dims(blocked * -1e9, 1)
-        weights = ops.cast(ops.softmax(scores, axis=-1), value.dtype)
-        dropped = self._dropout_layer(weights, training=training) if self.dropout else weights
+        weights = ops.softmax(scores, axis=-1)
+        dropped = ops.cast(weights, value.dtype)
+        if self.dropout:
+            dropped = self._dropout_layer(dropped, training=training)
         output = ops.transpose(ops.matmul(dropped, value), (0, 2, 1, 3))
         return output, weights if return_attention_scores else None

@@ -30,9 +30,12 @@ class MultiScaleDeformableAttention(keras.layers.Layer):
         tokens: (batch, tokens, size), the maps flattened row by row, one after another.
         spatial_shapes: sequence of (height, width) of the maps.
         token_mask: bool (batch, tokens), true on the image, or `None`. Padding reads as zero.
+        return_attention: bool, whether to return also where was read, and how much it counted.
 
     Returns:
-        (batch, queries, size).
+        (batch, queries, size); with `return_attention` a triple of it, the points, float32 (batch,
+        queries, heads, levels, points, 2), x and y relative to each padded map, and their weights,
+        float32 (batch, queries, heads, levels, points), which sum to 1 for each head.
 
     Source: Zhu et al. 2021, equation 3; models/ops/modules/ms_deform_attn.py of the original.
     """
@@ -84,7 +87,15 @@ class MultiScaleDeformableAttention(keras.layers.Layer):
         rays = np.repeat(directions[:, None, None] * steps, self.num_levels, axis=1)
         return rays.reshape(-1).astype("float32").tolist()
 
-    def call(self, queries, reference_points, tokens, spatial_shapes, token_mask=None):
+    def call(
+        self,
+        queries,
+        reference_points,
+        tokens,
+        spatial_shapes,
+        token_mask=None,
+        return_attention=False,
+    ):
         """Return what the queries read."""
         values = self.value_proj(tokens)
         if token_mask is not None:
@@ -103,14 +114,12 @@ class MultiScaleDeformableAttention(keras.layers.Layer):
             reach = references[..., 2:] * (0.5 / self.num_points)
             locations = references[..., :2] + offsets * reach
         leading = (*ops.shape(queries)[:2], self.num_heads, self.num_levels, self.num_points)
-        return self.output_proj(
-            multi_scale_deformable_attention(
-                values,
-                spatial_shapes,
-                ops.reshape(locations, (*leading, 2)),
-                ops.reshape(weights, leading),
-            )
+        locations = ops.reshape(locations, (*leading, 2))
+        weights = ops.reshape(weights, leading)
+        output = self.output_proj(
+            multi_scale_deformable_attention(values, spatial_shapes, locations, weights)
         )
+        return (output, locations, weights) if return_attention else output
 
     def compute_output_shape(self, queries_shape, *_, **__):
         """Return the queries' shape."""

@@ -3,6 +3,7 @@
 import inspect
 
 import keras
+from keras import ops
 
 from keras_detr.ops.backends import is_tensorflow_dataset
 from keras_detr.preprocessing import array_checks
@@ -58,6 +59,24 @@ def split_batch(data):
     if isinstance(targets, dict):
         targets = {name: targets[name] for name in ("boxes", "classes")}
     return inputs, targets
+
+
+def unpadded_size(inputs):
+    """Return heights and widths of the images inside of their padding.
+
+    Args:
+        inputs: images (batch, height, width, 3), or a dict with "pixel_mask".
+
+    Returns:
+        pair of float32 (batch,) or (1,) tensors.
+    """
+    images, pixel_mask = split_inputs(inputs)
+    if pixel_mask is None:
+        height, width = ops.shape(images)[1:3]
+        return tuple(ops.reshape(ops.cast(side, "float32"), (1,)) for side in (height, width))
+    is_image = ops.cast(ops.cast(pixel_mask, "bool"), "float32")
+    # Padding lies at the bottom and on the right, so one column and one row tell all.
+    return ops.sum(is_image[:, :, 0], axis=1), ops.sum(is_image[:, 0, :], axis=1)
 
 
 def training_data(model, x, y=None, is_telling=True):

@@ -73,6 +73,9 @@ def load_detector(cls, preset, weights, load_weights, arguments):
     elif str(preset).startswith("hf://") or Path(preset).is_dir():
         hub_folder = resolve_hub_folder(preset)
         settings = cls.checkpoint_settings(hub_folder.config)
+        normalization = hub_folder.read_normalization()
+        if normalization is not None:
+            settings = {**settings, "normalization": normalization}
         read = hub_folder.read_tensors
         sizes = hub_folder.read_preprocessor_sizes()
     else:

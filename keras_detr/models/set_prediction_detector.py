@@ -10,11 +10,13 @@ from keras_detr.losses.hungarian_loss import HungarianLoss
 from keras_detr.models.backbones.feature_pyramid import pyramid_extractor
 from keras_detr.models.backbones.resnet_backbone import ResNetBackbone
 from keras_detr.models.backbones.resnet_presets import RESNET_PRESETS
+from keras_detr.models.decoder_attention import AttentionModel, attend
 from keras_detr.models.detection_data import (
     prediction_inputs,
     split_batch,
     split_inputs,
     training_data,
+    unpadded_size,
 )
 from keras_detr.models.head_fitting import fit_class_heads, fit_queries
 from keras_detr.models.keras_cv_bases import Task
@@ -57,6 +59,8 @@ class SetPredictionDetector(Task):
         inputs: images (batch, height, width, 3), or a dict of "images" and "pixel_mask" (batch,
             height, width): 1 on the image, 0 on padding, which lies at the bottom and on the right.
         return_auxiliary: bool, whether to return the outputs of all decoder layers.
+        return_attention: bool, whether to return the last layer's outputs and the attention of all
+            layers instead; see `decoder_attention`.
 
     Returns:
         dict of float32 tensors: "classification" (batch, queries, logits) and "box" (batch,
@@ -100,8 +104,8 @@ class SetPredictionDetector(Task):
         self.preprocessor_sizes = tuple(preprocessor_sizes)
         self._extract_pyramid, self._pyramid_shapes = pyramid_extractor(backbone)
         self._loss_trackers = None
-        # Out of Keras' sight, which would count it among the model's layers.
-        self._untracked = SimpleNamespace(preprocessor=None)
+        # Out of Keras' sight, which would count them among the model's layers.
+        self._untracked = SimpleNamespace(preprocessor=None, attention_model=None)
 
     # What a detector implements.
 
@@ -115,6 +119,12 @@ class SetPredictionDetector(Task):
     def predict_set(self, pyramid, pixel_mask, training, return_auxiliary):
         """Return the raw outputs for a feature pyramid; see the class for their structure."""
         raise NotImplementedError(f"{type(self).__name__} must implement `predict_set`.")
+
+    def attend_set(self, pyramid, pixel_mask):
+        """Return the last layer's raw outputs, and the attention that `decoder_attention` says."""
+        raise NotImplementedError(
+            f"{type(self).__name__} doesn't show its attention: it has no `attend_set`."
+        )
 
     @classmethod
     def default_loss(cls):
@@ -132,7 +142,7 @@ class SetPredictionDetector(Task):
 
     # From images to detections.
 
-    def call(self, inputs, training=None, return_auxiliary=True):
+    def call(self, inputs, training=None, return_auxiliary=True, return_attention=False):
         """Return raw outputs."""
         images, pixel_mask = split_inputs(inputs)
         images = ops.cast(images, "float32")
@@ -141,6 +151,8 @@ class SetPredictionDetector(Task):
             padding = getattr(self.backbone, "padding_value", (0.0, 0.0, 0.0))
             images = ops.where(is_image, images, ops.convert_to_tensor(padding, "float32"))
         pyramid = self._extract_pyramid(images, training=training)
+        if return_attention:
+            return self.attend_set(pyramid, pixel_mask)
         return self.predict_set(pyramid, pixel_mask, training, return_auxiliary)
 
     def decode_predictions(self, predictions, images):
@@ -349,6 +361,32 @@ class SetPredictionDetector(Task):
         if is_list_of_images(x):
             return predict_raw_images(self, x, *args, **kwargs)
         return super().predict(prediction_inputs(x), *args, **kwargs)
+
+    def decoder_attention(self, inputs):
+        """Return where each query looked in the image, in every decoder layer.
+
+        For looking into a model; `predict` and training compute none of it.
+
+        Args:
+            inputs: a batch: images, or a dict of "images" and perhaps "pixel_mask". Of raw images
+                `preprocessor` makes one.
+
+        Returns:
+            dict of NumPy arrays. What each query found, in the order of the queries: "boxes"
+            float32 (batch, queries, 4) in `bounding_box_format`, "classes" int (batch, queries),
+            the likeliest, and "confidence" float32 (batch, queries). What it looked at:
+            "attention_weights" float32, which sum to 1 for each head: (batch, layers, queries,
+            heads, height, width) of the map that DETR's decoder reads, of the padded image, and 0
+            on padding; of Deformable DETR (batch, layers, queries, heads, levels, points), of the
+            "sampling_points" float32 (batch, layers, queries, heads, levels, points, 2), x and y
+            relative to the unpadded image, outside of 0..1 where a point misses it.
+
+        Raises:
+            NotImplementedError: the detector doesn't tell.
+        """
+        if self._untracked.attention_model is None:
+            self._untracked.attention_model = AttentionModel(self)
+        return attend(self._untracked.attention_model, inputs)
 
     @property
     def preprocessor(self):
@@ -576,21 +614,3 @@ def raw_outputs(logits, boxes):
         outputs["aux_classification"] = logits[:, :-1]
         outputs["aux_box"] = boxes[:, :-1]
     return outputs
-
-
-def unpadded_size(inputs):
-    """Return heights and widths of the images inside of their padding.
-
-    Args:
-        inputs: images (batch, height, width, 3), or a dict with "pixel_mask".
-
-    Returns:
-        pair of float32 (batch,) or (1,) tensors.
-    """
-    images, pixel_mask = split_inputs(inputs)
-    if pixel_mask is None:
-        height, width = ops.shape(images)[1:3]
-        return tuple(ops.reshape(ops.cast(side, "float32"), (1,)) for side in (height, width))
-    is_image = ops.cast(ops.cast(pixel_mask, "bool"), "float32")
-    # Padding lies at the bottom and on the right, so one column and one row tell all.
-    return ops.sum(is_image[:, :, 0], axis=1), ops.sum(is_image[:, 0, :], axis=1)

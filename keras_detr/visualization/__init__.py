@@ -3,6 +3,8 @@
 from keras_detr.lazy_names import attach
 
 _HOMES = {
+    "PredictionPictures": "prediction_pictures",
+    "plot_attention": "attention",
     "plot_batch": "batch",
     "plot_comparison": "comparison",
     "plot_detections": "detections",

@@ -1,7 +1,6 @@
 """Draw what a model is trained on."""
 
-import numpy as np
-
+from keras_detr.visualization.batch_parts import batch_parts
 from keras_detr.visualization.detections import objects_panel
 from keras_detr.visualization.drawn_objects import unpadded_image
 from keras_detr.visualization.panels import draw_panels, in_rows
@@ -33,7 +32,7 @@ def plot_batch(batch, bounding_box_format, class_names=None, path=None, max_imag
         ValueError: the batch has no images or no boxes, a shape is wrong, the format is missing or
             unknown, or a class has no name.
     """
-    images, pixel_mask, boxes = _parts(batch)
+    images, pixel_mask, boxes = batch_parts(batch)
     if images.ndim != 4 or not len(images) or max_images < 1:
         raise ValueError(
             "`batch` must hold images of shape (batch, height, width, 3), at least one, and "
@@ -46,36 +45,3 @@ def plot_batch(batch, bounding_box_format, class_names=None, path=None, max_imag
         title = f"{image.shape[1]} x {image.shape[0]}"
         panels.append(objects_panel(image, objects, bounding_box_format, class_names, title=title))
     return draw_panels(in_rows(panels, min(len(panels), _MOST_COLUMNS)), path)
-
-
-def _parts(batch):
-    """Return the arrays of images, masks (or `None`), and the dict of boxes and classes."""
-    if isinstance(batch, (tuple, list)) and len(batch) == 2:
-        inputs, boxes = batch
-        inputs = inputs if isinstance(inputs, dict) else {"images": inputs}
-    elif isinstance(batch, dict):
-        inputs, boxes = batch, batch.get("bounding_boxes")
-    else:
-        inputs, boxes = {}, None
-    if "images" not in inputs or not isinstance(boxes, dict) or {"boxes", "classes"} - set(boxes):
-        raise ValueError(
-            '`batch` must be a dict of "images" and "bounding_boxes" ("boxes" and "classes"), or '
-            f"a pair of inputs and bounding boxes. Received: {_describe(batch)}."
-        )
-    mask = inputs.get("pixel_mask")
-    return (
-        np.asarray(inputs["images"]),
-        None if mask is None else np.asarray(mask),
-        {name: _dense(boxes[name]) for name in ("boxes", "classes")},
-    )
-
-
-def _dense(values):
-    # Ragged tensors of TensorFlow.
-    return np.asarray(values.to_tensor(-1) if hasattr(values, "to_tensor") else values)
-
-
-def _describe(batch):
-    if isinstance(batch, dict):
-        return f"a dict of {sorted(batch)}"
-    return f"{type(batch).__name__}"

@@ -45,6 +45,9 @@ def unpadded_image(image, pixel_mask=None):
                 f"the image is. Received shape {pixel_mask.shape} with {pixel_mask.sum()} ones."
             )
         image = image[pixel_mask.any(axis=1)][:, pixel_mask.any(axis=0)]
+    if image.dtype == np.uint8:
+        # A large photograph as real numbers would take gigabytes.
+        return image
     return np.clip(np.nan_to_num(image.astype("float32")), 0, 255).round().astype("uint8")
 
 

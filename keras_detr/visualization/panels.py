@@ -7,8 +7,10 @@ import numpy as np
 from matplotlib import patheffects
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
+from PIL import Image
 
 from keras_detr.visualization.class_colors import class_color
 from keras_detr.visualization.drawn_objects import DrawnObject
@@ -17,12 +19,36 @@ from keras_detr.visualization.drawn_objects import DrawnObject
 _PANEL_WIDTH = {1: 6.4, 2: 4.6, 3: 3.8, 4: 3.4}
 _MOST_PANEL_HEIGHT = 6.4
 _TITLE_HEIGHT = 0.24
+# How far titles may stand out from narrow images, by the number of columns.
+_WIDEST_TITLE = {1: 4.6, 2: 3.8, 3: 3.4, 4: 3.0}
 _GAP = 0.14
 _MARGIN = 0.16
 
+# Square points (1/72 inch), of points that weigh nothing, and as much as the heaviest.
+_LEAST_POINT_AREA, _MOST_POINT_AREA = 3.0, 60.0
+_POINT_COLORS = "plasma"
+
+# Points (1/72 inch), of letters and between a title and its details.
+_TITLE_SIZE, _TITLE_GAP = 9, 5
+# The fewest letters of a title.
+_LEAST_TITLE = 8
+
 _DOTS_PER_INCH = 150
 _INK = "#22262b"
+_FRAME = "#d5d9de"
 _RIM = (0.04, 0.05, 0.07, 0.72)
+
+
+class DrawnPoints(NamedTuple):
+    """Hold points to draw, the larger and lighter the more they weigh.
+
+    Attributes:
+        places: float (points, 2), x and y in pixels of the image; those outside aren't seen.
+        weights: float (points,), at least 0.
+    """
+
+    places: np.ndarray
+    weights: np.ndarray
 
 
 class Panel(NamedTuple):
@@ -30,15 +56,20 @@ class Panel(NamedTuple):
 
     Attributes:
         image: uint8 (height, width, 3).
-        objects: list of `DrawnObject`, drawn in this order.
+        objects: list of `DrawnObject`, drawn in this order; an empty label isn't drawn.
         title: str, the words before the title's details.
         details: str, set lighter after the title.
+        points: `DrawnPoints`, drawn over the objects; or `None`.
+        size: pair (height, width), in whose pixels objects and points are, where `image` has fewer;
+            or `None`.
     """
 
     image: np.ndarray
     objects: list[DrawnObject]
     title: str
     details: str
+    points: DrawnPoints | None = None
+    size: tuple[int, int] | None = None
 
 
 def draw_panels(rows, path=None):
@@ -52,20 +83,33 @@ def draw_panels(rows, path=None):
         `matplotlib.figure.Figure`, which pyplot doesn't know of, so there is nothing to close.
     """
     num_columns = len(rows[0])
+    figure = Figure(dpi=_DOTS_PER_INCH, facecolor="white")
+    canvas = FigureCanvasAgg(figure)
     sizes = [[_panel_size(panel, num_columns) for panel in row] for row in rows]
     column_width = max(width for row in sizes for _, width in row)
+    # Titles of narrow images may stand out to the right, but not into each other.
+    room = max(column_width, _WIDEST_TITLE[num_columns])
+    renderer = canvas.get_renderer()
+    titles = [[_fitting_title(renderer, panel, room) for panel in row] for row in rows]
+    widths = [_title_width(renderer, *title) for row in titles for title in row]
+    column_width = max(column_width, *widths)
     row_heights = [max(height for height, _ in row) for row in sizes]
     figure_width = 2 * _MARGIN + num_columns * (column_width + _GAP) - _GAP
     figure_height = 2 * _MARGIN + sum(row_heights) + len(rows) * (_TITLE_HEIGHT + _GAP) - _GAP
-    figure = Figure((figure_width, figure_height), dpi=_DOTS_PER_INCH, facecolor="white")
-    canvas = FigureCanvasAgg(figure)
+    figure.set_size_inches(figure_width, figure_height)
     scale = np.array([figure_width, figure_height, figure_width, figure_height])
     top = figure_height - _MARGIN
-    for row, row_sizes, row_height in zip(rows, sizes, row_heights, strict=True):
-        for column, (panel, (height, width)) in enumerate(zip(row, row_sizes, strict=True)):
+    for row, row_titles, row_sizes, row_height in zip(
+        rows, titles, sizes, row_heights, strict=True
+    ):
+        for column, (panel, title, (height, width)) in enumerate(
+            zip(row, row_titles, row_sizes, strict=True)
+        ):
             left = _MARGIN + column * (column_width + _GAP)
             place = np.array([left, top - _TITLE_HEIGHT - height, width, height]) / scale
-            _draw_panel(figure.add_axes(tuple(place)), panel, canvas.get_renderer())
+            axes = figure.add_axes(tuple(place))
+            _draw_title(axes, *title)
+            _draw_panel(axes, panel, canvas.get_renderer())
         top -= row_height + _TITLE_HEIGHT + _GAP
     if path is not None:
         figure.savefig(os.fspath(path))
@@ -79,43 +123,96 @@ def in_rows(panels, num_columns):
 
 def _panel_size(panel, num_columns):
     """Return the height and width of a panel in inches, of the image's aspect."""
-    height, width = panel.image.shape[:2]
+    height, width = panel.size or panel.image.shape[:2]
     panel_height = min(_PANEL_WIDTH[num_columns] * height / width, _MOST_PANEL_HEIGHT)
     return panel_height, panel_height * width / height
 
 
 def _draw_panel(axes, panel, renderer):
-    height, width = panel.image.shape[:2]
-    axes.imshow(panel.image, extent=(0, width, height, 0), aspect="auto")
+    height, width = panel.size or panel.image.shape[:2]
+    axes.imshow(
+        _reduced(panel.image, axes.get_window_extent(renderer).size),
+        extent=(0, width, height, 0),
+        aspect="auto",
+    )
     axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
+    # A faint frame shows where a white image ends.
+    axes.spines[:].set(color=_FRAME, linewidth=0.6)
+    for item in panel.objects:
+        _draw_box(axes, item)
+    if panel.points is not None:
+        _draw_points(axes, panel.points)
+    taken = []
+    # Those drawn last lie on top, and choose the places of their labels first.
+    for item in reversed(panel.objects):
+        if item.label:
+            taken.append(_draw_label(axes, item, taken, renderer))
+
+
+def _title_width(renderer, title, details):
+    """Return the width of a title and its details, in inches."""
+    width = 2.0 * _TITLE_GAP / 72
+    for text, weight in ((title, "bold"), (details, "normal")):
+        font = FontProperties(size=_TITLE_SIZE, weight=weight)
+        width += renderer.get_text_width_height_descent(text, font, False)[0] / _DOTS_PER_INCH
+    return width
+
+
+def _fitting_title(renderer, panel, room):
+    """Return a panel's title and details, the title with a gap in its middle if it is too long."""
+    title, details = panel.title, panel.details
+    kept = len(title)
+    while _title_width(renderer, title, details) > room and kept > _LEAST_TITLE:
+        kept -= 1
+        start, end = panel.title[: (kept + 1) // 2], panel.title[-(kept // 2) :]
+        title = f"{start}\N{HORIZONTAL ELLIPSIS}{end}"
+    return title, details
+
+
+def _draw_title(axes, title, details):
     title = axes.annotate(
-        panel.title,
+        title,
         (0, 1),
         xycoords="axes fraction",
         xytext=(0, 4.5),
         textcoords="offset points",
-        fontsize=9,
+        fontsize=_TITLE_SIZE,
         fontweight="bold",
         color=_INK,
     )
     axes.annotate(
-        panel.details,
+        details,
         (1, 0),
         xycoords=title,
-        xytext=(5, 0),
+        xytext=(_TITLE_GAP, 0),
         textcoords="offset points",
-        fontsize=9,
+        fontsize=_TITLE_SIZE,
         color=_INK,
         alpha=0.7,
         va="bottom",
     )
-    for item in panel.objects:
-        _draw_box(axes, item)
-    taken = []
-    # Those drawn last lie on top, and choose the places of their labels first.
-    for item in reversed(panel.objects):
-        taken.append(_draw_label(axes, item, taken, renderer))
+
+
+def _reduced(image, shown_size):
+    """Return an image of fewer pixels, but at least two for each one that is shown."""
+    height, width = image.shape[:2]
+    factor = int(min(width / shown_size[0], height / shown_size[1]) / 2)
+    return np.asarray(Image.fromarray(image).reduce(factor)) if factor > 1 else image
+
+
+def _draw_points(axes, points):
+    share = points.weights / max(points.weights.max(), np.finfo("float32").tiny)
+    axes.scatter(
+        *points.places.T,
+        s=_LEAST_POINT_AREA + (_MOST_POINT_AREA - _LEAST_POINT_AREA) * share,
+        c=share,
+        cmap=_POINT_COLORS,
+        # Without the darkest colors, which a dark image would swallow.
+        vmin=-0.4,
+        vmax=1.0,
+        edgecolors=[_RIM],
+        linewidths=0.5,
+    )
 
 
 def _draw_box(axes, item):

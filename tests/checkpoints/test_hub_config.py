@@ -83,6 +83,24 @@ def test_defaults_of_transformers():
     settings = detr_settings({"model_type": "detr"})
     expected = detr_settings(OFFICIAL | {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}})
     assert settings == expected
+    assert (settings["num_classes"], settings["class_names"]) == (2, None)
+
+
+def test_names_and_rows_without_objects():
+    labels = {"0": "N/A", "1": "LABEL_1", "2": "N/A", "3": "dog"}
+    settings = detr_settings(OFFICIAL | {"id2label": labels})
+    assert settings["kept_class_rows"] == (1, 3)
+    # One real name shows that somebody named them.
+    assert settings["class_names"] == ("LABEL_1", "dog")
+    labels["3"] = "LABEL_3"
+    assert detr_settings(OFFICIAL | {"id2label": labels})["class_names"] is None
+
+
+def test_a_gap_in_the_ids_is_refused_with_advice():
+    labels = {"1": "cat", "2": "dog"}
+    with pytest.raises(ValueError, match=r'ids: \[1, 2\].*name those that are missing "N/A"'):
+        detr_settings(OFFICIAL | {"id2label": labels})
+    assert detr_settings(OFFICIAL | {"id2label": {"0": "N/A", **labels}})["num_classes"] == 2
 
 
 @pytest.mark.parametrize(

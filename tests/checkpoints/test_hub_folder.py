@@ -135,6 +135,21 @@ def test_sizes_of_a_local_folder(tmp_path, caplog):
     assert caplog.records == []
 
 
+def test_normalization_of_a_local_folder(tmp_path, caplog):
+    folder = resolve_hub_folder(write(tmp_path, {"config.json": CONFIG}))
+    assert folder.read_normalization() is None
+    write(tmp_path, {"preprocessor_config.json": b'{"image_mean": [0, 0, 0], "image_std": 1}'})
+    assert folder.read_normalization() == ((0.0,) * 3, (255.0,) * 3)
+    assert caplog.records == []
+    write(tmp_path, {"preprocessor_config.json": b'{"image_std": 0}'})
+    with pytest.raises(ValueError, match="`image_std`"):
+        folder.read_normalization()
+    write(tmp_path, {"preprocessor_config.json": b"{"})
+    assert folder.read_normalization() is None
+    (record,) = caplog.records
+    assert record.getMessage().startswith("Colors are normalized by default")
+
+
 @pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe", b"", b'{"size": {"height": 5}}'])
 def test_sizes_that_are_not_understood(tmp_path, caplog, content):
     write(tmp_path, {"config.json": CONFIG, "preprocessor_config.json": content})

@@ -104,3 +104,9 @@ def test_bad_image(shape):
 def test_bad_mask(mask):
     with pytest.raises(ValueError, match="`pixel_mask` must be of the shape"):
         unpadded_image(np.zeros((6, 8, 3)), mask)
+
+
+def test_bytes_stay_bytes():
+    """As real numbers, 8000 x 6000 pixels would take gigabytes."""
+    image = np.zeros((6, 8, 3), np.uint8)
+    assert np.shares_memory(unpadded_image(image), image)

@@ -1,5 +1,7 @@
 """The pictures themselves, read back pixel by pixel."""
 
+import itertools
+
 import matplotlib
 import numpy as np
 import pytest
@@ -148,3 +150,40 @@ def test_bad_input(change, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         plot_comparison(**{**arguments, "bounding_box_format": "xyxy", **change})
     assert not path.exists()
+
+
+@pytest.mark.parametrize("size", [(600, 30), (60, 80), (30, 600)])
+def test_titles_stay_apart_and_inside(size):
+    """Titles of narrow images are wider than these."""
+    two = np.zeros((2, *size, 3), np.uint8)
+    figure = plot_comparison(two, Y_TRUE, Y_PRED, "xyxy", max_images=2)
+    long_name = "_".join(["holiday"] * 30) + ".jpg"
+    alone = plot_detections(two[0], {"boxes": BOXES[0], "classes": [3]}, "xyxy", title=long_name)
+    (title, *_) = (text.get_text() for text in alone.axes[0].texts)
+    assert title.startswith("holiday")
+    assert title.endswith("iday.jpg")
+    assert "\N{HORIZONTAL ELLIPSIS}" in title
+    for drawn in (figure, alone):
+        drawn.canvas.draw()
+        renderer = drawn.canvas.get_renderer()
+        rows = {}
+        for axes in drawn.axes:
+            title, details = axes.texts[:2]
+            left, right = (text.get_window_extent(renderer) for text in (title, details))
+            assert left.x1 < right.x0
+            rows.setdefault(round(axes.get_position().y1, 3), []).append((left.x0, right.x1))
+        for row in rows.values():
+            assert row[-1][1] < drawn.bbox.x1
+            assert all(one[1] < other[0] for one, other in itertools.pairwise(row))
+
+
+def test_a_large_image_is_drawn_with_the_pixels_that_are_shown():
+    image = np.zeros((3000, 4000, 3), np.uint8)
+    image[1500:, :2000] = 255
+    axes = plot_detections(image, {"boxes": np.zeros((0, 4)), "classes": []}, "xyxy").axes[0]
+    drawn = np.asarray(axes.images[0].get_array())
+    shown_size = axes.get_window_extent().size
+    assert 2 * shown_size[0] <= drawn.shape[1] < 4000
+    assert axes.get_xlim() == (0, 4000)
+    assert list(axes.images[0].get_extent()) == [0, 4000, 3000, 0]
+    np.testing.assert_array_equal(drawn[-1, [0, -1]], [[255] * 3, [0] * 3])

@@ -31,8 +31,10 @@ class ResNetBackbone(Backbone):
         depth: int, 18, 34, 50 or 101.
         dilation: bool, whether the last stage keeps its resolution and dilates its convolutions
             instead (the DC5 models): "P5" then has stride 16.
-        include_rescaling: bool, whether images come as 0..255 RGB and are normalized with
-            ImageNet's mean and standard deviation here. Otherwise they come normalized.
+        include_rescaling: bool, whether images come as 0..255 RGB and are normalized with `mean`
+            and `standard_deviation` here. Otherwise they come normalized.
+        mean: three floats, of red, green and blue in 0..255. Default: ImageNet's.
+        standard_deviation: three floats, as `mean`.
         num_frozen_stages: int, how many stages never train, counted from the stem: 2 freezes the
             stem and the first stage, as published; 0 none. `trainable = True` doesn't thaw them.
         stackwise_num_filters: tuple of 4 ints, the width of each stage (before a bottleneck's
@@ -62,6 +64,8 @@ class ResNetBackbone(Backbone):
         *,
         dilation=False,
         include_rescaling=True,
+        mean=IMAGENET_MEAN,
+        standard_deviation=IMAGENET_STANDARD_DEVIATION,
         num_frozen_stages=2,
         stackwise_num_filters=(64, 128, 256, 512),
         stackwise_num_blocks=None,
@@ -73,6 +77,11 @@ class ResNetBackbone(Backbone):
         if depth not in NUM_BLOCKS:
             raise ValueError(f"`depth` must be one of {sorted(NUM_BLOCKS)}. Received: {depth!r}.")
         blocks = stackwise_num_blocks or NUM_BLOCKS[depth]
+        for name, value in (("mean", mean), ("standard_deviation", standard_deviation)):
+            if len(value) != 3:
+                raise ValueError(
+                    f"`{name}` must have 3 entries: red, green, blue. Received: {value}."
+                )
         for name, value in (
             ("stackwise_num_filters", stackwise_num_filters),
             ("stackwise_num_blocks", blocks),
@@ -85,8 +94,8 @@ class ResNetBackbone(Backbone):
         x = images
         if include_rescaling:
             x = keras.layers.Normalization(
-                mean=IMAGENET_MEAN,
-                variance=[deviation**2 for deviation in IMAGENET_STANDARD_DEVIATION],
+                mean=mean,
+                variance=[deviation**2 for deviation in standard_deviation],
                 dtype="float32",
                 name="rescaling",
             )(x)
@@ -114,6 +123,8 @@ class ResNetBackbone(Backbone):
         self.depth = depth
         self.dilation = dilation
         self.include_rescaling = include_rescaling
+        self.mean = tuple(mean)
+        self.standard_deviation = tuple(standard_deviation)
         self.num_frozen_stages = num_frozen_stages
         self.stackwise_num_filters = tuple(stackwise_num_filters)
         self.stackwise_num_blocks = stackwise_num_blocks and tuple(stackwise_num_blocks)
@@ -126,7 +137,7 @@ class ResNetBackbone(Backbone):
     @property
     def padding_value(self):
         """The color whose normalized value is zero, with which images are to be padded."""
-        return IMAGENET_MEAN if self.include_rescaling else (0.0, 0.0, 0.0)
+        return self.mean if self.include_rescaling else (0.0, 0.0, 0.0)
 
     @property
     def trainable(self):
@@ -153,6 +164,8 @@ class ResNetBackbone(Backbone):
             "depth": self.depth,
             "dilation": self.dilation,
             "include_rescaling": self.include_rescaling,
+            "mean": self.mean,
+            "standard_deviation": self.standard_deviation,
             "num_frozen_stages": self.num_frozen_stages,
             "stackwise_num_filters": self.stackwise_num_filters,
             "stackwise_num_blocks": self.stackwise_num_blocks,

@@ -8,21 +8,25 @@ def resnet_of_settings(settings):
 
     Args:
         settings: dict, from the room `checkpoints`: "backbone" and "dilation"; where the first is
-            `None`, the four keys "backbone_*".
+            `None`, the four keys "backbone_*"; and perhaps "normalization", a pair of mean and
+            standard deviation, by default ImageNet's.
     """
+    arguments = {"dilation": settings["dilation"]}
+    if "normalization" in settings:
+        arguments["mean"], arguments["standard_deviation"] = settings["normalization"]
     name = settings["backbone"]
     if name is not None:
         depth = int(name.removeprefix("resnet"))
-        return ResNetBackbone(depth, dilation=settings["dilation"], name=name)
+        return ResNetBackbone(depth, name=name, **arguments)
     is_bottleneck = settings["backbone_block_type"] == "bottleneck"
     expansion = BOTTLENECK_EXPANSION if is_bottleneck else 1
     return ResNetBackbone(
         50 if is_bottleneck else 18,
-        dilation=settings["dilation"],
         stackwise_num_blocks=settings["backbone_depths"],
         stackwise_num_filters=tuple(
             size // expansion for size in settings["backbone_hidden_sizes"]
         ),
         stem_num_filters=settings["backbone_embedding_size"],
         name="resnet",
+        **arguments,
     )

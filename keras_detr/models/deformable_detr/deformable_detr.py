@@ -195,6 +195,22 @@ class DeformableDETR(SetPredictionDetector):
 
     def predict_set(self, pyramid, pixel_mask, training, return_auxiliary):
         """Return the raw outputs for a feature pyramid."""
+        (states, boxes), outputs = self._decode(
+            pyramid, pixel_mask, training=training, return_intermediate=return_auxiliary
+        )
+        outputs = outputs if return_auxiliary else {}
+        return {**raw_outputs(self._classify(states), boxes), **outputs}
+
+    def attend_set(self, pyramid, pixel_mask):
+        """Return the raw outputs for a feature pyramid, and what the decoder read."""
+        (states, boxes, points, weights), _ = self._decode(
+            pyramid, pixel_mask, training=False, return_intermediate=False, return_attention=True
+        )
+        attention = {"sampling_points": points, "attention_weights": weights}
+        return {**raw_outputs(self._classify(states), boxes), **attention}
+
+    def _decode(self, pyramid, pixel_mask, training, **settings):
+        """Return what the decoder makes of a feature pyramid, and raw outputs of the encoder."""
         flat = self.neck(pyramid, pixel_mask)
         shapes, ratios, mask = flat["spatial_shapes"], flat["valid_ratios"], flat["mask"]
         centers = _centers(shapes, ratios)
@@ -211,7 +227,7 @@ class DeformableDETR(SetPredictionDetector):
             states, positions, references, outputs = self._propose(memory, centers, shapes, mask)
         else:
             states, positions, references = self._learned_queries(ops.shape(memory)[0])
-        states, boxes = self.decoder(
+        decoded = self.decoder(
             states,
             positions,
             references,
@@ -220,11 +236,10 @@ class DeformableDETR(SetPredictionDetector):
             valid_ratios=ratios,
             predict_boxes=self._predict_boxes,
             token_mask=mask,
-            return_intermediate=return_auxiliary,
             training=training,
+            **settings,
         )
-        logits = self._classify(states)
-        return {**raw_outputs(logits, boxes), **(outputs if return_auxiliary else {})}
+        return decoded, outputs
 
     def _learned_queries(self, batch):
         """Return states, positions and reference points of the learned queries."""

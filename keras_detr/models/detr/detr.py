@@ -14,7 +14,7 @@ from keras_detr.layers.set_prediction_decoder import SetPredictionDecoder
 from keras_detr.losses.hungarian_loss import HungarianLoss
 from keras_detr.models.detr.detr_checkpoint import detr_variables
 from keras_detr.models.detr.detr_presets import DETR_PRESETS, detr_arguments
-from keras_detr.models.necks.single_scale_neck import SingleScaleNeck
+from keras_detr.models.necks.single_scale_neck import SingleScaleNeck, coarsest_level
 from keras_detr.models.set_prediction_detector import SetPredictionDetector, raw_outputs
 
 
@@ -133,18 +133,34 @@ class DETR(SetPredictionDetector):
 
     def predict_set(self, pyramid, pixel_mask, training, return_auxiliary):
         """Return the raw outputs for a feature pyramid."""
+        states = self._decode(
+            pyramid, pixel_mask, training=training, return_intermediate=return_auxiliary
+        )
+        return self._read(states)
+
+    def attend_set(self, pyramid, pixel_mask):
+        """Return the raw outputs for a feature pyramid, and what the decoder attended to."""
+        states, weights = self._decode(
+            pyramid, pixel_mask, training=False, return_intermediate=False, return_attention=True
+        )
+        height, width = ops.shape(pyramid[coarsest_level(pyramid)])[1:3]
+        weights = ops.transpose(weights, (0, 1, 3, 2, 4))
+        weights = ops.reshape(weights, (*ops.shape(weights)[:-1], height, width))
+        return {**self._read(states), "attention_weights": weights}
+
+    def _decode(self, pyramid, pixel_mask, training, **settings):
+        """Return what the decoder makes of a feature pyramid."""
         flat = self.neck(pyramid, pixel_mask)
         mask = None if flat["mask"] is None else ops.expand_dims(flat["mask"], 1)
         memory = self.encoder(
             flat["tokens"], flat["positions"], attention_mask=mask, training=training
         )
-        states = self.decoder(
-            memory,
-            flat["positions"],
-            attention_mask=mask,
-            return_intermediate=return_auxiliary,
-            training=training,
+        return self.decoder(
+            memory, flat["positions"], attention_mask=mask, training=training, **settings
         )
+
+    def _read(self, states):
+        """Return the raw outputs that the heads make of the decoder's states."""
         logits = ops.cast(self.class_head(states), "float32")
         boxes = ops.sigmoid(ops.cast(self.box_head(states), "float32"))
         return raw_outputs(logits, boxes)

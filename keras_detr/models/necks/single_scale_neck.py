@@ -44,7 +44,7 @@ class SingleScaleNeck(keras.layers.Layer):
             pyramid_shape: dict of level name -> shape.
             pixel_mask_shape: unused.
         """
-        feature_shape = pyramid_shape[_coarsest(pyramid_shape)]
+        feature_shape = pyramid_shape[coarsest_level(pyramid_shape)]
         kernel_initializer, bias_initializer = torch_linear_initializers(feature_shape[-1])
         self.input_projection = keras.layers.Conv2D(
             self.hidden_dim,
@@ -60,7 +60,7 @@ class SingleScaleNeck(keras.layers.Layer):
 
     def call(self, pyramid, pixel_mask=None):
         """Return tokens, positions and mask."""
-        features = self.input_projection(pyramid[_coarsest(pyramid)])
+        features = self.input_projection(pyramid[coarsest_level(pyramid)])
         mask = None
         if pixel_mask is not None:
             mask = mask_of_map(ops.cast(pixel_mask, "bool"), features)
@@ -73,7 +73,7 @@ class SingleScaleNeck(keras.layers.Layer):
 
     def compute_output_shape(self, pyramid_shape, pixel_mask_shape=None):
         """Return the shapes of tokens, positions and mask."""
-        batch, height, width, _ = pyramid_shape[_coarsest(pyramid_shape)]
+        batch, height, width, _ = pyramid_shape[coarsest_level(pyramid_shape)]
         num_tokens = None if None in (height, width) else height * width
         return {
             "tokens": (batch, num_tokens, self.hidden_dim),
@@ -99,5 +99,6 @@ class SingleScaleNeck(keras.layers.Layer):
         return cls(**config)
 
 
-def _coarsest(pyramid):
+def coarsest_level(pyramid):
+    """Return the name of a pyramid's highest level, whose map this neck reads."""
     return max(pyramid, key=lambda level: int(level[1:]))

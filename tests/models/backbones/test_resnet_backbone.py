@@ -72,6 +72,30 @@ def test_rescaling():
     assert without.padding_value == (0.0, 0.0, 0.0)
 
 
+@pytest.mark.every_backend
+def test_another_normalization():
+    settings = {"mean": (10.0, 20.0, 30.0), "standard_deviation": (40.0, 50.0, 60.0)}
+    backbone = tiny_backbone(**settings)
+    plain = tiny_backbone(include_rescaling=False)
+    plain.set_weights(backbone.get_weights())
+    images = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype("uint8")
+    normalized = (images - np.array(settings["mean"])) / settings["standard_deviation"]
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(backbone(images)),
+        ops.convert_to_numpy(plain(normalized.astype("float32"))),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+    assert backbone.padding_value == settings["mean"]
+    copy = type(backbone).from_config(backbone.get_config())
+    assert (copy.mean, copy.standard_deviation) == tuple(settings.values())
+    # What was saved before these were settings.
+    old = {k: v for k, v in plain.get_config().items() if k not in settings}
+    np.testing.assert_allclose(type(backbone).from_config(old).mean, MEAN)
+    with pytest.raises(ValueError, match="`mean` must have 3 entries"):
+        tiny_backbone(mean=(1.0,))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("depth", "torchvision_parameters"),

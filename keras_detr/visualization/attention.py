@@ -1,0 +1,166 @@
+"""Draw where a detector looked."""
+
+import matplotlib
+import numpy as np
+from PIL import Image
+
+from keras_detr.ops.boxes import convert_box_format
+from keras_detr.visualization.drawn_objects import drawn_objects, unpadded_image
+from keras_detr.visualization.panels import DrawnPoints, Panel, draw_panels, in_rows
+
+_MOST_COLUMNS = 4
+_HEAT = "inferno"
+# What a colored picture is computed with; a figure shows fewer pixels than that.
+_MOST_PIXELS_A_SIDE = 1600
+
+
+def plot_attention(
+    model,
+    image,
+    queries=None,
+    *,
+    layer=-1,
+    confidence_threshold=0.5,
+    class_names=None,
+    max_queries=7,
+    path=None,
+):
+    """Draw where a detector's queries looked in an image: its decoder's attention to it.
+
+    First comes the image with what the queries found, then a panel for each: of DETR the weights of
+    the attention, the mean of all heads, over the image; of Deformable DETR the points it read, all
+    heads and levels, sized and colored by their weight.
+
+    Args:
+        model: a detector with `decoder_attention`.
+        image: (height, width, 3), values 0..255, of any size: the model's `preprocessor` resizes
+            it, as for `predict`; or a batch of one image, seen as it is: a dict of "images" (1,
+            height, width, 3) and perhaps "pixel_mask" (1, height, width).
+        queries: sequence of int, which queries; or `None` for the most confident ones.
+        layer: int, which decoder layer; -1 is the last.
+        confidence_threshold: float, less confident queries aren't drawn; but the best one is.
+        class_names: sequence of str, one a class; or `None` for those of the model, if it has any.
+        max_queries: int, how many queries are drawn unless they are named.
+        path: where to write the picture, a PNG; or `None`.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: a shape is wrong, or there is no such query or layer.
+        ImportError: an image has to be resized, and TensorFlow isn't installed.
+    """
+    batch, image = _batch_and_picture(model, image)
+    attention = model.decoder_attention(batch)
+    attention = {name: values[0] for name, values in attention.items()}
+    num_layers, num_queries = attention["attention_weights"].shape[:2]
+    if not -num_layers <= layer < num_layers:
+        raise ValueError(f"`layer` must be one of {num_layers} decoder layers. Received: {layer}.")
+    if queries is None:
+        queries = _most_confident(attention["confidence"], confidence_threshold, max_queries)
+    queries = [int(query) for query in queries]
+    if not queries or not all(0 <= query < num_queries for query in queries):
+        raise ValueError(
+            f"`queries` must name at least one of the queries 0 to {num_queries - 1}. Received: "
+            f"{queries}."
+        )
+    seen_size, canvas_size = _sizes(batch)
+    names = class_names or model.class_names
+    found = {
+        "boxes": convert_box_format(
+            attention["boxes"], model.bounding_box_format, "rel_xyxy", seen_size, np.stack
+        ),
+        "classes": attention["classes"],
+        "confidence": attention["confidence"],
+    }
+    drawn = [_drawn_query(found, query, image.shape[:2], names) for query in queries]
+    panels = [Panel(image, drawn, "Queries and what they found", "")]
+    backdrop = _backdrop(image)
+    for query, item in zip(queries, drawn, strict=True):
+        weights = attention["attention_weights"][layer, query]
+        unlabeled = [item._replace(label="")]
+        if "sampling_points" in attention:
+            points = attention["sampling_points"][layer, query].reshape(-1, 2)
+            points = _drawn_points(points, weights.ravel(), image.shape[:2])
+            details = f"{item.label}, {len(points.weights)} points in {_num_heads(weights)}"
+            panel = Panel(backdrop, unlabeled, f"Query {query}", details, points, image.shape[:2])
+        else:
+            heat = _heat_of_image(weights.mean(axis=0), seen_size, canvas_size, backdrop.shape[:2])
+            details = f"{item.label}, at most {weights.mean(axis=0).max():.1%} a cell"
+            heated = _heated(backdrop, heat)
+            panel = Panel(heated, unlabeled, f"Query {query}", details, None, image.shape[:2])
+        panels.append(panel)
+    return draw_panels(in_rows(panels, min(len(panels), _MOST_COLUMNS)), path)
+
+
+def _batch_and_picture(model, image):
+    """Return what the model is to see, a batch of one, and what is drawn, uint8."""
+    if isinstance(image, dict):
+        images, mask = np.asarray(image["images"]), image.get("pixel_mask")
+        if images.ndim != 4 or len(images) != 1:
+            raise ValueError(
+                f"`image` must be a single image, or a batch of one. Received shape {images.shape}."
+            )
+        return image, unpadded_image(images[0], None if mask is None else mask[0])
+    picture = unpadded_image(image)
+    return model.preprocessor([picture]), picture
+
+
+def _sizes(batch):
+    """Return (height, width) of the image that the model sees, and of its canvas."""
+    canvas_size = np.shape(batch["images"])[1:3]
+    if batch.get("pixel_mask") is None:
+        return canvas_size, canvas_size
+    mask = np.asarray(batch["pixel_mask"])[0].astype(bool)
+    return (int(mask[:, 0].sum()), int(mask[0].sum())), canvas_size
+
+
+def _most_confident(confidence, threshold, max_queries):
+    if max_queries < 1:
+        raise ValueError(f"`max_queries` must be at least 1. Received: {max_queries}.")
+    order = np.argsort(-confidence, kind="stable")
+    num_certain = max(1, int((confidence >= threshold).sum()))
+    return order[: min(num_certain, max_queries)]
+
+
+def _drawn_query(found, query, image_size, class_names):
+    of_query = {name: values[query : query + 1] for name, values in found.items()}
+    (item,) = drawn_objects(of_query, "rel_xyxy", image_size, class_names)
+    return item
+
+
+def _num_heads(weights):
+    heads = len(weights)
+    return "1 head" if heads == 1 else f"{heads} heads"
+
+
+def _drawn_points(points, weights, image_size):
+    height, width = image_size
+    order = np.argsort(weights, kind="stable")
+    # The heavy ones end on top.
+    return DrawnPoints(points[order] * (width, height), weights[order])
+
+
+def _backdrop(image):
+    """Return an image in dark grey, on which colors stand out, of no more pixels than needed."""
+    picture = Image.fromarray(image).convert("L")
+    picture.thumbnail((_MOST_PIXELS_A_SIDE, _MOST_PIXELS_A_SIDE))
+    grey = np.asarray(picture).astype("float32")
+    return np.repeat((18 + 0.5 * grey).astype("uint8")[..., None], 3, axis=-1)
+
+
+def _heat_of_image(weights, seen_size, canvas_size, size):
+    """Return the weights of a padded map's cells at the pixels of the picture, of maximum 1."""
+    rows, columns = weights.shape
+    box = (0, 0, columns * seen_size[1] / canvas_size[1], rows * seen_size[0] / canvas_size[0])
+    picture = Image.fromarray(np.ascontiguousarray(weights / weights.max(), "float32"))
+    height, width = size
+    return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR, box=box))
+
+
+def _heated(backdrop, heat):
+    """Lay heat over a picture: the more, the less of the picture shows."""
+    heat = np.clip(heat, 0.0, 1.0)
+    colors = matplotlib.colormaps[_HEAT](heat)[..., :3] * 255
+    share = np.sqrt(heat)[..., None]
+    return ((1.0 - share) * backdrop + share * colors).round().astype("uint8")

@@ -1,0 +1,124 @@
+"""Pictures of predictions in TensorBoard, epoch by epoch."""
+
+import io
+import os
+import time
+
+import keras
+
+from keras_detr.visualization.batch_parts import batch_parts
+from keras_detr.visualization.comparison import plot_comparison
+
+# TensorBoard's number for it.
+_RGBA = 4
+
+
+class PredictionPictures(keras.callbacks.Callback):
+    """Log a picture of predictions beside the truth for TensorBoard, at the ends of epochs.
+
+    Look at it with `tensorboard --logdir <log_dir>`, under "Images": a slider goes through the
+    epochs. It works on every backend, and beside `keras.callbacks.TensorBoard`.
+
+    Args:
+        log_dir: str or path of the folder for TensorBoard's files; created where it doesn't exist.
+        batch: one batch of images and their true objects, as `plot_batch` takes it:
+            `next(iter(validation_batches))`.
+        every: int, after how many epochs there is a picture.
+        confidence_threshold: float, less certain detections aren't drawn.
+        class_names: sequence of str, one a class; or `None` for those of the model, if it has any.
+        max_images: int, how many images of the batch are drawn.
+
+    Raises:
+        ImportError: TensorBoard isn't installed.
+        ValueError: `every` is below 1, or the batch has no images or no boxes.
+
+    Example:
+    ```python
+    pictures = PredictionPictures("logs", next(iter(validation_batches)))
+    model.fit(train_batches, epochs=10, callbacks=[pictures])
+    ```
+    """
+
+    def __init__(
+        self,
+        log_dir,
+        batch,
+        *,
+        every=1,
+        confidence_threshold=0.5,
+        class_names=None,
+        max_images=6,
+    ):
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"`every` must be at least 1. Received: {every}.")
+        # Before the training, not at its first epoch's end.
+        _import_tensorboard()
+        self.log_dir = os.fspath(log_dir)
+        self.every = every
+        self.confidence_threshold = confidence_threshold
+        self.class_names = class_names
+        images, pixel_mask, boxes = batch_parts(batch)
+        self._images = images[:max_images]
+        self._pixel_mask = None if pixel_mask is None else pixel_mask[:max_images]
+        self._boxes = {name: values[:max_images] for name, values in boxes.items()}
+        self._writer = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Predict, draw, and log the picture."""
+        if (epoch + 1) % self.every:
+            return
+        inputs = {"images": self._images}
+        if self._pixel_mask is not None:
+            inputs["pixel_mask"] = self._pixel_mask
+        picture = io.BytesIO()
+        figure = plot_comparison(
+            self._images,
+            self._boxes,
+            self.model.predict_on_batch(inputs),
+            self.model.bounding_box_format,
+            self.class_names or self.model.class_names,
+            self.confidence_threshold,
+            max_images=len(self._images),
+            pixel_mask=self._pixel_mask,
+        )
+        figure.savefig(picture, format="png")
+        self._write(picture.getvalue(), figure.canvas.get_width_height(), epoch)
+
+    def on_train_end(self, logs=None):
+        """Close the file."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _write(self, png, size, epoch):
+        """Log a picture at the step that `keras.callbacks.TensorBoard` logs the epoch at."""
+        file_writer, event, summary = _import_tensorboard()
+        if self._writer is None:
+            self._writer = file_writer.EventFileWriter(self.log_dir)
+        image = summary.Summary.Image(
+            encoded_image_string=png, width=size[0], height=size[1], colorspace=_RGBA
+        )
+        value = summary.Summary.Value(tag="predictions", image=image)
+        self._writer.add_event(
+            event.Event(wall_time=time.time(), step=epoch, summary=summary.Summary(value=[value]))
+        )
+        # Seen while the training goes on.
+        self._writer.flush()
+
+
+def _import_tensorboard():
+    """Return TensorBoard's modules that write a file of events.
+
+    Raises:
+        ImportError: it isn't installed.
+    """
+    try:
+        from tensorboard.compat.proto import event_pb2, summary_pb2
+        from tensorboard.summary.writer import event_file_writer
+    except ImportError as error:
+        raise ImportError(
+            "`PredictionPictures` needs TensorBoard, which isn't installed: `pip install "
+            "tensorboard`."
+        ) from error
+    return event_file_writer, event_pb2, summary_pb2

@@ -1,0 +1,81 @@
+"""Run the example on a folder of images of all kinds, with a tiny detector of random weights."""
+
+import importlib.util
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
+
+from tests.models.detectors import tiny_detr
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't:DeprecationWarning"
+)
+EXAMPLE = pathlib.Path(__file__).parents[2] / "examples" / "predict.py"
+TURNED = 6
+LEFT, RIGHT = (200, 40, 30), (20, 60, 180)
+
+
+@pytest.fixture
+def example():
+    spec = importlib.util.spec_from_file_location("predict", EXAMPLE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write_images(folder):
+    """Write the same image, red on the left and blue on the right, in many ways."""
+    folder.mkdir()
+    pixels = np.empty((60, 80, 3), "uint8")
+    pixels[:, :40], pixels[:, 40:] = LEFT, RIGHT
+    image = Image.fromarray(pixels)
+    image.save(folder / "landscape.png")
+    exif = Image.Exif()
+    exif[0x0112] = TURNED
+    image.rotate(90, expand=True).save(folder / "exif.jpg", exif=exif, quality=95)
+    image.convert("CMYK").save(folder / "cmyk.jpg", quality=95)
+    image.convert("RGBA").save(folder / "rgba.png")
+    Image.fromarray(pixels[..., 0].astype("uint16") * 257).save(folder / "sixteen.png")
+    image.convert("L").save(folder / "grey.png")
+    image.resize((1, 1)).save(folder / "one.png")
+    image.resize((30, 90)).save(folder / "portrait.png")
+    (folder / "broken.jpg").write_bytes((folder / "cmyk.jpg").read_bytes()[:400])
+    (folder / "notes.txt").write_text("no image")
+
+
+def test_a_folder_of_all_kinds(example, tmp_path, monkeypatch, capsys, caplog):
+    folder, output = tmp_path / "pictures", tmp_path / "output"
+    write_images(folder)
+    settings = {"num_classes": 2, "class_names": ("cat", "dog"), "preprocessor_sizes": (64, 107)}
+    tiny_detr(**settings).save_to_preset(tmp_path / "preset")
+    options = ["--preset", tmp_path / "preset", "--output", output, "--threshold", 0.999]
+    monkeypatch.setattr("sys.argv", list(map(str, ["predict.py", folder, *options])))
+    with pytest.raises(SystemExit) as stopped:
+        example.main()
+    # A script that calls it learns of the broken file, and the rest is done.
+    assert stopped.value.code == 1
+    assert "broken.jpg can't be read" in caplog.text
+    assert "8 images" in capsys.readouterr().out
+    content = json.loads((output / "detections.json").read_text())
+    sizes = {
+        pathlib.Path(entry["file"]).name: (entry["width"], entry["height"]) for entry in content
+    }
+    upright = ("cmyk.jpg", "exif.jpg", "grey.png", "landscape.png", "rgba.png", "sixteen.png")
+    assert sizes == {
+        **dict.fromkeys(upright, (80, 60)),
+        "one.png": (1, 1),
+        "portrait.png": (30, 90),
+    }
+    for name in ("cmyk.jpg", "exif.jpg", "landscape.png", "rgba.png"):
+        with Image.open(output / f"{name}.detections.png") as picture:
+            drawn = np.asarray(picture.convert("RGB")).astype(int)
+        middle, (height, width) = len(drawn) // 2, drawn.shape[:2]
+        for column, color in ((width // 4, LEFT), (3 * width // 4, RIGHT)):
+            # CMYK and JPEG move colors a little.
+            np.testing.assert_allclose(drawn[middle, column], color, atol=12)
+        assert height < width

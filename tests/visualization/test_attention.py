@@ -1,0 +1,136 @@
+"""Pictures of attention: where weights and points land, read back from the figure."""
+
+import types
+
+import numpy as np
+import pytest
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from keras_detr.visualization import plot_attention
+
+HEIGHT, WIDTH = 60, 80
+IMAGE = np.full((HEIGHT, WIDTH, 3), 128, "uint8")
+NUM_QUERIES, NUM_LAYERS, NUM_HEADS = 3, 2, 2
+# On a canvas of 80 x 120, half the size of the picture in each direction.
+SEEN, CANVAS = (30, 40), (40, 60)
+
+
+def detector(**attention):
+    """Return what the plot asks of a model; it sees images on the canvas."""
+    mask = np.zeros((1, *CANVAS), "uint8")
+    mask[0, : SEEN[0], : SEEN[1]] = 1
+    found = {
+        "boxes": np.array([[[10, 5, 20, 10], [0, 0, 8, 8], [20, 20, 40, 30]]], "float32"),
+        "classes": np.array([[1, 0, 1]]),
+        "confidence": np.array([[0.4, 0.9, 0.6]], "float32"),
+    }
+    return types.SimpleNamespace(
+        preprocessor=lambda images: {"images": np.zeros((1, *CANVAS, 3)), "pixel_mask": mask},
+        bounding_box_format="xyxy",
+        class_names=("cat", "dog"),
+        decoder_attention=lambda batch: {**found, **attention},
+    )
+
+
+def of_maps():
+    """Return a detector each of whose queries looks at one cell, in the last layer."""
+    weights = np.full((1, NUM_LAYERS, NUM_QUERIES, NUM_HEADS, 4, 6), 1e-3, "float32")
+    for query in range(NUM_QUERIES):
+        weights[0, -1, query, :, 1, query] = 0.9
+    return detector(attention_weights=weights)
+
+
+def of_points():
+    shape = (1, NUM_LAYERS, NUM_QUERIES, NUM_HEADS, 1, 2)
+    points = np.random.default_rng(0).uniform(-0.2, 1.2, (*shape, 2))
+    weights = np.random.default_rng(1).uniform(0, 1, shape)
+    return detector(attention_weights=weights, sampling_points=points)
+
+
+def shown(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def test_queries_are_the_most_confident_and_named():
+    figure = plot_attention(of_maps(), IMAGE)
+    assert [shown(axes) for axes in figure.axes] == [
+        ["Queries and what they found", "", "dog 0.60", "cat 0.90"],
+        ["Query 1", "cat 0.90, at most 90.0% a cell"],
+        ["Query 2", "dog 0.60, at most 90.0% a cell"],
+    ]
+    figure = plot_attention(of_maps(), IMAGE, confidence_threshold=0.95)
+    assert [shown(axes)[0] for axes in figure.axes[1:]] == ["Query 1"]
+    figure = plot_attention(of_maps(), IMAGE, confidence_threshold=0.0, max_queries=2)
+    assert [shown(axes)[0] for axes in figure.axes[1:]] == ["Query 1", "Query 2"]
+    figure = plot_attention(of_maps(), IMAGE, [2, 0], class_names=["a", "b"])
+    assert [shown(axes)[1].split(",")[0] for axes in figure.axes[1:]] == ["b 0.60", "b 0.40"]
+
+
+def test_boxes_are_those_of_the_picture():
+    figure = plot_attention(of_maps(), IMAGE, [0])
+    for axes in figure.axes:
+        (box,) = (patch for patch in axes.patches if isinstance(patch, Rectangle))
+        # The model saw half of the picture's pixels in each direction.
+        np.testing.assert_allclose(box.get_bbox().extents, [20, 10, 40, 20])
+
+
+def test_heat_lies_on_its_cell_without_the_padding():
+    for query in range(NUM_QUERIES):
+        axes = plot_attention(of_maps(), IMAGE, [query]).axes[1]
+        (drawn,) = axes.images
+        light = np.asarray(drawn.get_array()).astype(int).sum(-1)
+        assert axes.get_xlim() == (0, WIDTH)
+        assert light.shape == (HEIGHT, WIDTH)
+        # A cell has 10 pixels of the canvas, 20 of the picture; 6 x 4 cells, of which 4 x 3 seen.
+        others = [20 * other + 10 for other in range(4) if other != query]
+        assert light[30, 20 * query + 10] > 0.9 * light.max()
+        assert light[30, others].max() < 0.5 * light.max()
+        assert light[[10, 50]].max() < 0.5 * light.max()
+
+
+def test_another_layer():
+    axes = plot_attention(of_maps(), IMAGE, [1], layer=0).axes[1]
+    # All cells weigh the same there.
+    assert not np.ptp(np.asarray(axes.images[0].get_array()), axis=(0, 1)).any()
+
+
+def test_points_lie_relative_to_the_picture_the_heavy_ones_on_top():
+    model = of_points()
+    figure = plot_attention(model, IMAGE, [1])
+    attention = model.decoder_attention(None)
+    points = attention["sampling_points"][0, -1, 1].reshape(-1, 2) * (WIDTH, HEIGHT)
+    weights = attention["attention_weights"][0, -1, 1].ravel()
+    (drawn,) = figure.axes[1].collections
+    order = np.argsort(weights)
+    np.testing.assert_allclose(drawn.get_offsets(), points[order])
+    assert (np.diff(drawn.get_sizes()) > 0).all()
+    assert (np.diff(drawn.get_array()) > 0).all()
+    assert figure.axes[1].get_xlim() == (0, WIDTH)
+    assert shown(figure.axes[1])[1] == "cat 0.90, 4 points in 2 heads"
+
+
+def test_a_batch_of_one_is_seen_as_it_is(tmp_path):
+    model = of_maps()
+    batch = {"images": np.full((1, *CANVAS, 3), 9.0), **model.preprocessor([])}
+    del model.preprocessor
+    figure = plot_attention(model, batch, [0], path=tmp_path / "attention.png")
+    assert figure.axes[0].get_xlim() == (0, SEEN[1])
+    with Image.open(tmp_path / "attention.png") as picture:
+        assert picture.format == "PNG"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"layer": 2}, "`layer` must be one of 2 decoder layers. Received: 2"),
+        ({"queries": [3]}, "`queries` must name at least one of the queries 0 to 2"),
+        ({"queries": []}, "`queries` must name at least one"),
+        ({"max_queries": 0}, "`max_queries` must be at least 1"),
+        ({"image": IMAGE[..., 0]}, "An image must be of shape"),
+        ({"image": {"images": np.zeros((2, 4, 4, 3))}}, "a batch of one"),
+    ],
+)
+def test_bad_input(change, message):
+    with pytest.raises(ValueError, match=message):
+        plot_attention(**{"model": of_maps(), "image": IMAGE, **change})
