@@ -111,6 +111,25 @@ def test_steps_equal_adamw_by_hand(weight_decay, clip_norm):
     check_equal(variables, expected)
 
 
+def test_accumulated_gradients_step_by_their_mean():
+    model = TinyDetector()
+    variables = model.trainable_variables
+    gradients = random_gradients(variables, 6, 1.0)
+    means = [
+        [(first + second) / 2 for first, second in zip(*pair, strict=True)]
+        for pair in zip(gradients[::2], gradients[1::2], strict=True)
+    ]
+    start = arrays_of(variables)
+    expected = adamw(start, means, rates_of(model), 0.5, clip_norm=None)
+    optimizer = detr_optimizer(model, 1e-2, 1e-3, weight_decay=0.5, global_clipnorm=None)
+    for group in optimizer.optimizers:
+        group.gradient_accumulation_steps = 2
+    apply(optimizer, variables, gradients[:1])
+    check_equal(variables, start)
+    apply(optimizer, variables, gradients[1:])
+    check_equal(variables, expected)
+
+
 def test_the_backbone_moves_a_tenth_of_the_rest():
     model = TinyDetector()
     before = arrays_of(model.trainable_variables)
