@@ -30,6 +30,7 @@ from tests.shared_data import shared_data_folder
 
 NO_SKIPS = "KERAS_DETR_NO_SKIPS"
 SEED = 20200526
+LONGEST_FILE = "test_backends.py"
 
 # The first word found in the reason of a skip says what was missing. Transformers comes before
 # torch because it needs torch too.
@@ -66,7 +67,12 @@ def pytest_runtest_setup(item):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out GPU tests where there is no GPU: no command could bring one."""
+    """Leave out GPU tests where there is no GPU: no command could bring one.
+
+    The tests that run a backend's whole suite come first: at the end one process would wait for the
+    other.
+    """
+    items.sort(key=lambda item: item.path.name != LONGEST_FILE)
     on_gpu = [item for item in items if item.get_closest_marker("gpu")]
     if on_gpu and not has_gpu():
         items[:] = [item for item in items if item not in on_gpu]
