@@ -8,6 +8,7 @@ Environment variables:
 """
 
 import os
+import pathlib
 
 from tests.absent_tensorflow import hide_tensorflow
 
@@ -30,7 +31,7 @@ from tests.shared_data import shared_data_folder
 
 NO_SKIPS = "KERAS_DETR_NO_SKIPS"
 SEED = 20200526
-LONGEST_FILE = "test_backends.py"
+LONGEST_FILE = pathlib.Path(__file__).parent / "test_backends.py"
 
 # The first word found in the reason of a skip says what was missing. Transformers comes before
 # torch because it needs torch too.
@@ -72,7 +73,7 @@ def pytest_collection_modifyitems(config, items):
     The tests that run a backend's whole suite come first: at the end one process would wait for the
     other.
     """
-    items.sort(key=lambda item: item.path.name != LONGEST_FILE)
+    items.sort(key=lambda item: item.path != LONGEST_FILE)
     on_gpu = [item for item in items if item.get_closest_marker("gpu")]
     if on_gpu and not has_gpu():
         items[:] = [item for item in items if item not in on_gpu]
