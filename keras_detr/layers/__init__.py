@@ -18,6 +18,7 @@ from keras_detr.layers.multi_scale_deformable_attention import MultiScaleDeforma
 from keras_detr.layers.multilayer_perceptron import MultilayerPerceptron
 from keras_detr.layers.set_prediction_decoder import SetPredictionDecoder
 from keras_detr.layers.sine_position_embedding import SinePositionEmbedding
+from keras_detr.layers.token_dense import TokenDense
 
 __all__ = [
     "DETRDecoder",
@@ -38,4 +39,5 @@ __all__ = [
     "MultilayerPerceptron",
     "SetPredictionDecoder",
     "SinePositionEmbedding",
+    "TokenDense",
 ]

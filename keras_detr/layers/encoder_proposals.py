@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_detr.layers.initializers import xavier_uniform
+from keras_detr.layers.token_dense import TokenDense
 
 # A logit whose sigmoid is 1 in float32, where the original has infinity: no gradient is NaN.
 CERTAIN = 1e4
@@ -40,7 +41,7 @@ class EncoderProposals(keras.layers.Layer):
         self.pos_trans_norm = self._norm("pos_trans_norm", 2 * size)
 
     def _dense(self, name, inputs, width):
-        dense = keras.layers.Dense(
+        dense = TokenDense(
             width,
             kernel_initializer=xavier_uniform(inputs, width),
             dtype=self.dtype_policy,

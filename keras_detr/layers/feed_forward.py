@@ -3,6 +3,7 @@
 import keras
 
 from keras_detr.layers.initializers import torch_linear_initializers
+from keras_detr.layers.token_dense import TokenDense
 
 
 @keras.saving.register_keras_serializable("keras_detr")
@@ -33,14 +34,14 @@ class FeedForward(keras.layers.Layer):
     def build(self, input_shape):
         """Create both dense layers: Xavier kernels, torch's biases."""
         size = input_shape[-1]
-        self.linear1 = keras.layers.Dense(
+        self.linear1 = TokenDense(
             self.feed_forward_dim,
             activation=self.activation,
             bias_initializer=torch_linear_initializers(size)[1],
             dtype=self.dtype_policy,
             name="linear1",
         )
-        self.linear2 = keras.layers.Dense(
+        self.linear2 = TokenDense(
             size,
             bias_initializer=torch_linear_initializers(self.feed_forward_dim)[1],
             dtype=self.dtype_policy,

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_detr.layers.initializers import xavier_uniform
+from keras_detr.layers.token_dense import TokenDense
 from keras_detr.ops.deformable_attention import multi_scale_deformable_attention
 
 
@@ -68,7 +69,7 @@ class MultiScaleDeformableAttention(keras.layers.Layer):
         self.output_proj = self._dense("output_proj", size, size, xavier)
 
     def _dense(self, name, size, width, kernel, bias="zeros", dtype=None):
-        dense = keras.layers.Dense(
+        dense = TokenDense(
             width,
             kernel_initializer=kernel,
             bias_initializer=bias,

@@ -3,6 +3,7 @@
 import keras
 
 from keras_detr.layers.initializers import torch_linear_initializers
+from keras_detr.layers.token_dense import TokenDense
 
 
 @keras.saving.register_keras_serializable("keras_detr")
@@ -37,7 +38,7 @@ class MultilayerPerceptron(keras.layers.Layer):
         size = input_shape[-1]
         for index, width in enumerate(widths):
             kernel_initializer, bias_initializer = torch_linear_initializers(size)
-            dense = keras.layers.Dense(
+            dense = TokenDense(
                 width,
                 activation="relu" if index < self.num_layers - 1 else None,
                 kernel_initializer=kernel_initializer,

@@ -18,6 +18,7 @@ from keras_detr.layers.encoder_proposals import EncoderProposals
 from keras_detr.layers.initializers import HostNormal, torch_linear_initializers, xavier_uniform
 from keras_detr.layers.multilayer_perceptron import MultilayerPerceptron
 from keras_detr.layers.set_prediction_decoder import SetPredictionDecoder
+from keras_detr.layers.token_dense import TokenDense
 from keras_detr.losses.hungarian_loss import HungarianLoss
 from keras_detr.models.deformable_detr.deformable_detr_checkpoint import deformable_detr_variables
 from keras_detr.models.deformable_detr.deformable_detr_presets import (
@@ -148,7 +149,7 @@ class DeformableDETR(SetPredictionDetector):
 
     def _class_head(self, index):
         log_odds = math.log(PRIOR_PROBABILITY / (1 - PRIOR_PROBABILITY))
-        return keras.layers.Dense(
+        return TokenDense(
             self.num_classes,
             kernel_initializer=torch_linear_initializers(self.hidden_dim)[0],
             bias_initializer=keras.initializers.Constant(log_odds),
@@ -178,7 +179,7 @@ class DeformableDETR(SetPredictionDetector):
                 HostNormal(stddev=1.0),
                 name="query_embeddings",
             )
-            self.reference_points = keras.layers.Dense(
+            self.reference_points = TokenDense(
                 2,
                 kernel_initializer=xavier_uniform(self.hidden_dim, 2),
                 dtype="float32",

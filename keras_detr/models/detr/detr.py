@@ -11,6 +11,7 @@ from keras_detr.layers.detr_encoder import DETREncoder
 from keras_detr.layers.initializers import torch_linear_initializers
 from keras_detr.layers.multilayer_perceptron import MultilayerPerceptron
 from keras_detr.layers.set_prediction_decoder import SetPredictionDecoder
+from keras_detr.layers.token_dense import TokenDense
 from keras_detr.losses.hungarian_loss import HungarianLoss
 from keras_detr.models.detr.detr_checkpoint import detr_variables
 from keras_detr.models.detr.detr_presets import DETR_PRESETS, detr_arguments
@@ -108,7 +109,7 @@ class DETR(SetPredictionDetector):
         self.encoder = DETREncoder(num_encoder_layers, name="encoder", **transformer)
         self.decoder = DETRDecoder(num_queries, num_decoder_layers, name="decoder", **transformer)
         kernel_initializer, bias_initializer = torch_linear_initializers(hidden_dim)
-        self.class_head = keras.layers.Dense(
+        self.class_head = TokenDense(
             num_classes + 1,
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,
