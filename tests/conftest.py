@@ -38,6 +38,8 @@ REMEDIES = {
     "torch": 'pip install "keras_detr[torch]"',
     "jax": 'pip install "keras_detr[jax]"',
     "keras_hub": "pip install keras-hub",
+    "onnx": 'pip install "keras_detr[export]"',
+    "ai_edge_litert": 'pip install "keras_detr[export]"',
     "tensorflow": "pip install tensorflow",
     "real images": "put them into ../shared/data, or set KERAS_DETR_SHARED to the folder of data",
 }
