@@ -11,6 +11,7 @@ _ROOMS = (
     "checkpoints",
     "datasets",
     "evaluation",
+    "export",
     "inference",
     "layers",
     "losses",

@@ -40,6 +40,8 @@ REMEDIES = {
     "torch": 'pip install "keras_detr[torch]"',
     "jax": 'pip install "keras_detr[jax]"',
     "keras_hub": "pip install keras-hub",
+    "onnx": 'pip install "keras_detr[export]"',
+    "ai_edge_litert": 'pip install "keras_detr[export]"',
     "tensorflow": "pip install tensorflow",
     "nbclient": 'pip install -e ".[test]"',
     "tensorboard": "pip install tensorboard",

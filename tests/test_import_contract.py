@@ -20,6 +20,7 @@ REPOSITORY = pathlib.Path(__file__).parents[1]
 FLOORS = {
     "ops": 0,
     "checkpoints": 0,
+    "export": 1,
     "layers": 1,
     "losses": 1,
     "optimizers": 1,
@@ -37,7 +38,9 @@ SHARED_BY_DETECTORS = ("backbones", "necks")
 
 # Where a package of others may be imported, as folders or files of keras_detr.
 HOMES = {
-    "tensorflow": ("ops/backends.py", "preprocessing/", "datasets/"),
+    # SavedModel and LiteRT are formats of TensorFlow.
+    "tensorflow": ("ops/backends.py", "preprocessing/", "datasets/", "export/"),
+    "tf2onnx": ("export/",),
     "tensorflow_datasets": ("datasets/",),
     "keras_cv": ("models/keras_cv_bases.py",),
     "tensorboard": ("visualization/prediction_pictures.py",),
@@ -250,6 +253,8 @@ OFFENDERS = [
     ("losses/hungarian_loss.py", "import os\nos.environ['KERAS_BACKEND']"),
     ("optimizers/detr_optimizer.py", "from keras_detr.models import DETR"),
     ("preprocessing/pad_to_canvas.py", "import tensorflow_datasets as tfds"),
+    ("export/resizing.py", "from keras_detr.preprocessing import resized_size"),
+    ("models/detr/detr.py", "from tf2onnx import convert"),
     ("models/detr/detr.py", "from keras_detr.datasets import load_coco"),
     ("models/detr/detr.py", "from keras_detr.evaluation import COCOMetrics"),
     ("models/detr/detr.py", "from tests.shared_data import shared_data_folder"),
@@ -296,6 +301,7 @@ KEEPERS = [
     ("models/detr/detr.py", "from keras_detr import losses, ops"),
     ("datasets/coco.py", "import tensorflow as tf, tensorflow_datasets as tfds"),
     ("visualization/comparison.py", "from keras_detr.ops.boxes import convert_box_format"),
+    ("export/litert_file.py", "def write():\n    import tensorflow"),
     ("datasets/__init__.py", "from keras_detr.lazy_names import attach"),
     ("__init__.py", "from keras_detr.lazy_names import attach"),
     ("lazy_names.py", "import importlib"),

@@ -64,7 +64,7 @@ class SetPredictionDecoder(keras.layers.Layer):
         if self.activation == "softmax":
             probabilities = ops.softmax(logits, axis=-1)[..., :-1]
             scores = ops.max(probabilities, axis=-1)
-            classes = ops.cast(ops.argmax(probabilities, axis=-1), "int32")
+            classes = _first_best(probabilities, scores)
             confidence, queries = self._best(scores)
             classes = ops.take_along_axis(classes, queries, axis=1)
         else:
@@ -106,3 +106,14 @@ class SetPredictionDecoder(keras.layers.Layer):
             "max_detections": self.max_detections,
             "confidence_threshold": self.confidence_threshold,
         }
+
+
+def _first_best(scores, best):
+    """Return where the last axis first has its maximum, int32.
+
+    Keras' argmax looks at the bits of floats on TensorFlow, which ONNX has no operation for.
+    """
+    num_classes = scores.shape[-1]
+    places = ops.arange(num_classes, dtype="int32")
+    is_best = ops.equal(scores, ops.expand_dims(best, -1))
+    return ops.min(ops.where(is_best, places, num_classes - 1), axis=-1)

@@ -70,7 +70,7 @@ class SinePositionEmbedding(keras.layers.Layer):
         wavelengths = (self.temperature**exponent).astype("float32")
         codes = []
         for count in (rows, columns):
-            angles = count[..., None] / numeric.array(wavelengths)
+            angles = numeric.expand_dims(count, -1) / numeric.array(wavelengths)
             waves = numeric.stack([numeric.sin(angles), numeric.cos(angles)], axis=-1)
             height, width = numeric.shape(count)[1:3]
             codes.append(numeric.reshape(waves, (-1, height, width, self.hidden_dim // 2)))

@@ -409,6 +409,47 @@ class SetPredictionDetector(Task):
         self.preprocessor_sizes = (preprocessor.short_side, preprocessor.longest_side)
         self._untracked.preprocessor = preprocessor
 
+    def export(self, filepath, format="tf_saved_model", verbose=None, input_dtype="uint8"):
+        """Write the detector as a program for other runtimes: raw images in, detections out.
+
+        Resizing (as `preprocessor` does it) and decoding are inside; the batch and the size of
+        images are free at every call, and all images of a call have one size. The file is read
+        without keras_detr and without Keras. Its one input is "images", `input_dtype` (batch,
+        height, width, 3), RGB in 0..255; its outputs are those of `decode_predictions`, boxes in
+        `bounding_box_format` of the images as they came. They are what `predict` returns for a
+        list of images with `batch_size=1`, within rounding.
+
+        - "tf_saved_model" is a folder: `tf.saved_model.load(path).serve(images)`. Names of classes
+          are in `tf.saved_model.load(path).class_names()["class_names"]`.
+        - "onnx" is a file "*.onnx" of opset 18: `session = onnxruntime.InferenceSession(path)`,
+          `session.run(None, {"images": images})`. Names of classes are JSON in
+          `session.get_modelmeta().custom_metadata_map["class_names"]`.
+        - "litert" is a file "*.tflite" of builtin operations: `Interpreter(path)` of
+          ai_edge_litert.interpreter, `.get_signature_runner()(images=images)`. Names of classes are
+          JSON in `zipfile.ZipFile(path).read("class_names.json")`.
+
+        Every format has "bounding_box_format" in the same place. A model without names has no
+        "class_names" there.
+
+        Args:
+            filepath: str or path. An earlier export there is replaced once the new one is whole.
+            format: str, "tf_saved_model", "onnx" or "litert".
+            verbose: bool or `None`, whether to print where the file is; `None` does.
+            input_dtype: str, "uint8" or "float32".
+
+        Raises:
+            ValueError: an argument can't be understood, something else is at `filepath`, or the
+                format can't hold the model: ONNX and LiteRT hold float32 only.
+            NotImplementedError: the Keras backend isn't TensorFlow.
+            ImportError: a package of the extra `export` is missing.
+        """
+        # It needs TensorFlow, and the models don't.
+        from keras_detr.export import export_detector
+
+        export_detector(self, filepath, format, input_dtype)
+        if verbose is None or verbose:
+            print(f"Exported {self.name} as {format} to {str(filepath)!r}.")
+
     # Configuration and saving.
 
     def get_config(self):

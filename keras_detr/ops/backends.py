@@ -5,6 +5,7 @@ from inside a compiled program, and sums over the replicas of a distribution str
 """
 
 import contextlib
+import contextvars
 import functools
 import importlib.util
 import sys
@@ -112,11 +113,38 @@ def sum_over_replicas(value):
     return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
 
 
+_IS_PORTABLE = contextvars.ContextVar("is_portable", default=False)
+
+
+@contextlib.contextmanager
+def portable_programs():
+    """Trace programs, while this context lasts, of operations that other runtimes have too.
+
+    Without parts compiled by XLA, and without gradients of their own: a program for TensorFlow on
+    other hosts, for ONNX and for LiteRT.
+    """
+    token = _IS_PORTABLE.set(True)
+    try:
+        yield
+    finally:
+        _IS_PORTABLE.reset(token)
+
+
+def is_program_portable():
+    """Return whether the program being traced is one of `portable_programs`."""
+    return _IS_PORTABLE.get()
+
+
+def can_trace_for_tensorflow():
+    """Return whether programs of the backend are TensorFlow's, from which others are converted."""
+    return keras.backend.backend() == "tensorflow"
+
+
 def compiled_by_xla(function):
     """Let XLA compile a function of `keras.ops` where a program isn't compiled by it anyway.
 
-    For what takes XLA one loop, and the backend many passes over large arrays. On torch the
-    function stays as it is.
+    For what takes XLA one loop, and the backend many passes over large arrays. On torch, and in
+    `portable_programs`, the function stays as it is.
 
     Args:
         function: callable of tensors as positional arguments, and of hashable keyword arguments
@@ -127,7 +155,8 @@ def compiled_by_xla(function):
     @functools.wraps(function)
     def call(*tensors, **settings):
         backend = keras.backend.backend()
-        if backend == "torch" or any(isinstance(array, keras.KerasTensor) for array in tensors):
+        is_plain = backend == "torch" or is_program_portable()
+        if is_plain or any(isinstance(array, keras.KerasTensor) for array in tensors):
             return function(*tensors, **settings)
         if backend not in compiled:
             compiled[backend] = _XLA_COMPILERS[backend](function, settings)
@@ -209,6 +238,13 @@ def weighted_row_sums(table, indices, weights):
             mode="sum",
         )
     take, _ = _ROW_ACCESS[backend]()
+    if is_program_portable():
+        # Few operations, which no compiler will fuse, on arrays of a fourth of what is read.
+        products = [
+            keras.ops.matmul(weight[:, None], keras.ops.cast(take(table, index), "float32"))
+            for index, weight in zip(indices, weights, strict=True)
+        ]
+        return sum(product[:, 0] for product in products)
     # One term at a time: XLA makes a single loop of it that reads whole rows.
     return sum(
         keras.ops.cast(take(table, index[:, k]), "float32") * weight[:, k, None]

@@ -46,11 +46,13 @@ def multi_scale_deformable_attention(values, spatial_shapes, sampling_locations,
 
         return _sums(values, locations, weights, spatial_shapes=spatial_shapes), gradients
 
-    sums = attend(
-        values,
-        ops.cast(sampling_locations, "float32"),
-        ops.cast(attention_weights, "float32"),
+    locations, weights = (
+        ops.cast(array, "float32") for array in (sampling_locations, attention_weights)
     )
+    if backends.is_program_portable():
+        sums = _sums(values, locations, weights, spatial_shapes=spatial_shapes)
+    else:
+        sums = attend(values, locations, weights)
     # Not a part of that program: its loop over rows would become one over whole queries, slower.
     batch, num_queries, num_heads = ops.shape(attention_weights)[:3]
     return ops.reshape(sums, (batch, num_queries, num_heads * values.shape[3]))

@@ -43,6 +43,17 @@ def to_pixels(box, height, width):
     return [x - w / 2, y - h / 2, x + w / 2, y + h / 2]
 
 
+def test_the_first_of_equal_classes_is_taken():
+    logits = np.zeros((1, 3, 5), "float32")
+    logits[0, 1, [1, 3]] = 2.0
+    logits[0, 2, 3] = np.nan
+    decoder = SetPredictionDecoder("rel_xyxy", "softmax")
+    result = as_arrays(decoder({"classification": logits, "box": np.ones((1, 3, 4))}))
+    kept = np.isfinite(result["confidence"][0])
+    assert sorted(result["classes"][0, kept]) == [0, 1]
+    assert 0 <= result["classes"].min() <= result["classes"].max() < 4
+
+
 @pytest.mark.parametrize("max_detections", [1, 4, 7, 100])
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 def test_the_most_confident_come_first(activation, max_detections):

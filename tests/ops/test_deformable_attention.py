@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_detr.ops.backends import portable_programs
 from keras_detr.ops.deformable_attention import multi_scale_deformable_attention
 from tests.ops.gradients import compiled, value_and_gradients
 
@@ -63,6 +64,13 @@ def test_equals_sampling_one_by_one(seed):
     arrays = draw(seed)
     # float32 against float64, sums of 36 terms.
     np.testing.assert_allclose(ops.convert_to_numpy(call(*arrays)), attend(*arrays), atol=2e-6)
+
+
+def test_portable_programs_compute_the_same():
+    arrays = draw()
+    with portable_programs():
+        found = call(*arrays)
+    np.testing.assert_allclose(ops.convert_to_numpy(found), attend(*arrays), atol=2e-6)
 
 
 def test_pixel_centers_and_edges():

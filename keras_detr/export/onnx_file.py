@@ -1,0 +1,91 @@
+"""Detectors as ONNX files."""
+
+import contextlib
+import json
+import logging
+import tempfile
+
+from keras_detr.export.metadata import metadata_of
+from keras_detr.export.saved_model import SIGNATURE, write_saved_model
+
+# onnxruntime reads it since 1.14.
+OPSET = 18
+
+
+def write_onnx(model, path, input_dtype):
+    """Write a detector as an ONNX file, its metadata as JSON in the properties of that name.
+
+    Args:
+        model: `SetPredictionDetector`.
+        path: `pathlib.Path` of the file.
+        input_dtype: str, of the images.
+
+    Raises:
+        ValueError: the model has operations that ONNX doesn't have.
+    """
+    import onnx
+    from tf2onnx import convert, tf_loader
+
+    with _only_errors("tf2onnx", "tensorflow"):
+        with tempfile.TemporaryDirectory() as folder:
+            write_saved_model(model, folder, input_dtype)
+            graph, inputs, outputs, names = tf_loader.from_saved_model(
+                folder,
+                None,
+                None,
+                tag=["serve"],
+                signatures=[SIGNATURE],
+                return_tensors_to_rename=True,
+            )
+        program, _ = convert.from_graph_def(
+            graph,
+            name=model.name,
+            input_names=inputs,
+            output_names=outputs,
+            tensors_to_rename=names,
+            opset=OPSET,
+        )
+    _check_operations(program, onnx)
+    _name_axes(program)
+    metadata = {name: json.dumps(value) for name, value in metadata_of(model).items()}
+    onnx.helper.set_model_props(program, metadata)
+    onnx.save(program, path)
+
+
+def _check_operations(program, onnx):
+    """Check what the converter lets pass: operations that ONNX doesn't have, written as they came.
+
+    Raises:
+        ValueError: there are some.
+    """
+    known = {schema.name for schema in onnx.defs.get_all_schemas() if schema.domain == ""}
+    unknown = {node.op_type for node in program.graph.node if node.op_type not in known}
+    if unknown:
+        raise ValueError(
+            f"`format` 'onnx' can't hold this model: ONNX has no {sorted(unknown)}, which a part "
+            "of it computes with. Export it as 'tf_saved_model'."
+        )
+
+
+def _name_axes(program):
+    """Give axes of any length the names that a user sees in the session's inputs and outputs."""
+    for value, names in (
+        *((value, ("batch", "height", "width")) for value in program.graph.input),
+        *((value, ("batch",)) for value in program.graph.output),
+    ):
+        for axis, name in zip(value.type.tensor_type.shape.dim, names, strict=False):
+            axis.dim_param = name
+
+
+@contextlib.contextmanager
+def _only_errors(*names):
+    """Let loggers pass nothing but errors."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,40 @@
+"""A detector from raw images to detections, as one program."""
+
+from keras import ops
+
+from keras_detr.export.resizing import resize_images, resized_size
+from keras_detr.ops.backends import portable_programs
+
+
+class RawImageDetector:
+    """Detect objects on a batch of raw images of one size: resize, predict, decode.
+
+    What `predict` of a detector does with a list of raw images, in one program of operations that
+    other runtimes have too. Images of one size need no padding, so none are padded.
+
+    Args:
+        model: `SetPredictionDetector`.
+
+    Call arguments:
+        images: uint8 or float32 (batch, height, width, 3), RGB in 0..255, of any size.
+
+    Returns:
+        dict of "boxes" float32 (batch, detections, 4) in the model's `bounding_box_format`, of the
+        images as they came, "classes" int32 (batch, detections), "confidence" float32 (batch,
+        detections), the most confident first, and "num_detections" int32 (batch,).
+    """
+
+    def __init__(self, model):
+        self.model = model
+
+    def __call__(self, images):
+        """Return the detections."""
+        with portable_programs():
+            images = ops.cast(images, "float32")
+            height, width = ops.shape(images)[1:3]
+            size = resized_size(height, width, *self.model.preprocessor_sizes)
+            outputs = self.model(
+                resize_images(images, size), training=False, return_auxiliary=False
+            )
+            sides = [ops.reshape(ops.cast(side, "float32"), (1,)) for side in (height, width)]
+            return self.model.prediction_decoder(outputs, image_size=sides)

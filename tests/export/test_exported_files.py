@@ -1,0 +1,151 @@
+"""Exported files, read by strangers: the oracle is the model's own `predict` on raw images."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from keras_detr.ops.boxes import BOX_FORMATS
+from tests.models.detectors import tiny_deformable_detr, tiny_detr
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("exporting needs the backend tensorflow", allow_module_level=True)
+
+CLASS_NAMES = ("cat", "dög", "猫")
+SUFFIXES = {"tf_saved_model": "", "onnx": ".onnx", "litert": ".tflite"}
+# What reads a format, and what writes it.
+PACKAGES = {
+    "tf_saved_model": (),
+    "onnx": ("onnx", "onnxruntime", "tf2onnx"),
+    "litert": ("ai_edge_litert",),
+}
+SIZES = [(1, 60, 81), (3, 60, 81), (1, 200, 75), (3, 200, 75)]
+
+# Each with the boxes of another format. The sizes make one of the images shrink.
+MODELS = {
+    "detr": lambda: tiny_detr(**settings("xyxy")),
+    "deformable_detr": lambda: tiny_deformable_detr(num_levels=2, num_points=2, **settings("xywh")),
+    "two_stage": lambda: tiny_deformable_detr(
+        use_box_refinement=True, use_two_stage=True, **settings("rel_yxyx")
+    ),
+}
+FAMILIES = [pytest.param(name, id=name) for name in MODELS]
+
+
+def settings(bounding_box_format):
+    return {
+        "bounding_box_format": bounding_box_format,
+        "class_names": CLASS_NAMES,
+        "preprocessor_sizes": (96, 160),
+    }
+
+
+@pytest.fixture(scope="module")
+def batches():
+    generator = np.random.default_rng(0)
+    return {
+        "x".join(map(str, size)): generator.integers(0, 256, (*size, 3), "uint8") for size in SIZES
+    }
+
+
+@pytest.fixture(scope="module")
+def models():
+    """Return a model of each kind, whose points and boxes are moved from where they start."""
+    generator = np.random.default_rng(0)
+    built = {}
+    for name, build in MODELS.items():
+        keras.utils.set_random_seed(0)
+        built[name] = build()
+        for variable in built[name].trainable_variables:
+            noise = generator.normal(0, 0.05, variable.shape)
+            variable.assign_add(noise.astype("float32"))
+    return built
+
+
+@pytest.fixture(scope="module")
+def expected(models, batches):
+    return {
+        (name, batch): model.predict(list(images), batch_size=1)
+        for name, model in models.items()
+        for batch, images in batches.items()
+    }
+
+
+@pytest.fixture(scope="module", params=list(SUFFIXES))
+def found(request, models, batches, tmp_path_factory):
+    """Export all models to a format, and return what one fresh process finds with them."""
+    missing = [name for name in PACKAGES[request.param] if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"{missing[0]} isn't installed")
+    folder = tmp_path_factory.mktemp(request.param)
+    np.savez(folder / "images.npz", **batches)
+    tasks = []
+    for name, model in models.items():
+        path = folder / "exports" / f"{name}{SUFFIXES[request.param]}"
+        model.export(path, format=request.param, verbose=False)
+        tasks.append(
+            {
+                "format": request.param,
+                "path": str(path),
+                "images": str(folder / "images.npz"),
+                "found": str(folder / f"{name}.npz"),
+            }
+        )
+    # Nothing unfinished stays beside them.
+    assert len(list((folder / "exports").iterdir())) == len(models)
+    (folder / "tasks.json").write_text(json.dumps(tasks))
+    stranger = Path(__file__).with_name("stranger.py")
+    process = subprocess.run(
+        [sys.executable, str(stranger), str(folder / "tasks.json")],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+    return {name: dict(np.load(folder / f"{name}.npz")) for name in models}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_stranger_finds_what_predict_finds(family, found, expected, batches):
+    for batch, images in batches.items():
+        wanted = expected[family, batch]
+        got = {name: found[family][f"{batch}/{name}"] for name in wanted}
+        scale = 1.0 if family == "two_stage" else max(images.shape[1:3])
+        # Rounding of float32 over some twenty layers.
+        np.testing.assert_allclose(got["boxes"] / scale, wanted["boxes"] / scale, atol=1e-4)
+        np.testing.assert_allclose(got["confidence"], wanted["confidence"], atol=1e-5)
+        np.testing.assert_array_equal(got["classes"], wanted["classes"])
+        np.testing.assert_array_equal(got["num_detections"], wanted["num_detections"])
+        assert all(got[name].dtype == wanted[name].dtype for name in wanted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_stranger_reads_names_and_format(family, found, models):
+    assert tuple(found[family]["class_names"]) == CLASS_NAMES
+    assert str(found[family]["bounding_box_format"]) == models[family].bounding_box_format
+    assert models[family].bounding_box_format in BOX_FORMATS
+
+
+@pytest.mark.slow
+def test_images_may_be_floats_and_classes_nameless(models, batches, tmp_path):
+    import tensorflow as tf
+
+    model = tiny_detr(preprocessor_sizes=(96, 160))
+    path = tmp_path / "detector"
+    (path / "variables").mkdir(parents=True)
+    (path / "saved_model.pb").write_text("an earlier export")
+    model.export(path, input_dtype="float32", verbose=False)
+    program = tf.saved_model.load(path)
+    images = batches["1x60x81"]
+    got = program.serve(images.astype("float32"))
+    wanted = model.predict(list(images), batch_size=1)
+    np.testing.assert_allclose(got["boxes"], wanted["boxes"], rtol=1e-4, atol=1e-3)
+    assert "class_names" not in program.signatures
+    assert [entry.name for entry in tmp_path.iterdir()] == ["detector"]
