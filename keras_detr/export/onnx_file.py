@@ -24,32 +24,49 @@ def write_onnx(model, path, input_dtype):
         ValueError: the model has operations that ONNX doesn't have.
     """
     import onnx
-    from tf2onnx import convert, tf_loader
 
-    with _only_errors("tf2onnx", "tensorflow"):
-        with tempfile.TemporaryDirectory() as folder:
-            write_saved_model(model, folder, input_dtype)
-            graph, inputs, outputs, names = tf_loader.from_saved_model(
-                folder,
-                None,
-                None,
-                tag=["serve"],
-                signatures=[SIGNATURE],
-                return_tensors_to_rename=True,
-            )
-        program, _ = convert.from_graph_def(
-            graph,
-            name=model.name,
-            input_names=inputs,
-            output_names=outputs,
-            tensors_to_rename=names,
-            opset=OPSET,
-        )
+    with _only_errors("tf2onnx", "tensorflow"), tempfile.TemporaryDirectory() as folder:
+        write_saved_model(model, folder, input_dtype)
+        program = _convert(folder, model.name)
     _check_operations(program, onnx)
     _name_axes(program)
     metadata = {name: json.dumps(value) for name, value in metadata_of(model).items()}
     onnx.helper.set_model_props(program, metadata)
     onnx.save(program, path)
+
+
+def _convert(folder, name):
+    """Return the ONNX program of a SavedModel's one."""
+    import tensorflow as tf
+    from tf2onnx import optimizer, tf_loader, tfonnx
+    from tf2onnx.optimizer.const_fold_optimizer import ConstFoldOptimizer
+    from tf2onnx.optimizer.identity_optimizer import IdentityOptimizer
+    from tf2onnx.optimizer.merge_duplicated_nodes_optimizer import MergeDuplicatedNodesOptimizer
+    from tf2onnx.optimizer.transpose_optimizer import TransposeOptimizer
+
+    definition, inputs, outputs, names = tf_loader.from_saved_model(
+        folder, None, None, tag=["serve"], signatures=[SIGNATURE], return_tensors_to_rename=True
+    )
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(definition, name="")
+        converted = tfonnx.process_tf_graph(
+            graph,
+            continue_on_error=True,
+            opset=OPSET,
+            input_names=inputs,
+            output_names=outputs,
+            tensors_to_rename=names,
+        )
+    # Not all that there are: together, those for reshapes write shapes of another array's sides.
+    # And without a copy of all weights for each, in case that one fails.
+    optimizers = {
+        "optimize_transpose": TransposeOptimizer,
+        "fold_constants": ConstFoldOptimizer,
+        "merge_duplication": MergeDuplicatedNodesOptimizer,
+        "remove_identity": IdentityOptimizer,
+    }
+    converted = optimizer.optimize_graph(converted, catch_errors=False, optimizers=optimizers)
+    return converted.make_model(name)
 
 
 def _check_operations(program, onnx):

@@ -7,6 +7,7 @@ import keras
 import pytest
 from keras import ops
 
+from keras_detr.export.formats import Format
 from keras_detr.ops.backends import can_trace_for_tensorflow
 from tests.models.detectors import tiny_deformable_detr, tiny_detr
 
@@ -93,6 +94,22 @@ def test_a_missing_package(detector, tmp_path, monkeypatch):
     )
     with pytest.raises(ImportError, match=re.escape('`pip install "keras_detr[export]"`')):
         detector.export(tmp_path / "a.onnx", format="onnx")
+
+
+@needs_tensorflow
+def test_an_interrupted_export_leaves_the_earlier_one(detector, tmp_path, monkeypatch):
+    def write_half(model, path, input_dtype):
+        path.write_text("half of an ex")
+        raise KeyboardInterrupt
+
+    formats = {"onnx": Format(write_half, ".onnx")}
+    monkeypatch.setattr("keras_detr.export.formats.FORMATS", formats)
+    path = tmp_path / "a.onnx"
+    path.write_text("an earlier export")
+    with pytest.raises(KeyboardInterrupt):
+        detector.export(path, format="onnx")
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    assert path.read_text() == "an earlier export"
 
 
 @needs_tensorflow

@@ -55,13 +55,19 @@ def batches():
 
 @pytest.fixture(scope="module")
 def models():
-    """Return a model of each kind, whose points and boxes are moved from where they start."""
+    """Return a model of each kind, whose points and boxes are moved from where they start.
+
+    Biases are left at zero in one of them: converters leave such sums out, and then join what
+    stood on both sides.
+    """
     generator = np.random.default_rng(0)
     built = {}
     for name, build in MODELS.items():
         keras.utils.set_random_seed(0)
         built[name] = build()
         for variable in built[name].trainable_variables:
+            if name == "deformable_detr" and variable.name == "bias":
+                continue
             noise = generator.normal(0, 0.05, variable.shape)
             variable.assign_add(noise.astype("float32"))
     return built
