@@ -34,6 +34,7 @@ class PredictionPictures(keras.callbacks.Callback):
 
     Example:
     ```python
+    model.compile()
     pictures = keras_detr.visualization.PredictionPictures("logs", next(iter(validation_batches)))
     model.fit(train_batches, epochs=10, callbacks=[pictures])
     ```
