@@ -18,8 +18,8 @@ def write_saved_model(model, folder, input_dtype):
         folder: path of a folder, empty or new.
         input_dtype: str, of the images.
     """
+    # It isn't told of the model: what the program reads is tracked, and would be written twice.
     archive = keras.export.ExportArchive()
-    archive.track(model)
     images = keras.InputSpec(shape=(None, None, None, 3), dtype=input_dtype, name="images")
     archive.add_endpoint(PROGRAM, RawImageDetector(model), input_signature=[images])
     for name, value in metadata_of(model).items():

@@ -421,12 +421,13 @@ class SetPredictionDetector(Task):
 
         - "tf_saved_model" is a folder: `tf.saved_model.load(path).serve(images)`. Names of classes
           are in `tf.saved_model.load(path).class_names()["class_names"]`.
-        - "onnx" is a file "*.onnx" of opset 18: `session = onnxruntime.InferenceSession(path)`,
-          `session.run(None, {"images": images})`. Names of classes are JSON in
-          `session.get_modelmeta().custom_metadata_map["class_names"]`.
-        - "litert" is a file "*.tflite" of builtin operations: `Interpreter(path)` of
-          ai_edge_litert.interpreter, `.get_signature_runner()(images=images)`. Names of classes are
-          JSON in `zipfile.ZipFile(path).read("class_names.json")`.
+        - "onnx" is a file whose name ends in ".onnx", of opset 18:
+          `session = onnxruntime.InferenceSession(path)`, `session.run(None, {"images": images})`.
+          Names of classes are JSON in `session.get_modelmeta().custom_metadata_map["class_names"]`.
+        - "litert" is a file whose name ends in ".tflite", of builtin operations:
+          `Interpreter(path)` of ai_edge_litert.interpreter,
+          `.get_signature_runner()(images=images)`. Names of classes are JSON in
+          `zipfile.ZipFile(path).read("class_names.json")`.
 
         Every format has "bounding_box_format" in the same place. A model without names has no
         "class_names" there.
