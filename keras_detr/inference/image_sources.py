@@ -47,10 +47,6 @@ def read_image(path):
     """
     try:
         with Image.open(path) as picture:
-            picture.load()
-            if picture.mode == "RGB" and picture.getexif().get(_ORIENTATION, 1) == 1:
-                # As it is: turning and converting would hold a large image three times.
-                return np.asarray(picture)
             return rgb_of_picture(picture)
     except Exception as error:  # A decoder may stumble over a broken file in any way.
         raise ValueError(f"{error or type(error).__name__}") from error
@@ -110,12 +106,14 @@ def rgb_of_picture(picture):
     """
     if picture.mode == "F":
         raise ValueError("its pixels are real numbers; save it with 8 or 16 bits a channel")
-    picture = ImageOps.exif_transpose(picture)
+    # What is right already stays as it is: copies would hold a large image three times.
+    if picture.getexif().get(_ORIENTATION, 1) != 1:
+        picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I"):
         # PIL would clip them.
         values = np.asarray(picture).astype("int64")
         return rgb_of_array(values.clip(0, 65535).astype("uint16"))
-    return np.asarray(picture.convert("RGB"))
+    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
 def rgb_of_array(array):
