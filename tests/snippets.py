@@ -7,20 +7,11 @@ import re
 import textwrap
 from typing import NamedTuple
 
+import keras_detr
+
 REPOSITORY = pathlib.Path(__file__).parents[1]
 _FENCE = re.compile(r"(?:^<!-- (?P<note>.*?) -->\n)?^```python\n(?P<source>.*?)^```$", re.M | re.S)
 _EXAMPLE = re.compile(r"^Examples?:\n+((?:```|    ).*?)(?=^\w[\w ]*:|\Z)", re.M | re.S)
-_ROOMS = (
-    "keras_detr.datasets",
-    "keras_detr.evaluation",
-    "keras_detr.inference",
-    "keras_detr.layers",
-    "keras_detr.losses",
-    "keras_detr.models",
-    "keras_detr.optimizers",
-    "keras_detr.preprocessing",
-    "keras_detr.visualization",
-)
 
 
 class Snippet(NamedTuple):
@@ -29,9 +20,8 @@ class Snippet(NamedTuple):
     Attributes:
         source: str, the code.
         line: int, where it begins in its file; the first is 1.
-        note: str, the comment right before: "not run: why", "run when: Class.attribute" (once the
-            class of keras_detr defines it), "run with: this -> that" (with that in place of this),
-            or nothing.
+        note: str, the comment right before: "not run: why", "run with: this -> that" (with that in
+            place of this), or nothing.
     """
 
     source: str
@@ -51,7 +41,7 @@ def snippets_of_page(text):
             match["source"], text.count("\n", 0, match.start("source")) + 1, match["note"] or ""
         )
         note = snippet.note
-        if note and not note.startswith(("not run: ", "run when: ", "run with: ")):
+        if note and not note.startswith(("not run: ", "run with: ")):
             raise ValueError(f"line {snippet.line}: unknown comment before a snippet: {note!r}")
         found.append(snippet)
     return found
@@ -63,14 +53,15 @@ def documented_examples():
     Names are those of the public classes and functions of all rooms, and of public methods.
     """
     examples = {}
-    for room in _ROOMS:
-        module = importlib.import_module(room)
-        for name in module.__all__:
+    for room in keras_detr._ROOMS:
+        module = importlib.import_module(f"keras_detr.{room}")
+        for name in getattr(module, "__all__", ()):
             value = getattr(module, name)
-            parts = {f"{room}.{name}": value}
+            owner = f"{module.__name__}.{name}"
+            parts = {owner: value}
             if inspect.isclass(value):
                 methods = {key: part for key, part in vars(value).items() if key[0] != "_"}
-                parts |= {f"{room}.{name}.{key}": part for key, part in methods.items()}
+                parts |= {f"{owner}.{key}": part for key, part in methods.items()}
             for path, part in parts.items():
                 section = _EXAMPLE.search(inspect.getdoc(part) or "") if callable(part) else None
                 if section:
@@ -93,7 +84,7 @@ def run_page(text, namespace, path):
     num_run = 0
     for snippet in snippets_of_page(text):
         kind, _, argument = snippet.note.partition(": ")
-        if kind == "not run" or (kind == "run when" and not _is_defined(argument)):
+        if kind == "not run":
             continue
         source = snippet.source
         if kind == "run with":
@@ -110,9 +101,3 @@ def run(source, namespace, path, line=1):
     """Run code such that a traceback tells the line of the page that it stands in."""
     code = compile("\n" * (line - 1) + source, path, "exec")
     exec(code, namespace)
-
-
-def _is_defined(name):
-    """Return whether a class of `keras_detr` itself defines an attribute: "Class.attribute"."""
-    owner, attribute = name.split(".")
-    return attribute in vars(getattr(importlib.import_module("keras_detr"), owner))
