@@ -16,6 +16,9 @@ from keras_detr.models.saved_preset import save_preset
 NUM_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 BOTTLENECK_DEPTHS = (50, 101)
 BOTTLENECK_EXPANSION = 4
+# The kernel with which TensorFlow's CPU computes gradients of strided 1x1 convolutions (oneDNN's, of
+# AVX512) writes past the end of its memory where a map has fewer channels than a vector has numbers.
+MIN_STRIDED_CHANNELS = 16
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STANDARD_DEVIATION = (58.395, 57.12, 57.375)
 
@@ -226,6 +229,9 @@ def _convolve(x, filters, size, name, norm_name, stride=1, dilation=1, use_relu=
         padding = "valid"
         if size > 1:
             x = keras.layers.ZeroPadding2D(size // 2, name=f"{name}_padding")(x)
+        elif x.shape[-1] < MIN_STRIDED_CHANNELS:
+            x = keras.layers.AveragePooling2D(1, strides=stride, name=f"{name}_stride")(x)
+            stride = 1
     x = FrozenNormConv2D(
         filters,
         size,

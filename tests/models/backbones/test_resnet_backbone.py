@@ -56,6 +56,19 @@ def test_every_level_equals_torch(depth, dilation, size):
     np.testing.assert_allclose(ops.convert_to_numpy(backbone(images)), actual["P5"], atol=1e-4)
 
 
+def test_no_strided_convolution_of_points_reads_a_narrow_map():
+    # The memory that TensorFlow 2.21 damages there ends a process at some later step, or doesn't.
+    for depth in (18, 50):
+        backbone = ResNetBackbone(depth, **NARROW)
+        convolutions = [
+            layer for layer in backbone.layers if isinstance(layer, keras.layers.Conv2D)
+        ]
+        points = [layer for layer in convolutions if layer.kernel_size == (1, 1)]
+        strided = {layer.input.shape[-1] for layer in points if layer.strides != (1, 1)}
+        assert min(strided, default=16) >= 16
+    assert not any("_stride" in layer.name for layer in ResNetBackbone(50).layers)
+
+
 @pytest.mark.every_backend
 def test_rescaling():
     with_rescaling = tiny_backbone()
