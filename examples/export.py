@@ -26,9 +26,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-# Keras finds the classes of a .keras file once they are imported.
-from keras_detr import DETR, DeformableDETR, SetPredictionDetector  # noqa: F401
 from keras_detr.inference import read_image
+
+# This makes all detectors known, before a .keras file of one is read.
+from keras_detr.models import SetPredictionDetector
 
 SUFFIXES = {"tf_saved_model": "", "onnx": ".onnx", "litert": ".tflite"}
 
@@ -165,11 +166,11 @@ def size_of(path):
 
 def main():
     arguments = parse_arguments()
-    model = load(arguments.model, arguments.weights)
-    start = time.perf_counter()
     try:
+        model = load(arguments.model, arguments.weights)
+        start = time.perf_counter()
         model.export(arguments.output, format=arguments.format, verbose=False)
-    except (ValueError, ImportError) as error:
+    except (ValueError, FileNotFoundError, ImportError) as error:
         sys.exit(str(error))
     seconds = time.perf_counter() - start
     size = size_of(arguments.output) / 1e6

@@ -101,12 +101,6 @@ def _check_setting(model, format):
             "export there. Weights are the same on all backends."
         )
     wanted = FORMATS[format]
-    missing = [name for name in wanted.packages if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ImportError(
-            f"`format` {format!r} needs {' and '.join(missing)}, which isn't installed: "
-            '`pip install "keras_detr[export]"`.'
-        )
     half = {part.compute_dtype for part in model._flatten_layers()} - {"float32"}
     if half and not wanted.takes_half:
         raise ValueError(
@@ -114,4 +108,10 @@ def _check_setting(model, format):
             f"{sorted(half)}. Build it under the dtype policy 'float32' "
             "(`keras.config.set_dtype_policy`), load its weights (`save_weights`, `load_weights`: "
             "they are float32), and export that; or export as 'tf_saved_model'."
+        )
+    missing = [name for name in wanted.packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"`format` {format!r} needs {' and '.join(missing)}, which isn't installed: "
+            '`pip install "keras_detr[export]"`.'
         )
