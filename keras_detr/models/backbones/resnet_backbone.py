@@ -16,8 +16,8 @@ from keras_detr.models.saved_preset import save_preset
 NUM_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 BOTTLENECK_DEPTHS = (50, 101)
 BOTTLENECK_EXPANSION = 4
-# The kernel with which TensorFlow's CPU computes gradients of strided 1x1 convolutions (oneDNN's, of
-# AVX512) writes past the end of its memory where a map has fewer channels than a vector has numbers.
+# The kernel with which TensorFlow's CPU computes gradients of strided 1x1 convolutions (oneDNN's,
+# of AVX512) writes past its memory where a map has fewer channels than a vector has numbers.
 MIN_STRIDED_CHANNELS = 16
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STANDARD_DEVIATION = (58.395, 57.12, 57.375)
