@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_detr.layers.frozen_batch_normalization import FrozenBatchNormalization
-from keras_detr.ops.backends import add_channel_bias, convolves_faster_on_padded_maps
+from keras_detr.ops.backends import add_channel_bias
 
 
 @keras.saving.register_keras_serializable("keras_detr")
@@ -36,31 +36,11 @@ class FrozenNormConv2D(keras.layers.Conv2D):
         super().build(input_shape)
         self.norm.build((self.filters,))
 
-    def call(self, inputs, training=None):
+    def call(self, inputs):
         """Convolve with the scaled kernel."""
         scale, offset = self.norm.scale_and_offset()
-        kernel = self.kernel * ops.cast(scale, self.compute_dtype)
-        if training and self._can_be_padded() and convolves_faster_on_padded_maps(self.trainable):
-            outputs = self._convolve_padded(inputs, kernel)
-        else:
-            outputs = self.convolution_op(inputs, kernel)
+        outputs = self.convolution_op(inputs, self.kernel * ops.cast(scale, self.compute_dtype))
         return add_channel_bias(outputs, ops.cast(offset, self.compute_dtype))
-
-    def _can_be_padded(self):
-        """Return whether "same" pads all sides alike, whatever the size of the map."""
-        is_odd = all(size % 2 for size in self.kernel_size)
-        is_wide = max(self.kernel_size) > 1
-        return self.padding == "same" and max(self.strides) == 1 and is_odd and is_wide
-
-    def _convolve_padded(self, inputs, kernel):
-        sides = zip(self.kernel_size, self.dilation_rate, strict=True)
-        rows, columns = (size // 2 * dilation for size, dilation in sides)
-        return ops.conv(
-            ops.pad(inputs, ((0, 0), (rows, rows), (columns, columns), (0, 0))),
-            kernel,
-            padding="valid",
-            dilation_rate=self.dilation_rate,
-        )
 
     def get_config(self):
         """Return the constructor's arguments."""

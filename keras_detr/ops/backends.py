@@ -204,18 +204,6 @@ def add_channel_bias(features, bias):
     return features + bias
 
 
-def convolves_faster_on_padded_maps(has_gradients):
-    """Return whether padding a map first pays, compared to a convolution that pads by itself.
-
-    On TensorFlow's CPU the gradients to the map and to the kernel take up to half the time then;
-    the convolution itself is a little slower.
-
-    Args:
-        has_gradients: bool, whether gradients are computed.
-    """
-    return has_gradients and keras.backend.backend() == "tensorflow"
-
-
 def weighted_row_sums(table, indices, weights):
     """Sum rows of a table, each times a weight: sum over k of w[n, k] * table[j[n, k]].
 

@@ -4,7 +4,6 @@ import pytest
 from keras import ops
 
 from keras_detr.layers import FrozenBatchNormalization, FrozenNormConv2D
-from tests.ops.gradients import value_and_gradients
 
 from .layer_checks import check_config, check_saved, saves, to_numpy
 
@@ -43,24 +42,6 @@ def test_equals_a_convolution_and_a_normalization():
     np.testing.assert_allclose(
         to_numpy(layer(images())), in_two_steps(layer, images()), rtol=1e-4, atol=1e-4
     )
-
-
-@pytest.mark.once
-@pytest.mark.parametrize("size", [1, 3, (5, 3), 2])
-@pytest.mark.parametrize("dilation", [1, 2])
-def test_training_computes_the_same_map_and_gradients(size, dilation):
-    layer = FrozenNormConv2D(6, size, padding="same", dilation_rate=dilation)
-    layer.build((None, None, None, 4))
-    weights = ops.convert_to_tensor(np.random.default_rng(2).normal(size=(2, 9, 7, 6)), "float32")
-    results = [
-        value_and_gradients(
-            lambda x, training=training: ops.sum(layer(x, training=training) * weights), images()
-        )
-        for training in (False, True)
-    ]
-    (expected_value, expected_gradients), (value, gradients) = results
-    np.testing.assert_allclose(value, expected_value, rtol=1e-5)
-    np.testing.assert_allclose(gradients[0], expected_gradients[0], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
