@@ -369,9 +369,9 @@ def has_fused_adam():
 
 
 def fused_adam_step(
-    variable, momentum, velocity, gradient, beta_powers, learning_rate, betas, epsilon
+    variable, momentum, velocity, gradient, beta_powers, learning_rate, betas, epsilon, kept=None
 ):
-    """Update a variable as Adam does, in one operation of TensorFlow.
+    """Update a variable as AdamW does, in one or two operations of TensorFlow.
 
     Args:
         variable: `tf.Variable`.
@@ -381,11 +381,18 @@ def fused_adam_step(
         learning_rate: scalar.
         betas: pair of float.
         epsilon: float, added to the root of the velocity before its bias is corrected.
+        kept: scalar, what weight decay leaves of the variable, or `None` without it.
     """
     import tensorflow as tf
 
     def scalar(value):
         return tf.cast(value, variable.dtype)
+
+    if kept is not None:
+        # Not earlier: a program would compute it first of all, and hold a second copy of every
+        # variable while it computes all gradients.
+        with tf.control_dependencies([gradient]):
+            variable.assign(variable * scalar(kept))
 
     tf.raw_ops.ResourceApplyAdam(
         var=variable.handle,

@@ -61,9 +61,7 @@ class FusedAdamW(keras.optimizers.AdamW):
         if not self._is_fused():
             super().update_step(gradient, variable, learning_rate)
             return
-        if self._decay is not None and self._use_weight_decay(variable):
-            rate = ops.cast(learning_rate, variable.dtype)
-            variable.assign(variable * (1.0 - rate * self._decay))
+        is_decayed = self._decay is not None and self._use_weight_decay(variable)
         index = self._get_variable_index(variable)
         backends.fused_adam_step(
             variable,
@@ -74,6 +72,7 @@ class FusedAdamW(keras.optimizers.AdamW):
             learning_rate=learning_rate,
             betas=(self.beta_1, self.beta_2),
             epsilon=self.epsilon,
+            kept=1.0 - learning_rate * self._decay if is_decayed else None,
         )
 
     def _betas_to_the_step(self):
