@@ -35,6 +35,52 @@ def compiled(function, *arguments):
     return run
 
 
+def gradients(function, *arguments, to):
+    """Return a callable that computes gradients of `function(*arguments)`.
+
+    Args:
+        function: callable of tensors, whose result is the gradient to itself too.
+        arguments: arrays; copied to the device once.
+        to: indices of the arguments that gradients are computed to.
+    """
+    arguments = [on_device(argument) for argument in arguments]
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        def gradients_of(upstream, *arguments):
+            with tf.GradientTape() as tape:
+                tape.watch(arguments)
+                result = function(*arguments)
+            return tape.gradient(result, [arguments[index] for index in to], upstream)
+
+        # The function itself isn't needed for them, and left out of the program.
+        program = tf.function(gradients_of, autograph=False)
+        upstream = function(*arguments)
+        return lambda: program(upstream, *arguments)
+    if backend == "jax":
+        import jax
+
+        def gradients_of(upstream, *arguments):
+            found = jax.vjp(function, *arguments)[1](upstream)
+            return [found[index] for index in to]
+
+        program = jax.jit(gradients_of)
+        upstream = function(*arguments)
+        return lambda: jax.block_until_ready(program(upstream, *arguments))
+    import torch
+
+    wanted = [arguments[index].requires_grad_() for index in to]
+    result = function(*arguments)
+
+    def run():
+        torch.autograd.grad(result, wanted, result, retain_graph=True)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+    return run
+
+
 def on_device(argument):
     """Return an array, or the arrays of a dict, as tensors of the backend."""
     if isinstance(argument, dict):

@@ -61,7 +61,7 @@ class Work(NamedTuple):
 
 INFERENCE = ("keras_detr", "transformers", "transformers, compiled", "kmodels", "limit")
 HALF = ("keras_detr, bfloat16", "transformers, bfloat16, compiled")
-STEP = ("keras_detr", "transformers")
+STEP = ("keras_detr", "transformers", "limit")
 SLOW_TO_START = ("compiled", "bfloat16")
 WORKS = {
     "DETR, inference, 1x800x1066": Work(

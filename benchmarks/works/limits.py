@@ -1,36 +1,33 @@
-"""What can't be saved: a model's convolutions and matrix products, one after the other, alone."""
+"""What can't be saved: a model's convolutions and matrix products, one after the other, alone.
+
+A training step has their gradients too, but for what the papers' recipe keeps frozen.
+"""
 
 import collections
+from typing import NamedTuple
 
+import keras
 import numpy as np
-from programs import compiled
+from programs import compiled, gradients
 
 ENCODER_LAYERS = DECODER_LAYERS = 6
 SIZE, HEADS = 256, 8
 
 
-def convolutions_and_products(family, batch, height, width):
+def convolutions_and_products(family, mode, batch, height, width):
     """Return a callable that computes them, in the library of the backend."""
     backbone, maps = resnet50(height, width)
-    convolutions = backbone + EXTRA_CONVOLUTIONS[family](maps)
-    generator = np.random.default_rng(0)
-
-    def draw(*shape):
-        return generator.normal(size=shape).astype("float32")
-
-    import keras
-
+    work = collections.Counter(backbone)
+    for convolution in EXTRA_CONVOLUTIONS[family](maps):
+        work[Convolution(*convolution)] += 1
+    for shapes in PRODUCTS[family](maps, batch):
+        work[Product(*shapes)] += 1
     programs = []
-    for (size, kernel, strides), count in collections.Counter(convolutions).items():
-        arrays = draw(batch, *size), draw(*kernel)
-
-        def convolve(x, weights, strides=strides):
-            return keras.ops.conv(x, weights, strides=strides, padding="same")
-
-        programs.append((compiled(convolve, *arrays), count))
-    products = PRODUCTS[family](maps, batch)
-    for (left, right), count in collections.Counter(products).items():
-        programs.append((compiled(keras.ops.matmul, draw(*left), draw(*right)), count))
+    for part, count in work.items():
+        function, arrays = part.prepare(batch)
+        programs.append((compiled(function, *arrays), count))
+        if mode == "training" and part.trained:
+            programs.append((gradients(function, *arrays, to=part.trained), count))
 
     def run():
         for program, count in programs:
@@ -40,28 +37,83 @@ def convolutions_and_products(family, batch, height, width):
     return run
 
 
+class Convolution(NamedTuple):
+    """Say what is convolved.
+
+    Attributes:
+        size: (height, width, channels) of the input.
+        kernel: shape of the kernel.
+        stride: int.
+        trained: indices of what gradients are computed to: input, kernel.
+    """
+
+    size: tuple
+    kernel: tuple
+    stride: int
+    trained: tuple = (0, 1)
+
+    def prepare(self, batch):
+        """Return a function, and its arguments."""
+
+        def convolve(x, kernel):
+            return keras.ops.conv(x, kernel, strides=self.stride, padding="same")
+
+        return convolve, (draw(batch, *self.size), draw(*self.kernel))
+
+
+class Product(NamedTuple):
+    """Hold the shapes of a matrix product's factors, and to which gradients are computed."""
+
+    left: tuple
+    right: tuple
+    trained: tuple = (0, 1)
+
+    def prepare(self, batch):
+        """Return a function, and its arguments."""
+        return keras.ops.matmul, (draw(*self.left), draw(*self.right))
+
+
+def draw(*shape):
+    """Return normal values."""
+    return np.random.default_rng(0).normal(size=shape).astype("float32")
+
+
 def resnet50(height, width):
-    """Return its convolutions, each ((height, width, channels), kernel, strides), and its maps."""
+    """Return its convolutions, as often as they occur, and the sizes of its maps."""
     from keras_detr import ResNetBackbone
     from keras_detr.layers import FrozenNormConv2D
 
-    # "same" instead of padding in advance: the input is that much smaller, the work is the same.
     backbone = ResNetBackbone(50, input_shape=(height, width, 3))
     convolutions = []
     for layer in backbone.layers:
         if isinstance(layer, FrozenNormConv2D):
+            # "same" instead of padding in advance: the input is that much smaller, the work is
+            # the same.
             less = layer.kernel_size[0] - 1 if layer.padding == "valid" else 0
             rows, columns, channels = layer.input.shape[1:]
             convolutions.append(
-                (
+                Convolution(
                     (rows - less // 2 * 2, columns - less // 2 * 2, channels),
                     tuple(layer.kernel.shape),
                     layer.strides[0],
+                    trained_of(backbone, layer),
                 )
             )
     levels = backbone.pyramid_level_inputs
     maps = [tuple(backbone.get_layer(levels[level]).output.shape[1:]) for level in sorted(levels)]
     return convolutions, maps
+
+
+def trained_of(backbone, layer):
+    """Return the indices of what gradients are computed to: input, kernel."""
+    if not layer.trainable:
+        return ()
+    first_trained = f"layer{backbone.num_frozen_stages}_"
+    return (
+        (1,)
+        if layer.name.startswith((f"{first_trained}0_conv1", f"{first_trained}0_down"))
+        else (0, 1)
+    )
 
 
 def _of_detr(maps):
