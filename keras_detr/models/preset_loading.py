@@ -32,7 +32,7 @@ def find_detector_class(classes, preset):
         came = f"{str(preset)!r}, whose config.json has `model_type` {model_type!r}"
     else:
         found = [cls for cls in classes if preset in cls.presets]
-        came = repr(str(preset))
+        came = _what_came(preset)
     if not found:
         known = sorted(name for cls in classes for name in cls.presets)
         raise ValueError(
@@ -83,7 +83,7 @@ def load_detector(cls, preset, weights, load_weights, arguments):
         raise ValueError(
             f"`preset` must be one of {known}, a folder with a saved preset or in the Hub's "
             f"layout (config.json and model.safetensors), or 'hf://owner/name'. Received: "
-            f"{str(preset)!r}."
+            f"{_what_came(preset)}."
         )
     preset_arguments = {**cls.checkpoint_arguments(settings)}
     if sizes is not None:
@@ -110,12 +110,17 @@ def load_backbone(cls, preset, weights, load_weights, arguments):
     else:
         raise ValueError(
             f"`preset` must be one of {list(cls.presets)} or a folder with a saved preset. "
-            f"Received: {str(preset)!r}."
+            f"Received: {_what_came(preset)}."
         )
     if weights is not None:
         tensors = to_canonical_names(read_tensors(weights), cls.checkpoint_table).tensors
         fill_variables(backbone.checkpoint_variables(), tensors, str(weights))
     return backbone
+
+
+def _what_came(preset):
+    found = "" if Path(preset).is_dir() else ", and there is no folder there"
+    return f"{str(preset)!r}{found}"
 
 
 def _tensors_of_preset(preset):

@@ -2,11 +2,13 @@
 
 import os
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 _VALIDATION = "val_"
+_COUNTS = "_boxes"
 _DOTS_PER_INCH = 150
 _PANEL = (4.6, 3.2)
 # Which curves share a panel: its title, and how their names begin or end.
@@ -15,7 +17,7 @@ _PANELS = (
     ("Parts of the loss", lambda name: name.endswith("_loss")),
     ("COCO AP and AR", lambda name: name.startswith(("AP", "AR"))),
     ("Learning rate", lambda name: "learning_rate" in name),
-    ("Dropped and clipped boxes", lambda name: name.endswith("_boxes")),
+    ("Dropped and clipped boxes", lambda name: name.endswith(_COUNTS)),
     ("Other figures", lambda name: True),
 )
 # A figure with more curves than this can't be read: AP of sizes and the like are left out.
@@ -26,7 +28,7 @@ def plot_history(history, path=None):
     """Draw the logs of `fit`, epoch by epoch: training solid, validation dashed.
 
     Losses, COCO's figures and the rest get panels of their own. Of many curves in a panel the first
-    six are drawn.
+    six are drawn; counts of dropped and clipped boxes where there were some.
 
     Args:
         history: `keras.callbacks.History`, as `fit` returns it, or its dict of lists.
@@ -36,12 +38,12 @@ def plot_history(history, path=None):
         `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: there are no epochs.
+        ValueError: there are no epochs, or no figures that are finite.
     """
     logs = getattr(history, "history", history)
-    logs = {name: values for name, values in logs.items() if len(values)}
+    logs = {name: values for name, values in logs.items() if _says_something(name, values)}
     if not logs:
-        raise ValueError("`history` must hold at least one epoch. Received none.")
+        raise ValueError("`history` must hold finite figures of at least one epoch. Received none.")
     panels = _grouped(logs)
     num_columns = min(len(panels), 3)
     num_rows = -(-len(panels) // num_columns)
@@ -56,6 +58,10 @@ def plot_history(history, path=None):
     if path is not None:
         figure.savefig(os.fspath(path))
     return figure
+
+
+def _says_something(name, values):
+    return bool(np.isfinite(values).any() and (np.any(values) or not name.endswith(_COUNTS)))
 
 
 def _grouped(logs):

@@ -190,7 +190,7 @@ def test_an_unknown_preset():
         with pytest.raises(ValueError, match="`preset` must be one of") as raised:
             cls.from_preset("detr_r51")
         assert all(name in str(raised.value) for name in cls.presets)
-        assert "'detr_r51'" in str(raised.value)
+        assert "'detr_r51', and there is no folder there" in str(raised.value)
 
 
 def broken_files(file):

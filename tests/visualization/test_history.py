@@ -52,7 +52,16 @@ def test_no_more_curves_than_can_be_read():
     assert len(axes.lines) == 6
 
 
-@pytest.mark.parametrize("logs", [{}, {"loss": []}])
+def test_no_panel_without_something_to_see():
+    nan = float("nan")
+    quiet = {"dropped_boxes": [0.0, 0.0], "val_AP_large": [nan, nan]}
+    assert len(plot_history({**LOGS, **quiet}).axes) == len(plot_history(LOGS).axes)
+    panels = plot_history({**LOGS, **quiet, "clipped_boxes": [0.0, 2.0]}).axes
+    (counts,) = [axes for axes in panels if axes.get_title(loc="left").startswith("Dropped")]
+    assert curves(counts) == {"clipped_boxes": [0.0, 2.0]}
+
+
+@pytest.mark.parametrize("logs", [{}, {"loss": []}, {"loss": [float("nan")]}])
 def test_no_epochs(logs):
     with pytest.raises(ValueError, match="at least one epoch"):
         plot_history(logs)
