@@ -8,6 +8,7 @@ from keras_detr.layers.detr_decoder import DETRDecoder
 from keras_detr.layers.detr_decoder_layer import DETRDecoderLayer
 from keras_detr.layers.detr_encoder import DETREncoder
 from keras_detr.layers.detr_encoder_layer import DETREncoderLayer
+from keras_detr.layers.dropout import Dropout
 from keras_detr.layers.encoder_proposals import EncoderProposals
 from keras_detr.layers.feed_forward import FeedForward
 from keras_detr.layers.frozen_batch_normalization import FrozenBatchNormalization
@@ -19,6 +20,7 @@ from keras_detr.layers.multilayer_perceptron import MultilayerPerceptron
 from keras_detr.layers.set_prediction_decoder import SetPredictionDecoder
 from keras_detr.layers.sine_position_embedding import SinePositionEmbedding
 from keras_detr.layers.token_dense import TokenDense
+from keras_detr.layers.token_norm import TokenNorm
 
 __all__ = [
     "DETRDecoder",
@@ -29,6 +31,7 @@ __all__ = [
     "DeformableDecoderLayer",
     "DeformableEncoder",
     "DeformableEncoderLayer",
+    "Dropout",
     "EncoderProposals",
     "FeedForward",
     "FrozenBatchNormalization",
@@ -40,4 +43,5 @@ __all__ = [
     "SetPredictionDecoder",
     "SinePositionEmbedding",
     "TokenDense",
+    "TokenNorm",
 ]

@@ -1,7 +1,6 @@
 """What DETR's encoder and decoder layers have in common."""
 
-import keras
-
+from keras_detr.layers.dropout import Dropout
 from keras_detr.layers.feed_forward import FeedForward
 from keras_detr.layers.multi_head_attention import MultiHeadAttention
 from keras_detr.layers.transformer_settings import TransformerSettings
@@ -51,6 +50,6 @@ class DETRTransformerLayer(TransformerSettings):
 
     def build(self, *_):
         """Create what has no variables."""
-        self.residual_dropout = keras.layers.Dropout(
+        self.residual_dropout = Dropout(
             self.dropout, dtype=self.dtype_policy, name="residual_dropout"
         )

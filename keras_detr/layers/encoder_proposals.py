@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_detr.layers.initializers import xavier_uniform
 from keras_detr.layers.token_dense import TokenDense
+from keras_detr.layers.token_norm import TokenNorm
 
 # A logit whose sigmoid is 1 in float32, where the original has infinity: no gradient is NaN.
 CERTAIN = 1e4
@@ -51,7 +52,7 @@ class EncoderProposals(keras.layers.Layer):
         return dense
 
     def _norm(self, name, size):
-        norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=self.dtype_policy, name=name)
+        norm = TokenNorm(epsilon=1e-5, dtype=self.dtype_policy, name=name)
         norm.build((None, None, size))
         return norm
 

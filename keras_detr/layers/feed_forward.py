@@ -1,9 +1,12 @@
 """The two dense layers of a transformer layer."""
 
 import keras
+from keras import ops
 
+from keras_detr.layers.dropout import Dropout
 from keras_detr.layers.initializers import torch_linear_initializers
 from keras_detr.layers.token_dense import TokenDense
+from keras_detr.ops.feed_forward import relu_feed_forward
 
 
 @keras.saving.register_keras_serializable("keras_detr")
@@ -47,16 +50,28 @@ class FeedForward(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="linear2",
         )
-        self.inner_dropout = keras.layers.Dropout(
-            self.dropout, dtype=self.dtype_policy, name="inner_dropout"
-        )
+        self.inner_dropout = Dropout(self.dropout, dtype=self.dtype_policy, name="inner_dropout")
         self.linear1.build(input_shape)
         self.linear2.build((*input_shape[:-1], self.feed_forward_dim))
 
     def call(self, inputs, training=None):
         """Return the transformed tokens."""
+        if training and self.activation is keras.activations.relu:
+            return self._transform_lean(inputs)
         hidden = self.inner_dropout(self.linear1(inputs), training=training)
         return self.linear2(hidden)
+
+    def _transform_lean(self, inputs):
+        """Do the same, and keep less for the gradient."""
+        layers = self.linear1, self.linear2
+        outputs = relu_feed_forward(
+            ops.reshape(inputs, (-1, inputs.shape[-1])),
+            [ops.cast(layer.kernel, self.compute_dtype) for layer in layers],
+            [ops.cast(layer.bias, self.compute_dtype) for layer in layers],
+            self.dropout,
+            self.inner_dropout.seed_generator if self.dropout else None,
+        )
+        return ops.reshape(outputs, ops.shape(inputs))
 
     def compute_output_shape(self, input_shape):
         """Return the input's shape."""

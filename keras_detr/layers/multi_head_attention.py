@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_detr.layers.initializers import xavier_uniform
+from keras_detr.ops.dropout import dropout
 
 
 @keras.saving.register_keras_serializable("keras_detr")
@@ -64,7 +65,7 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
             scores = scores + ops.expand_dims(blocked * -1e9, 1)
         weights = ops.softmax(scores, axis=-1)
         dropped = ops.cast(weights, value.dtype)
-        if self.dropout:
-            dropped = self._dropout_layer(dropped, training=training)
+        if self.dropout and training:
+            dropped = dropout(dropped, self.dropout, self._dropout_layer.seed_generator)
         output = ops.transpose(ops.matmul(dropped, value), (0, 2, 1, 3))
         return output, weights if return_attention_scores else None

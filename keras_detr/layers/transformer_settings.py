@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_detr.layers.token_norm import TokenNorm
+
 
 class TransformerSettings(keras.layers.Layer):
     """Hold a transformer's sizes, for its layers and for the stacks of them.
@@ -50,6 +52,6 @@ class TransformerSettings(keras.layers.Layer):
         return {**super().get_config(), **self.transformer_settings()}
 
     def _build_norm(self, name, token_shape):
-        norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=self.dtype_policy, name=name)
+        norm = TokenNorm(epsilon=1e-5, dtype=self.dtype_policy, name=name)
         norm.build(token_shape)
         return norm

@@ -180,12 +180,17 @@ def _compile_jax(function, settings):
 _XLA_COMPILERS = {"tensorflow": _compile_tensorflow, "jax": _compile_jax}
 
 
+def compiles_parts_of_programs():
+    """Return whether `compiled_by_xla` makes a program within a program, which isn't compiled."""
+    return keras.backend.backend() == "tensorflow" and not is_program_portable()
+
+
 def num_parallel_programs():
     """Return into how many programs of `compiled_by_xla` a long loop is worth dividing.
 
     A loop of XLA runs on one core. TensorFlow runs several such programs at a time.
     """
-    return 4 if keras.backend.backend() == "tensorflow" else 1
+    return 4 if compiles_parts_of_programs() else 1
 
 
 def add_channel_bias(features, bias):
@@ -202,6 +207,46 @@ def add_channel_bias(features, bias):
 
         return tf.nn.bias_add(features, bias)
     return features + bias
+
+
+def relu_gradient(upstream, outputs):
+    """Return the gradient to the input of a ReLU.
+
+    Args:
+        upstream: float tensor, the gradient to its outputs.
+        outputs: tensor like it.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.raw_ops.ReluGrad(gradients=upstream, features=outputs)
+    return keras.ops.where(outputs > 0, upstream, keras.ops.zeros_like(upstream))
+
+
+def draws_random_bits():
+    """Return whether `random_bits` works on this backend."""
+    return keras.backend.backend() != "torch"
+
+
+def random_bits(shape, seed):
+    """Draw evenly distributed uint16.
+
+    Args:
+        shape: tuple of int or scalar tensors.
+        seed: uint32 (2,), as `keras.random.SeedGenerator` has it.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.random.bits(seed, shape, "uint16")
+    import tensorflow as tf
+
+    # It draws words of 32 bits at least: each makes two numbers.
+    size = tf.reduce_prod(shape)
+    words = tf.random.stateless_uniform(
+        [(size + 1) // 2], tf.cast(seed, "int32"), minval=None, maxval=None, dtype="int32"
+    )
+    return tf.reshape(tf.reshape(tf.bitcast(words, "uint16"), [-1])[:size], shape)
 
 
 def weighted_row_sums(table, indices, weights):

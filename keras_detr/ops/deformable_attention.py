@@ -42,25 +42,42 @@ def multi_scale_deformable_attention(values, spatial_shapes, sampling_locations,
     def attend(values, locations, weights):
         def gradients(*arguments, upstream=None):
             upstream = arguments[-1] if upstream is None else upstream
-            return _gradients_by_heads(values, locations, weights, upstream, spatial_shapes)
+            return _by_heads(_gradients, (values, locations, weights, upstream), spatial_shapes)
 
-        return _sums(values, locations, weights, spatial_shapes=spatial_shapes), gradients
+        return sums(values, locations, weights), gradients
+
+    def sums(*arrays):
+        return _by_heads(_sums, arrays, spatial_shapes)[0]
 
     locations, weights = (
         ops.cast(array, "float32") for array in (sampling_locations, attention_weights)
     )
-    if backends.is_program_portable():
-        sums = _sums(values, locations, weights, spatial_shapes=spatial_shapes)
-    else:
-        sums = attend(values, locations, weights)
-    # Not a part of that program: its loop over rows would become one over whole queries, slower.
+    compute = sums if backends.is_program_portable() else attend
     batch, num_queries, num_heads = ops.shape(attention_weights)[:3]
-    return ops.reshape(sums, (batch, num_queries, num_heads * values.shape[3]))
+    return ops.reshape(
+        compute(values, locations, weights), (batch, num_queries, num_heads * values.shape[3])
+    )
+
+
+def _by_heads(program, arrays, spatial_shapes):
+    """Run a program on some heads at a time, where several programs run side by side.
+
+    Args:
+        program: callable of arrays whose third axis is that of heads, to a tuple of such arrays.
+        arrays: its arguments, of all heads.
+        spatial_shapes: sequence of (height, width).
+    """
+    num_parts = math.gcd(arrays[0].shape[2], backends.num_parallel_programs())
+    if num_parts == 1:
+        return program(*arrays, spatial_shapes=spatial_shapes)
+    parts = zip(*(ops.split(array, num_parts, axis=2) for array in arrays), strict=True)
+    results = [program(*part, spatial_shapes=spatial_shapes) for part in parts]
+    return tuple(ops.concatenate(result, axis=2) for result in zip(*results, strict=True))
 
 
 @backends.compiled_by_xla
 def _sums(values, locations, weights, spatial_shapes):
-    """Return what each head of each query gathers: (batch * queries * heads, size)."""
+    """Return what each head of each query gathers: a tuple of (batch, queries, heads, size)."""
     table, first_cells = _padded_table(values, spatial_shapes)
     corners = _corners(locations, spatial_shapes)
     sums = backends.weighted_row_sums(
@@ -68,24 +85,7 @@ def _sums(values, locations, weights, spatial_shapes):
         _rows(corners, weights, first_cells),
         [_flat(weights * share) for share in corners.shares],
     )
-    return ops.cast(sums, values.dtype)
-
-
-def _gradients_by_heads(values, locations, weights, upstream, spatial_shapes):
-    """Return the gradients of `_sums`, some heads at a time where that lets programs overlap."""
-    num_parts = math.gcd(weights.shape[2], backends.num_parallel_programs())
-    if num_parts == 1:
-        return _gradients(values, locations, weights, upstream, spatial_shapes=spatial_shapes)
-    rows = ops.reshape(upstream, (*ops.shape(weights)[:3], values.shape[3]))
-    parts = zip(
-        *(ops.split(array, num_parts, axis=2) for array in (values, locations, weights, rows)),
-        strict=True,
-    )
-    gradients = [
-        _gradients(*arrays, ops.reshape(part, (-1, values.shape[3])), spatial_shapes=spatial_shapes)
-        for *arrays, part in parts
-    ]
-    return tuple(ops.concatenate(arrays, axis=2) for arrays in zip(*gradients, strict=True))
+    return (ops.reshape(ops.cast(sums, values.dtype), (*ops.shape(weights)[:3], values.shape[3])),)
 
 
 @backends.compiled_by_xla
@@ -98,7 +98,7 @@ def _gradients(values, locations, weights, upstream, spatial_shapes):
     table, first_cells = _padded_table(values, spatial_shapes)
     corners = _corners(locations, spatial_shapes)
     rows = _rows(corners, weights, first_cells)
-    upstream = ops.cast(upstream, "float32")
+    upstream = ops.reshape(ops.cast(upstream, "float32"), (-1, values.shape[3]))
     factors = [_flat(weights * share) for share in corners.shares]
     table_gradient, products = backends.weighted_row_gradients(table, rows, factors, upstream)
     # What a point would give if it were on the corner.

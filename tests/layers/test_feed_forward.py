@@ -31,6 +31,15 @@ def test_formula():
     np.testing.assert_allclose(to_numpy(layer(x)), feed_forward(x, weights, "ffn"), atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_training_without_dropout_is_the_same(dtype):
+    layer, x = layer_and_input(dtype=dtype)
+    tolerance = 1e-5 if dtype == "float32" else 0.05
+    np.testing.assert_allclose(
+        to_numpy(layer(x, training=True)), to_numpy(layer(x)), atol=tolerance
+    )
+
+
 def test_another_activation():
     layer, x = layer_and_input(activation="tanh")
     weights = weights_of(layer)

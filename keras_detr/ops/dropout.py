@@ -1,0 +1,65 @@
+"""Dropout with few random bits."""
+
+import keras
+from keras import ops
+
+from keras_detr.ops import backends
+
+_NUM_VALUES = 2**16
+
+
+def dropout(inputs, rate, seed_generator):
+    """Set numbers to zero by chance, and scale the others so that the expected sum stays.
+
+    On torch this is `keras.random.dropout`, which has an operator of its own there. Elsewhere that
+    draws a float32 for each number, which takes half of its time; here 16 bits decide. Besides the
+    inputs only the mask is kept for the gradient.
+
+    Args:
+        inputs: float tensor.
+        rate: float in [0, 1), the probability of zero.
+        seed_generator: `keras.random.SeedGenerator`.
+
+    Returns:
+        tensor like `inputs`.
+
+    Source: Srivastava et al. 2014.
+    """
+    if not backends.draws_random_bits():
+        return keras.random.dropout(inputs, rate, seed=seed_generator)
+    is_kept, scale = dropout_mask(ops.shape(inputs), rate, seed_generator)
+
+    def keep(numbers):
+        # Not a product with the mask: TensorFlow would compute the factors of all gradients early.
+        return ops.where(is_kept, numbers * scale, ops.zeros_like(numbers))
+
+    @ops.custom_gradient
+    def drop(inputs):
+        def gradient(*arguments, upstream=None):
+            return keep(arguments[-1] if upstream is None else upstream)
+
+        return keep(inputs), gradient
+
+    return drop(inputs)
+
+
+def dropout_mask(shape, rate, seed_generator):
+    """Draw what is kept.
+
+    Args:
+        shape: tuple of int or scalar tensors.
+        rate: float in [0, 1), the probability of zero; rounded to a multiple of 2**-16.
+        seed_generator: `keras.random.SeedGenerator`.
+
+    Returns:
+        pair of a bool tensor of that shape, and float, what numbers that are kept are to be
+        multiplied with.
+    """
+    # At least one of the values is kept.
+    num_dropped = min(round(rate * _NUM_VALUES), _NUM_VALUES - 1)
+    scale = _NUM_VALUES / (_NUM_VALUES - num_dropped)
+    if backends.draws_random_bits():
+        bits = backends.random_bits(shape, seed_generator.next())
+        return ops.greater_equal(bits, ops.cast(num_dropped, bits.dtype)), scale
+    numbers = keras.random.uniform(shape, seed=seed_generator)
+    return ops.greater_equal(numbers, num_dropped / _NUM_VALUES), scale
