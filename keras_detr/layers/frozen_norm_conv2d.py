@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_detr.layers.frozen_batch_normalization import FrozenBatchNormalization
-from keras_detr.ops.backends import add_channel_bias
+from keras_detr.ops import backends
 
 
 @keras.saving.register_keras_serializable("keras_detr")
@@ -36,11 +36,17 @@ class FrozenNormConv2D(keras.layers.Conv2D):
         super().build(input_shape)
         self.norm.build((self.filters,))
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         """Convolve with the scaled kernel."""
         scale, offset = self.norm.scale_and_offset()
-        outputs = self.convolution_op(inputs, self.kernel * ops.cast(scale, self.compute_dtype))
-        return add_channel_bias(outputs, ops.cast(offset, self.compute_dtype))
+        kernel, scale = self.kernel, ops.cast(scale, self.compute_dtype)
+        if training and self.trainable and backends.has_lean_convolution(self.data_format):
+            outputs = backends.lean_convolution(
+                inputs, kernel, scale, self.strides, self.padding, self.dilation_rate
+            )
+        else:
+            outputs = self.convolution_op(inputs, kernel * scale)
+        return backends.add_channel_bias(outputs, ops.cast(offset, self.compute_dtype))
 
     def get_config(self):
         """Return the constructor's arguments."""

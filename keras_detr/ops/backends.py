@@ -209,6 +209,53 @@ def add_channel_bias(features, bias):
     return features + bias
 
 
+def has_lean_convolution(data_format):
+    """Return whether `lean_convolution` works: on TensorFlow, with channels last."""
+    return keras.backend.backend() == "tensorflow" and data_format == "channels_last"
+
+
+def lean_convolution(inputs, kernel, scale, strides, padding, dilation_rate):
+    """Convolve with a scaled kernel, which is computed once more for the gradient.
+
+    Kept for it, the scaled kernels would be a second copy of all kernels of a model.
+
+    Args:
+        inputs: float (batch, height, width, channels).
+        kernel: float (rows, columns, channels, filters).
+        scale: float (filters,), to which no gradient is computed.
+        strides, dilation_rate: pairs of int.
+        padding: "same" or "valid".
+
+    Returns:
+        float (batch, new height, new width, filters).
+    """
+    import tensorflow as tf
+
+    settings = {
+        "strides": [1, *strides, 1],
+        "padding": padding.upper(),
+        "dilations": [1, *dilation_rate, 1],
+    }
+
+    @tf.custom_gradient
+    def convolve(inputs, kernel):
+        def gradients(upstream):
+            # Else TensorFlow would take it for the product of before, and keep that.
+            with tf.control_dependencies([upstream]):
+                scaled = kernel * scale
+            to_inputs = tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=tf.shape(inputs), filter=scaled, out_backprop=upstream, **settings
+            )
+            to_kernel = tf.raw_ops.Conv2DBackpropFilter(
+                input=inputs, filter_sizes=kernel.shape, out_backprop=upstream, **settings
+            )
+            return to_inputs, to_kernel * scale
+
+        return tf.raw_ops.Conv2D(input=inputs, filter=kernel * scale, **settings), gradients
+
+    return convolve(inputs, tf.convert_to_tensor(kernel))
+
+
 def relu_gradient(upstream, outputs):
     """Return the gradient to the input of a ReLU.
 

@@ -1,9 +1,12 @@
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from keras_detr.layers import FrozenBatchNormalization, FrozenNormConv2D
+from tests.ops.gradients import value_and_gradients
 
 from .layer_checks import check_config, check_saved, saves, to_numpy
 
@@ -42,6 +45,41 @@ def test_equals_a_convolution_and_a_normalization():
     np.testing.assert_allclose(
         to_numpy(layer(images())), in_two_steps(layer, images()), rtol=1e-4, atol=1e-4
     )
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kernel_size": 1, "padding": "valid"},
+        {"kernel_size": 3, "padding": "same"},
+        {"kernel_size": 3, "padding": "valid", "strides": 2},
+        {"kernel_size": 3, "padding": "same", "dilation_rate": 2},
+        {"kernel_size": (5, 2), "padding": "same"},
+    ],
+)
+def test_training_computes_the_same_map_and_gradients(settings):
+    layer = FrozenNormConv2D(6, **settings)
+    layer.build((None, None, None, 4))
+    generator = np.random.default_rng(2)
+    for variable in layer.norm.variables:
+        variable.assign(generator.uniform(0.5, 2.0, variable.shape))
+    weights = ops.convert_to_tensor(generator.normal(size=layer(images()).shape), "float32")
+    kernel = to_numpy(layer.kernel[...])
+
+    def total(x, kernel, training):
+        layer.trainable = True
+        with keras.StatelessScope([(layer.kernel, kernel)]):
+            return ops.sum(layer(x, training=training) * weights)
+
+    expected, result = (
+        value_and_gradients(partial(total, training=training), images(), kernel)
+        for training in (False, True)
+    )
+    assert result[0] == pytest.approx(expected[0], rel=1e-5)
+    for gradient, other in zip(result[1], expected[1], strict=True):
+        assert np.abs(gradient).max() > 0.1
+        np.testing.assert_allclose(gradient, other, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
