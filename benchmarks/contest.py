@@ -30,8 +30,16 @@ class Figures(NamedTuple):
         return float(np.median(self.seconds))
 
 
+class Stopped(Exception):
+    """A contender can't run here, or its process ended before it was done."""
+
+
 class Process:
-    """Hold a contender's process."""
+    """Hold a contender's process, whose program is built.
+
+    Raises:
+        Stopped: it can't be built.
+    """
 
     def __init__(self, work, name, settings):
         # Open for as long as the process runs.
@@ -43,13 +51,17 @@ class Process:
             stderr=self.log,
             text=True,
         )
+        answer = self.hear()
+        if "missing" in answer:
+            raise Stopped(answer["missing"])
 
     def hear(self):
         """Return the next answer."""
         line = self.process.stdout.readline()
         if not line:
             self.log.seek(0)
-            raise RuntimeError(f"{self.process.args[2:]} stopped:\n{self.log.read()[-3000:]}")
+            last_line = self.log.read().rstrip().rpartition("\n")[2]
+            raise Stopped(f"it stopped, and said last: {last_line[:300]}")
         return json.loads(line)
 
     def run(self):
@@ -78,23 +90,29 @@ def compare(work, contenders, settings, rounds):
         dict of name to `Figures`; and dict of name to the reason for which one can't run here.
     """
     processes, missing = {}, {}
+
+    def each(question):
+        """Return the answers of all processes; those that stop are left out from then on."""
+        answers = {}
+        for name, process in list(processes.items()):
+            try:
+                answers[name] = question(process)
+            except Stopped as reason:
+                missing[name] = str(reason)
+                del processes[name]
+        return answers
+
     try:
         for name in contenders:
-            process = Process(work, name, settings)
-            answer = process.hear()
-            if "missing" in answer:
-                missing[name] = answer["missing"]
-            else:
-                processes[name] = process
-        seconds = {name: [] for name in processes}
-        for _ in range(rounds + 1):
-            for name, process in processes.items():
-                seconds[name].append(process.run())
-        figures = {
-            name: Figures(seconds[name][0], seconds[name][1:], process.end())
-            for name, process in processes.items()
-        }
+            try:
+                processes[name] = Process(work, name, settings)
+            except Stopped as reason:
+                missing[name] = str(reason)
+        runs = [each(Process.run) for _ in range(rounds + 1)]
+        memory = each(Process.end)
     finally:
         for process in processes.values():
             process.process.kill()
+    seconds = {name: [run[name] for run in runs] for name in memory}
+    figures = {name: Figures(seconds[name][0], seconds[name][1:], memory[name]) for name in memory}
     return figures, missing

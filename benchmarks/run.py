@@ -61,7 +61,7 @@ class Work(NamedTuple):
 
 INFERENCE = ("keras_detr", "transformers", "transformers, compiled", "kmodels", "limit")
 HALF = ("keras_detr, bfloat16", "transformers, bfloat16, compiled")
-STEP = ("keras_detr", "transformers", "limit")
+STEP = ("keras_detr", "keras_detr, bfloat16", "transformers", "limit")
 SLOW_TO_START = ("compiled", "bfloat16")
 WORKS = {
     "DETR, inference, 1x800x1066": Work(
@@ -69,6 +69,9 @@ WORKS = {
     ),
     "DETR, inference, 8x512x512 masked": Work(
         "detector", {"family": "detr", "mode": "inference", **MANY_IMAGES}, False, INFERENCE
+    ),
+    "DETR-DC5, inference, 1x800x1066": Work(
+        "detector", {"family": "detr_dc5", "mode": "inference", **ONE_IMAGE}, False, INFERENCE
     ),
     "DETR, training step, 2x512x640": Work("detector", {"family": "detr", **TRAINING}, True, STEP),
     "Deformable DETR, inference, 1x800x1066": Work(

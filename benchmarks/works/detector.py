@@ -7,15 +7,18 @@ from programs import forward, random_images, random_mask, random_targets, traini
 from works import peers
 from works.limits import convolutions_and_products
 
-PRESETS = {"detr": "detr_r50", "deformable_detr": "deformable_detr_r50"}
+PRESETS = {
+    "detr": "detr_r50",
+    "detr_dc5": "detr_r50_dc5",
+    "deformable_detr": "deformable_detr_r50",
+}
 
 
 def build(family, num_queries=None):
     """Build our model, with random weights."""
     import keras_detr
 
-    model_class = {"detr": keras_detr.DETR, "deformable_detr": keras_detr.DeformableDETR}[family]
-    return model_class.from_preset(
+    return keras_detr.SetPredictionDetector.from_preset(
         PRESETS[family], load_weights=False, bounding_box_format="xyxy", num_queries=num_queries
     )
 
@@ -48,8 +51,11 @@ def transformers(family, mode, is_masked=False, is_compiled=False, dtype=None, *
 
 def kmodels(family, mode, batch, height, width, is_masked=False):
     """Return a callable that runs the model of kmodels, which knows neither masks nor training."""
+    import keras
     import kmodels.models
 
+    if keras.backend.backend() != "tensorflow":
+        raise ImportError("it is measured on TensorFlow")
     if family != "detr" or mode != "inference" or is_masked:
         raise ImportError("it has inference of DETR without masks only")
     model = kmodels.models.detr.DETRResNet50(

@@ -16,7 +16,7 @@ SIZE, HEADS = 256, 8
 
 def convolutions_and_products(family, mode, batch, height, width):
     """Return a callable that computes them, in the library of the backend."""
-    backbone, maps = resnet50(height, width)
+    backbone, maps = resnet50(height, width, is_dilated=family == "detr_dc5")
     work = collections.Counter(backbone)
     for convolution in EXTRA_CONVOLUTIONS[family](maps):
         work[Convolution(*convolution)] += 1
@@ -44,19 +44,23 @@ class Convolution(NamedTuple):
         size: (height, width, channels) of the input.
         kernel: shape of the kernel.
         stride: int.
+        dilation: int.
         trained: indices of what gradients are computed to: input, kernel.
     """
 
     size: tuple
     kernel: tuple
     stride: int
+    dilation: int = 1
     trained: tuple = (0, 1)
 
     def prepare(self, batch):
         """Return a function, and its arguments."""
 
         def convolve(x, kernel):
-            return keras.ops.conv(x, kernel, strides=self.stride, padding="same")
+            return keras.ops.conv(
+                x, kernel, strides=self.stride, padding="same", dilation_rate=self.dilation
+            )
 
         return convolve, (draw(batch, *self.size), draw(*self.kernel))
 
@@ -78,12 +82,12 @@ def draw(*shape):
     return np.random.default_rng(0).normal(size=shape).astype("float32")
 
 
-def resnet50(height, width):
+def resnet50(height, width, is_dilated):
     """Return its convolutions, as often as they occur, and the sizes of its maps."""
     from keras_detr import ResNetBackbone
     from keras_detr.layers import FrozenNormConv2D
 
-    backbone = ResNetBackbone(50, input_shape=(height, width, 3))
+    backbone = ResNetBackbone(50, dilation=is_dilated, input_shape=(height, width, 3))
     convolutions = []
     for layer in backbone.layers:
         if isinstance(layer, FrozenNormConv2D):
@@ -96,6 +100,7 @@ def resnet50(height, width):
                     (rows - less // 2 * 2, columns - less // 2 * 2, channels),
                     tuple(layer.kernel.shape),
                     layer.strides[0],
+                    layer.dilation_rate[0],
                     trained_of(backbone, layer),
                 )
             )
@@ -179,5 +184,13 @@ def feed_forward(rows, size):
     return [((rows, SIZE), (SIZE, size)), ((rows, size), (size, SIZE))]
 
 
-EXTRA_CONVOLUTIONS = {"detr": _of_detr, "deformable_detr": _of_deformable_detr}
-PRODUCTS = {"detr": detr_products, "deformable_detr": deformable_detr_products}
+EXTRA_CONVOLUTIONS = {
+    "detr": _of_detr,
+    "detr_dc5": _of_detr,
+    "deformable_detr": _of_deformable_detr,
+}
+PRODUCTS = {
+    "detr": detr_products,
+    "detr_dc5": detr_products,
+    "deformable_detr": deformable_detr_products,
+}

@@ -5,7 +5,7 @@ from programs import random_images, random_mask, random_targets
 
 
 def transformers_model(family):
-    """Build "detr" or "deformable_detr" R50."""
+    """Build "detr", "detr_dc5" or "deformable_detr" R50."""
     from transformers import (
         DeformableDetrConfig,
         DeformableDetrForObjectDetection,
@@ -14,16 +14,31 @@ def transformers_model(family):
         ResNetConfig,
     )
 
-    stages = {"detr": ["stage4"], "deformable_detr": ["stage2", "stage3", "stage4"]}[family]
+    stages = ["stage2", "stage3", "stage4"] if family == "deformable_detr" else ["stage4"]
     settings = {
         "use_timm_backbone": False,
         "backbone_config": ResNetConfig(out_features=stages),
         "num_labels": 91,
     }
-    if family == "detr":
-        return DetrForObjectDetection(DetrConfig(**settings))
+    if family != "deformable_detr":
+        model = DetrForObjectDetection(DetrConfig(**settings))
+        if family == "detr_dc5":
+            dilate_last_stage(model)
+        return model
     config = DeformableDetrConfig(**settings, disable_custom_kernels=True)
     return DeformableDetrForObjectDetection(config)
+
+
+def dilate_last_stage(model):
+    """Make the last stage dilated instead of strided, which transformers' own ResNet can't be."""
+    import torch
+
+    for name, module in model.named_modules():
+        if ".stages.3." in name and isinstance(module, torch.nn.Conv2d):
+            is_first = ".layers.0." in name
+            module.stride = (1, 1)
+            if module.kernel_size == (3, 3) and not is_first:
+                module.dilation = module.padding = (2, 2)
 
 
 def device():
