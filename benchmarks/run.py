@@ -97,6 +97,20 @@ WORKS = {
     "decoding, Deformable DETR, 8 images": Work(
         "decoding", {"family": "deformable_detr", "batch": 8, "queries": 300}, True
     ),
+    "settings, small model, 50 steps 8x80x80": Work(
+        "settings", {"size": "small", "num_steps": 50, "batch": 8, "height": 80, "width": 80}
+    ),
+    "settings, DETR, 4 steps 2x512x640": Work(
+        "settings",
+        {"size": "detr", "num_steps": 4, "batch": 2, "height": 512, "width": 640},
+        False,
+        (
+            "keras_detr",
+            "keras_detr, jit_compile",
+            "keras_detr, gradients of 4 batches",
+            "keras_detr, bfloat16",
+        ),
+    ),
     "starting": Work("starting", {}, True),
     "data pipeline, 32 images": Work("data_pipeline", {"folder": None}, True),
     "COCO evaluation, 5000 images": Work("coco_evaluation", {"num_images": 5000}),
