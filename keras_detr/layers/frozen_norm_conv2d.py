@@ -39,13 +39,14 @@ class FrozenNormConv2D(keras.layers.Conv2D):
     def call(self, inputs, training=None):
         """Convolve with the scaled kernel."""
         scale, offset = self.norm.scale_and_offset()
-        kernel, scale = self.kernel, ops.cast(scale, self.compute_dtype)
+        scale = ops.cast(scale, self.compute_dtype)
+        settings = self.strides, self.padding, self.dilation_rate
         if training and self.trainable and backends.has_lean_convolution(self.data_format):
-            outputs = backends.lean_convolution(
-                inputs, kernel, scale, self.strides, self.padding, self.dilation_rate
-            )
+            outputs = backends.lean_convolution(inputs, self.kernel, scale, *settings)
+        elif backends.has_direct_convolution(self.data_format, self.kernel_size, *settings[:2]):
+            outputs = backends.direct_convolution(inputs, self.kernel * scale, *settings)
         else:
-            outputs = self.convolution_op(inputs, kernel * scale)
+            outputs = self.convolution_op(inputs, self.kernel * scale)
         return backends.add_channel_bias(outputs, ops.cast(offset, self.compute_dtype))
 
     def get_config(self):

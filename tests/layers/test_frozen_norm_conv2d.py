@@ -47,6 +47,27 @@ def test_equals_a_convolution_and_a_normalization():
     )
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kernel_size": 1, "padding": "valid", "strides": 2},
+        {"kernel_size": 3, "padding": "same"},
+        {"kernel_size": 3, "padding": "same", "strides": 2},
+        {"kernel_size": (5, 3), "padding": "same", "dilation_rate": (1, 2)},
+        {"kernel_size": 2, "padding": "same"},
+        {"kernel_size": 3, "padding": "valid", "dilation_rate": 2},
+    ],
+)
+def test_computes_what_the_layer_of_keras_does(settings):
+    layer = FrozenNormConv2D(6, **settings)
+    layer.build((None, None, None, 4))
+    original = keras.layers.Conv2D(6, **settings, use_bias=False)
+    original.build((None, None, None, 4))
+    original.kernel.assign(to_numpy(layer.kernel[...]))
+    expected = to_numpy(layer.norm(original(images())))
+    np.testing.assert_allclose(to_numpy(layer(images())), expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.once
 @pytest.mark.parametrize(
     "settings",
