@@ -10,6 +10,8 @@ import keras
 import numpy as np
 from programs import compiled, gradients
 
+from keras_detr.ops import backends
+
 ENCODER_LAYERS = DECODER_LAYERS = 6
 SIZE, HEADS = 256, 8
 
@@ -58,9 +60,10 @@ class Convolution(NamedTuple):
         """Return a function, and its arguments."""
 
         def convolve(x, kernel):
-            return keras.ops.conv(
-                x, kernel, strides=self.stride, padding="same", dilation_rate=self.dilation
-            )
+            settings = (self.stride,) * 2, "same", (self.dilation,) * 2
+            if backends.has_direct_convolution("channels_last", self.kernel[:2], *settings[:2]):
+                return backends.direct_convolution(x, kernel, *settings)
+            return keras.ops.conv(x, kernel, *settings[:2], dilation_rate=settings[2])
 
         return convolve, (draw(batch, *self.size), draw(*self.kernel))
 
