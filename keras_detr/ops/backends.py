@@ -209,6 +209,27 @@ def add_channel_bias(features, bias):
     return features + bias
 
 
+def custom_gradient(function):
+    """Let a function compute its gradients itself, in the same words on all backends.
+
+    Args:
+        function: callable of tensors that returns a pair: its result, a tensor, and a callable from
+            the gradient to the result to a tuple of gradients to the tensors, or to one.
+    """
+
+    @keras.ops.custom_gradient
+    def call(*tensors):
+        result, gradients = function(*tensors)
+
+        def gradients_of(*arguments, upstream=None):
+            # By name on torch, where the tensors come first.
+            return gradients(arguments[-1] if upstream is None else upstream)
+
+        return result, gradients_of
+
+    return call
+
+
 def has_lean_convolution(data_format):
     """Return whether `lean_convolution` works: on TensorFlow, with channels last."""
     return keras.backend.backend() == "tensorflow" and data_format == "channels_last"

@@ -38,10 +38,9 @@ def multi_scale_deformable_attention(values, spatial_shapes, sampling_locations,
     spatial_shapes = tuple(tuple(shape) for shape in spatial_shapes)
     _check(values, spatial_shapes, sampling_locations, attention_weights)
 
-    @ops.custom_gradient
+    @backends.custom_gradient
     def attend(values, locations, weights):
-        def gradients(*arguments, upstream=None):
-            upstream = arguments[-1] if upstream is None else upstream
+        def gradients(upstream):
             return _by_heads(_gradients, (values, locations, weights, upstream), spatial_shapes)
 
         return sums(values, locations, weights), gradients

@@ -33,14 +33,7 @@ def dropout(inputs, rate, seed_generator):
         # Not a product with the mask: TensorFlow would compute the factors of all gradients early.
         return ops.where(is_kept, numbers * scale, ops.zeros_like(numbers))
 
-    @ops.custom_gradient
-    def drop(inputs):
-        def gradient(*arguments, upstream=None):
-            return keep(arguments[-1] if upstream is None else upstream)
-
-        return keep(inputs), gradient
-
-    return drop(inputs)
+    return backends.custom_gradient(lambda inputs: (keep(inputs), keep))(inputs)
 
 
 def dropout_mask(shape, rate, seed_generator):

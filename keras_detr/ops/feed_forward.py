@@ -29,7 +29,7 @@ def relu_feed_forward(tokens, kernels, biases, rate, seed_generator):
         shape = (ops.shape(tokens)[0], kernels[0].shape[1])
         is_kept, scale = dropout_mask(shape, rate, seed_generator)
 
-    @ops.custom_gradient
+    @backends.custom_gradient
     def transform(tokens, widen, bias, narrow, last_bias):
         # Scaled is the kernel, which is small.
         narrow = narrow * scale
@@ -37,8 +37,7 @@ def relu_feed_forward(tokens, kernels, biases, rate, seed_generator):
         if is_kept is not None:
             wide = ops.where(is_kept, wide, ops.zeros_like(wide))
 
-        def gradients(*arguments, upstream=None):
-            upstream = arguments[-1] if upstream is None else upstream
+        def gradients(upstream):
             to_wide = ops.matmul(upstream, ops.transpose(narrow))
             to_wide = backends.relu_gradient(to_wide, wide)
             # This way round the product of two long matrices takes two thirds of the time.

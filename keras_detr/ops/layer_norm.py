@@ -24,10 +24,9 @@ def layer_norm(tokens, scale, offset, epsilon):
     """
     flat = ops.reshape(tokens, (-1, tokens.shape[-1]))
 
-    @ops.custom_gradient
+    @backends.custom_gradient
     def normalize(tokens, scale, offset):
-        def gradients(*arguments, upstream=None):
-            upstream = arguments[-1] if upstream is None else upstream
+        def gradients(upstream):
             return _gradients(tokens, scale, upstream, epsilon=epsilon)
 
         return _normalized(tokens, scale, offset, epsilon=epsilon), gradients

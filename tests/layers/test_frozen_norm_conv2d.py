@@ -89,7 +89,6 @@ def test_training_computes_the_same_map_and_gradients(settings):
     kernel = to_numpy(layer.kernel[...])
 
     def total(x, kernel, training):
-        layer.trainable = True
         with keras.StatelessScope([(layer.kernel, kernel)]):
             return ops.sum(layer(x, training=training) * weights)
 
