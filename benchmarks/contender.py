@@ -12,6 +12,9 @@ import re
 import sys
 import time
 
+# For what contenders take from `examples` and `tests`.
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+
 
 def most_memory():
     """Return the most memory, in GB, that this process has had; NaN outside of Linux."""

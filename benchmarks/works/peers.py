@@ -23,22 +23,13 @@ def transformers_model(family):
     if family != "deformable_detr":
         model = DetrForObjectDetection(DetrConfig(**settings))
         if family == "detr_dc5":
+            # The tests have it for the same reason: transformers' own ResNet can't be dilated.
+            from tests.models.originals import dilate_last_stage
+
             dilate_last_stage(model)
         return model
     config = DeformableDetrConfig(**settings, disable_custom_kernels=True)
     return DeformableDetrForObjectDetection(config)
-
-
-def dilate_last_stage(model):
-    """Make the last stage dilated instead of strided, which transformers' own ResNet can't be."""
-    import torch
-
-    for name, module in model.named_modules():
-        if ".stages.3." in name and isinstance(module, torch.nn.Conv2d):
-            is_first = ".layers.0." in name
-            module.stride = (1, 1)
-            if module.kernel_size == (3, 3) and not is_first:
-                module.dilation = module.padding = (2, 2)
 
 
 def device():

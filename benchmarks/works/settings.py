@@ -1,15 +1,11 @@
 """What settings of `compile` change: some steps of `fit`, of a small and of a published model."""
 
-import pathlib
-import sys
 from functools import partial
 
 import keras
 from programs import random_images, random_targets
 
 from works import detector
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 
 def small_model():
