@@ -10,8 +10,6 @@ import keras
 import numpy as np
 from programs import compiled, gradients
 
-from keras_detr.ops import backends
-
 ENCODER_LAYERS = DECODER_LAYERS = 6
 SIZE, HEADS = 256, 8
 
@@ -58,14 +56,27 @@ class Convolution(NamedTuple):
 
     def prepare(self, batch):
         """Return a function, and its arguments."""
+        arrays = draw(batch, *self.size), draw(*self.kernel)
+        if keras.backend.backend() == "torch":
+            return self.convolve_with_torch, (arrays[0], arrays[1].transpose(3, 0, 1, 2).copy())
 
         def convolve(x, kernel):
-            settings = (self.stride,) * 2, "same", (self.dilation,) * 2
-            if backends.has_direct_convolution("channels_last", self.kernel[:2], *settings[:2]):
-                return backends.direct_convolution(x, kernel, *settings)
-            return keras.ops.conv(x, kernel, *settings[:2], dilation_rate=settings[2])
+            return keras.ops.conv(x, kernel, self.stride, "same", dilation_rate=self.dilation)
 
-        return convolve, (draw(batch, *self.size), draw(*self.kernel))
+        return convolve, arrays
+
+    def convolve_with_torch(self, x, kernel):
+        """Convolve as Keras does on torch, but for its copies; filters come first."""
+        import torch
+
+        outputs = torch.nn.functional.conv2d(
+            x.permute(0, 3, 1, 2),
+            kernel.permute(0, 3, 1, 2),
+            stride=self.stride,
+            padding=self.kernel[0] // 2 * self.dilation,
+            dilation=self.dilation,
+        )
+        return outputs.permute(0, 2, 3, 1)
 
 
 class Product(NamedTuple):

@@ -18,7 +18,8 @@ class FrozenNormConv2D(keras.layers.Conv2D):
         filters: int, of `keras.layers.Conv2D`.
         kernel_size: int or pair of int, of `keras.layers.Conv2D`.
         norm_name: str, name of the normalization, `norm`.
-        **kwargs: of `keras.layers.Conv2D`; there is no bias.
+        use_relu: bool, whether a ReLU follows.
+        **kwargs: of `keras.layers.Conv2D`; there is neither bias nor another activation.
 
     Call arguments:
         inputs: float (batch, height, width, channels).
@@ -27,8 +28,9 @@ class FrozenNormConv2D(keras.layers.Conv2D):
         float (batch, new_height, new_width, filters), in the compute dtype.
     """
 
-    def __init__(self, filters, kernel_size, norm_name="norm", **kwargs):
+    def __init__(self, filters, kernel_size, norm_name="norm", use_relu=False, **kwargs):
         super().__init__(filters, kernel_size, use_bias=False, **kwargs)
+        self.use_relu = use_relu
         self.norm = FrozenBatchNormalization(name=norm_name)
 
     def build(self, input_shape):
@@ -39,18 +41,22 @@ class FrozenNormConv2D(keras.layers.Conv2D):
     def call(self, inputs, training=None):
         """Convolve with the scaled kernel."""
         scale, offset = self.norm.scale_and_offset()
-        scale = ops.cast(scale, self.compute_dtype)
-        settings = self.strides, self.padding, self.dilation_rate
-        if training and self.trainable and backends.has_lean_convolution(self.data_format):
-            outputs = backends.lean_convolution(inputs, self.kernel, scale, *settings)
-        elif backends.has_direct_convolution(self.data_format, self.kernel_size, *settings[:2]):
-            outputs = backends.direct_convolution(inputs, self.kernel * scale, *settings)
-        else:
-            outputs = self.convolution_op(inputs, self.kernel * scale)
-        return backends.add_channel_bias(outputs, ops.cast(offset, self.compute_dtype))
+        outputs = backends.scaled_convolution(
+            inputs,
+            ops.convert_to_tensor(self.kernel),
+            ops.cast(scale, self.compute_dtype),
+            ops.cast(offset, self.compute_dtype),
+            is_training=training and self.trainable,
+            strides=self.strides,
+            padding=self.padding,
+            dilation_rate=self.dilation_rate,
+            data_format=self.data_format,
+        )
+        return backends.relu_of_own(outputs) if self.use_relu else outputs
 
     def get_config(self):
         """Return the constructor's arguments."""
         config = super().get_config()
-        del config["use_bias"]
-        return {**config, "norm_name": self.norm.name}
+        for name in ("use_bias", "activation"):
+            del config[name]
+        return {**config, "norm_name": self.norm.name, "use_relu": self.use_relu}

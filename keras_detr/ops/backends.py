@@ -230,32 +230,41 @@ def custom_gradient(function):
     return call
 
 
-def has_lean_convolution(data_format):
-    """Return whether `lean_convolution` works: on TensorFlow, with channels last."""
-    return keras.backend.backend() == "tensorflow" and data_format == "channels_last"
-
-
-def lean_convolution(inputs, kernel, scale, strides, padding, dilation_rate):
-    """Convolve with a scaled kernel, which is computed once more for the gradient.
-
-    Kept for it, the scaled kernels would be a second copy of all kernels of a model.
+def scaled_convolution(inputs, kernel, scale, bias, is_training=False, **settings):
+    """Convolve with a kernel times a number for each filter, then add a number to each channel.
 
     Args:
         inputs: float (batch, height, width, channels).
-        kernel: float (rows, columns, channels, filters).
-        scale: float (filters,), to which no gradient is computed.
-        strides, dilation_rate: pairs of int.
-        padding: "same" or "valid".
+        kernel: float (rows, columns, channels / groups, filters).
+        scale: float (filters,); no gradient is computed to it.
+        bias: float (filters,).
+        is_training: bool, whether gradients may be computed.
+        **settings: of `keras.ops.conv`: `strides` and `dilation_rate`, pairs of int; `padding`,
+            "same" or "valid"; and `data_format`.
 
     Returns:
         float (batch, new height, new width, filters).
     """
+    backend = keras.backend.backend()
+    if settings["data_format"] == "channels_last":
+        if backend == "torch" and _pads_alike(kernel, settings):
+            return _torch_convolution(inputs, kernel, scale, bias, settings)
+        if backend == "tensorflow" and is_training:
+            return add_channel_bias(_lean_convolution(inputs, kernel, scale, settings), bias)
+    return add_channel_bias(keras.ops.conv(inputs, kernel * scale, **settings), bias)
+
+
+def _lean_convolution(inputs, kernel, scale, settings):
+    """Convolve with a scaled kernel that is computed once more for the gradient.
+
+    Kept for it, the scaled kernels would be a second copy of all kernels of a model.
+    """
     import tensorflow as tf
 
     settings = {
-        "strides": [1, *strides, 1],
-        "padding": padding.upper(),
-        "dilations": [1, *dilation_rate, 1],
+        "strides": [1, *settings["strides"], 1],
+        "padding": settings["padding"].upper(),
+        "dilations": [1, *settings["dilation_rate"], 1],
     }
 
     @tf.custom_gradient
@@ -277,43 +286,63 @@ def lean_convolution(inputs, kernel, scale, strides, padding, dilation_rate):
     return convolve(inputs, tf.convert_to_tensor(kernel))
 
 
-def has_direct_convolution(data_format, kernel_size, strides, padding):
-    """Return whether `direct_convolution` works: on torch, where all sides are padded alike."""
-    pads_alike = max(strides) == 1 and all(size % 2 for size in kernel_size)
-    return (
-        keras.backend.backend() == "torch"
-        and data_format == "channels_last"
-        and (padding == "valid" or pads_alike)
-    )
+def _pads_alike(kernel, settings):
+    """Return whether all sides are padded alike, which is all that torch knows."""
+    is_centered = max(settings["strides"]) == 1 and all(size % 2 for size in kernel.shape[:2])
+    return settings["padding"] == "valid" or is_centered
 
 
-def direct_convolution(inputs, kernel, strides, padding, dilation_rate):
+def _torch_convolution(inputs, kernel, scale, bias, settings):
     """Convolve a map whose channels are last without a copy of it.
 
     `keras.ops.conv` copies map and result into another order, which took half of the time of
-    DETR's inference; torch's operator takes them in this one.
-
-    Args:
-        inputs: float (batch, height, width, channels).
-        kernel: float (rows, columns, channels, filters).
-        strides, dilation_rate: pairs of int.
-        padding: "same" or "valid".
-
-    Returns:
-        float (batch, new height, new width, filters).
+    DETR's inference; torch's operator takes them in this one, and adds the bias while it convolves.
     """
+    rows, columns, channels, filters = kernel.shape
     margins = (0, 0)
-    if padding == "same":
-        sides = zip(kernel.shape[:2], dilation_rate, strict=True)
+    if settings["padding"] == "same":
+        sides = zip((rows, columns), settings["dilation_rate"], strict=True)
         margins = tuple(size // 2 * dilation for size, dilation in sides)
+    # Filters first, as a matrix: torch turns four axes five times slower than two.
+    turned = (kernel * scale).reshape(-1, filters).t().contiguous()
     outputs = _torch().nn.functional.conv2d(
         inputs.permute(0, 3, 1, 2),
-        kernel.permute(3, 2, 0, 1),
-        stride=strides,
+        turned.reshape(filters, rows, columns, channels).permute(0, 3, 1, 2),
+        bias,
+        stride=tuple(settings["strides"]),
         padding=margins,
-        dilation=dilation_rate,
+        dilation=tuple(settings["dilation_rate"]),
+        groups=inputs.shape[-1] // channels,
     )
     return outputs.permute(0, 2, 3, 1)
+
+
+def padded_max_pool(inputs, sizes, strides, margins):
+    """Return the largest number of each channel in windows of a map with a border of zeros.
+
+    Args:
+        inputs: float (batch, height, width, channels), at least zero.
+        sizes, strides, margins: pairs of int.
+    """
+    if keras.backend.backend() == "torch":
+        # Keras copies the map into an order in which torch takes ten times as long.
+        pool = _torch().nn.functional.max_pool2d
+        settings = [tuple(pair) for pair in (sizes, strides, margins)]
+        return pool(inputs.permute(0, 3, 1, 2), *settings).permute(0, 2, 3, 1)
+    border = [(0, 0), *((margin, margin) for margin in margins), (0, 0)]
+    return keras.ops.max_pool(
+        keras.ops.pad(inputs, border), sizes, strides, "valid", "channels_last"
+    )
+
+
+def relu_of_own(tensor):
+    """Return the ReLU of a tensor that its caller has made, and which nothing else reads.
+
+    Torch, which frees and takes memory at every operation, computes it in place.
+    """
+    if keras.backend.backend() == "torch":
+        return _torch().relu_(tensor)
+    return keras.ops.relu(tensor)
 
 
 def relu_gradient(upstream, outputs):

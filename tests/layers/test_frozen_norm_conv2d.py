@@ -56,6 +56,7 @@ def test_equals_a_convolution_and_a_normalization():
         {"kernel_size": (5, 3), "padding": "same", "dilation_rate": (1, 2)},
         {"kernel_size": 2, "padding": "same"},
         {"kernel_size": 3, "padding": "valid", "dilation_rate": 2},
+        {"kernel_size": 3, "padding": "same", "groups": 2},
     ],
 )
 def test_computes_what_the_layer_of_keras_does(settings):
@@ -68,6 +69,17 @@ def test_computes_what_the_layer_of_keras_does(settings):
     np.testing.assert_allclose(to_numpy(layer(images())), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_rectifies():
+    layer = with_random_values()
+    rectified = FrozenNormConv2D(**SETTINGS, use_relu=True)
+    rectified.build((None, None, None, 4))
+    rectified.set_weights([to_numpy(variable[...]) for variable in layer.weights])
+    x = images()
+    plain = to_numpy(layer(x))
+    assert (plain < 0).any()
+    np.testing.assert_array_equal(to_numpy(rectified(x)), np.maximum(plain, 0))
+
+
 @pytest.mark.once
 @pytest.mark.parametrize(
     "settings",
@@ -77,6 +89,7 @@ def test_computes_what_the_layer_of_keras_does(settings):
         {"kernel_size": 3, "padding": "valid", "strides": 2},
         {"kernel_size": 3, "padding": "same", "dilation_rate": 2},
         {"kernel_size": (5, 2), "padding": "same"},
+        {"kernel_size": 3, "padding": "same", "use_relu": True},
     ],
 )
 def test_training_computes_the_same_map_and_gradients(settings):
@@ -123,6 +136,6 @@ def test_only_the_kernel_trains():
 
 @saves
 def test_round_trips(tmp_path):
-    layer = check_config(FrozenNormConv2D(**SETTINGS, norm_name="bn", name="conv"))
-    assert (layer.norm.name, layer.filters, layer.use_bias) == ("bn", 6, False)
+    layer = check_config(FrozenNormConv2D(**SETTINGS, norm_name="bn", use_relu=True, name="conv"))
+    assert (layer.norm.name, layer.filters, layer.use_relu) == ("bn", 6, True)
     check_saved(FrozenNormConv2D(**SETTINGS), lambda layer, x: layer(x), [(9, 7, 4)], tmp_path)

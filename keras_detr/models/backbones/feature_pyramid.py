@@ -1,6 +1,12 @@
 """Read the feature pyramid of any KerasCV or KerasHub backbone."""
 
+import collections
+from typing import NamedTuple
+
 import keras
+
+# The name of what a stretch of the backbone hands to the next.
+END = "end"
 
 
 def pyramid_extractor(backbone):
@@ -34,10 +40,77 @@ def pyramid_extractor(backbone):
             f"{type(backbone).__name__}."
         )
     inputs = backbone.inputs[0] if len(backbone.inputs) == 1 else backbone.inputs
-    extractor = keras.Model(inputs, outputs, name="feature_extractor")
-    extractor.autocast = backbone.autocast
+    stretches = _stretches(inputs, outputs)
+    stretches[0].model.autocast = backbone.autocast
 
     def extract(images, training=None):
-        return extractor(images, training=training)
+        pyramid, features = {}, images
+        for model, names_of_end in stretches:
+            pyramid.update(model(features, training=training))
+            features = pyramid.pop(END, None)
+            pyramid.update(dict.fromkeys(names_of_end, features))
+        return pyramid
 
     return extract, {level: tuple(output.shape) for level, output in outputs.items()}
+
+
+class _Stretch(NamedTuple):
+    """Hold a part of a backbone, which begins where the part before ends.
+
+    Attributes:
+        model: `keras.Model` from the end of the part before to a dict: its own end, as `END`, and
+            the outputs that it computes on the way.
+        names_of_end: list of str, the outputs that its end is.
+    """
+
+    model: keras.Model
+    names_of_end: list
+
+
+def _stretches(inputs, outputs):
+    """Divide a functional model wherever all goes through one tensor.
+
+    A functional model holds all its maps until it is done, which is most of a detector's memory
+    where no compiler sees to it (torch). A stretch holds its own, a residual block's.
+
+    Args:
+        inputs: symbolic tensor, or list of them.
+        outputs: dict of name to symbolic tensor.
+
+    Returns:
+        list of `_Stretch`; of a single one if the model can't be divided.
+    """
+    whole = keras.Model(inputs, outputs, name="feature_extractor")
+    stretches, start, missing = [], inputs, dict(outputs)
+    try:
+        for end, names in _bottlenecks(whole, outputs):
+            found = {name: missing.pop(name) for name in names}
+            names_of_end = [name for name in names if found[name] is end]
+            on_the_way = {name: found[name] for name in names if name not in names_of_end}
+            model = keras.Model(start, {**on_the_way, END: end}, name=f"part_{len(stretches)}")
+            model.autocast = False
+            stretches.append(_Stretch(model, names_of_end))
+            start = end
+    except ValueError:
+        # A layer that is called twice: not all goes through its first result.
+        return [_Stretch(whole, [])]
+    return [_Stretch(whole, [])] if missing else stretches
+
+
+def _bottlenecks(model, outputs):
+    """Yield the tensors through which all goes, and the names of outputs computed before each."""
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    taken = [keras.tree.flatten(layer.input) for layer in layers]
+    num_uses = collections.Counter(id(tensor) for tensors in taken for tensor in tensors)
+    unused, made = {id(tensor) for tensor in model.inputs}, set()
+    for layer, tensors in zip(layers, taken, strict=True):
+        for tensor in tensors:
+            num_uses[id(tensor)] -= 1
+            if not num_uses[id(tensor)]:
+                unused.discard(id(tensor))
+        results = keras.tree.flatten(layer.output)
+        unused.update(map(id, results))
+        made.update(map(id, results))
+        if len(results) == 1 and unused == {id(results[0])}:
+            yield results[0], [name for name, output in outputs.items() if id(output) in made]
+            made = set()

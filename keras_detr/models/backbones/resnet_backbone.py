@@ -7,6 +7,8 @@ import keras
 from keras_detr.checkpoints import RESNET_TABLE
 from keras_detr.layers.frozen_norm_conv2d import FrozenNormConv2D
 from keras_detr.layers.initializers import kaiming_normal_fan_out
+from keras_detr.layers.padded_max_pooling2d import PaddedMaxPooling2D
+from keras_detr.layers.rectified_sum import RectifiedSum
 from keras_detr.models.backbones.resnet_checkpoint import resnet_variables
 from keras_detr.models.backbones.resnet_presets import RESNET_PRESETS
 from keras_detr.models.keras_cv_bases import Backbone
@@ -103,8 +105,7 @@ class ResNetBackbone(Backbone):
                 name="rescaling",
             )(x)
         x = _convolve(x, stem_num_filters, 7, "conv1", "bn1", stride=2, use_relu=True)
-        x = keras.layers.ZeroPadding2D(1, name="maxpool_padding")(x)
-        x = keras.layers.MaxPooling2D(3, strides=2, name="maxpool")(x)
+        x = PaddedMaxPooling2D(3, strides=2, name="maxpool")(x)
         pyramid = {}
         for stage in range(4):
             is_dilated = dilation and stage == 3
@@ -232,7 +233,7 @@ def _convolve(x, filters, size, name, norm_name, stride=1, dilation=1, use_relu=
         elif x.shape[-1] < MIN_STRIDED_CHANNELS:
             x = keras.layers.AveragePooling2D(1, strides=stride, name=f"{name}_stride")(x)
             stride = 1
-    x = FrozenNormConv2D(
+    return FrozenNormConv2D(
         filters,
         size,
         strides=stride,
@@ -241,8 +242,8 @@ def _convolve(x, filters, size, name, norm_name, stride=1, dilation=1, use_relu=
         kernel_initializer=kaiming_normal_fan_out(size, filters),
         name=name,
         norm_name=norm_name,
+        use_relu=use_relu,
     )(x)
-    return keras.layers.ReLU(name=f"{norm_name}_relu")(x) if use_relu else x
 
 
 def _residual_block(x, name, filters, is_bottleneck, stride, dilation):
@@ -272,5 +273,4 @@ def _residual_block(x, name, filters, is_bottleneck, stride, dilation):
         x = _convolve(
             x, num_outputs, 1, f"{name}_downsample_0", f"{name}_downsample_1", stride=stride
         )
-    y = keras.layers.Add(name=f"{name}_add")([y, x])
-    return keras.layers.ReLU(name=f"{name}_out")(y)
+    return RectifiedSum(name=f"{name}_out")([y, x])

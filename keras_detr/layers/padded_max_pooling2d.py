@@ -1,0 +1,49 @@
+"""Max pooling as torchvision's stem has it."""
+
+import keras
+
+from keras_detr.ops import backends
+
+
+@keras.saving.register_keras_serializable("keras_detr")
+class PaddedMaxPooling2D(keras.layers.MaxPooling2D):
+    """Take the largest number of each window of a map that is padded alike on all sides.
+
+    `padding="same"` of `keras.layers.MaxPooling2D` pads an even map at the bottom and on the right
+    only.
+
+    Args:
+        pool_size: odd int.
+        strides: int.
+        **kwargs: of `keras.layers.MaxPooling2D`, but for `padding`.
+
+    Call arguments:
+        inputs: float (batch, height, width, channels), at least zero, as after a ReLU: the padding
+            is zeros.
+
+    Returns:
+        float (batch, ceil(height / strides), ceil(width / strides), channels).
+
+    Source: torchvision's resnet.py.
+    """
+
+    def call(self, inputs):
+        """Return the largest numbers."""
+        return backends.padded_max_pool(
+            inputs, self.pool_size, self.strides, [size // 2 for size in self.pool_size]
+        )
+
+    def compute_output_shape(self, input_shape):
+        """Return the shape of the pooled map."""
+        batch, height, width, channels = input_shape
+        sides = [
+            side and (side - 1) // stride + 1
+            for side, stride in zip((height, width), self.strides, strict=True)
+        ]
+        return (batch, *sides, channels)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        config = super().get_config()
+        del config["padding"]
+        return config
