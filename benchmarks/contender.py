@@ -16,14 +16,25 @@ import time
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
 
 
-def most_memory():
-    """Return the most memory, in GB, that this process has had; NaN outside of Linux."""
+def memory_of_gpu():
+    """Return the GB of a GPU that this process holds, and the most it has had; else `None`."""
+    torch, jax = sys.modules.get("torch"), sys.modules.get("jax")
+    if torch and torch.cuda.is_available() and torch.cuda.is_initialized():
+        return torch.cuda.memory_allocated() / 2**30, torch.cuda.max_memory_allocated() / 2**30
+    if jax and jax.default_backend() != "cpu":
+        statistics = jax.local_devices()[0].memory_stats()
+        return statistics["bytes_in_use"] / 2**30, statistics["peak_bytes_in_use"] / 2**30
+    return None
+
+
+def memory_of_host():
+    """Return the most memory, in GB, that this process has had, twice; NaN outside of Linux."""
     # Not `resource.getrusage`, which counts the process that started this one.
     try:
         status = pathlib.Path("/proc/self/status").read_text()
     except OSError:
-        return float("nan")
-    return int(re.search(r"VmHWM:\s*(\d+) kB", status).group(1)) / 2**20
+        return (float("nan"),) * 2
+    return (int(re.search(r"VmHWM:\s*(\d+) kB", status).group(1)) / 2**20,) * 2
 
 
 def main():
@@ -41,13 +52,14 @@ def main():
     except ImportError as error:
         answer(missing=str(error))
         return
-    before = most_memory()
+    measure = memory_of_host if memory_of_gpu() is None else memory_of_gpu
+    before = measure()[0]
     answer(ready=True)
     for _ in sys.stdin:
         start = time.perf_counter()
         program()
         answer(seconds=time.perf_counter() - start)
-    answer(memory=most_memory() - before)
+    answer(memory=measure()[1] - before)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Contenders run in turns, each in a process of its own, so that a busy machine slows all alike."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -18,7 +19,8 @@ class Figures(NamedTuple):
     Attributes:
         first: float, seconds of the first run, which compiles.
         seconds: list of float, of the runs after it.
-        memory: float, GB beyond what the process held before the first run.
+        memory: float, GB beyond what the process held before the first run: of a GPU that it
+            computes on, or of the machine.
     """
 
     first: float
@@ -37,6 +39,12 @@ class Stopped(Exception):
 class Process:
     """Hold a contender's process, whose program is built.
 
+    Args:
+        work: str, a module of `works`.
+        name: str, a key of its `CONTENDERS`; followed by " @ " and the name of a backend of Keras
+            where this isn't the default one.
+        settings: dict, arguments of the contender.
+
     Raises:
         Stopped: it can't be built.
     """
@@ -44,12 +52,18 @@ class Process:
     def __init__(self, work, name, settings):
         # Open for as long as the process runs.
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        name, _, backend = name.partition(" @ ")
+        # JAX would take most of a GPU's memory, and leave none for the others.
+        environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ}
+        if backend:
+            environment["KERAS_BACKEND"] = backend
         self.process = subprocess.Popen(
             [sys.executable, HERE / "contender.py", work, name, json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
             text=True,
+            env=environment,
         )
         answer = self.hear()
         if "missing" in answer:
@@ -82,7 +96,7 @@ def compare(work, contenders, settings, rounds):
 
     Args:
         work: str, a module of `works`.
-        contenders: sequence of str, keys of its `CONTENDERS`.
+        contenders: sequence of str, names as `Process` takes them.
         settings: dict, arguments of every contender.
         rounds: int, runs of each after the first.
 

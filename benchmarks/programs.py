@@ -88,19 +88,24 @@ def on_device(argument):
     return keras.ops.convert_to_tensor(argument)
 
 
-def forward(model, inputs):
-    """Return a callable that computes a detector's last outputs."""
+def inference(model, inputs, **settings):
+    """Return a callable that computes a model's outputs.
+
+    Args:
+        model: `keras.Model`.
+        inputs: array, or dict of arrays.
+        **settings: of its `call`.
+    """
+    settings = {"training": False, **settings}
     if keras.backend.backend() != "jax":
-        return compiled(lambda x: model(x, training=False, return_auxiliary=False), inputs)
+        return compiled(lambda x: model(x, **settings), inputs)
     values = [
         [variable.value for variable in variables]
         for variables in (model.trainable_variables, model.non_trainable_variables)
     ]
 
     def call(trainable, non_trainable, x):
-        return model.stateless_call(
-            trainable, non_trainable, x, training=False, return_auxiliary=False
-        )[0]
+        return model.stateless_call(trainable, non_trainable, x, **settings)[0]
 
     import jax
 

@@ -1,13 +1,14 @@
 """Measure keras_detr beside its peers, and write a table and a picture.
 
     python benchmarks/run.py --quick
-    KERAS_BACKEND=jax python benchmarks/run.py --works "DETR, inference" "attention, forward"
+    python benchmarks/run.py --backends jax torch --works "DETR, inference" "attention, forward"
 
 Each contender is a process of its own, with the same sizes of images and random weights; all of a
 work run in turns, so that a busy machine slows them alike. Contenders that aren't installed are
 skipped, with a line. The table gives the median and the least seconds of the runs after the first,
-those of the first, which compiles, and the memory beyond what the process held before it. "limit"
-is the model's convolutions and matrix products alone, in the library of the backend.
+those of the first, which compiles, and the memory beyond what the process held before it: of the
+GPU where there is one. "limit" is the model's convolutions and matrix products alone, in the
+library of the backend.
 
 Writes results.md and results.png next to this file, or to `--output`.
 """
@@ -62,6 +63,9 @@ class Work(NamedTuple):
 INFERENCE = ("keras_detr", "transformers", "transformers, compiled", "kmodels", "limit")
 HALF = ("keras_detr, bfloat16", "transformers, bfloat16, compiled")
 STEP = ("keras_detr", "keras_detr, bfloat16", "transformers", "limit")
+# What computes with Keras.
+OF_KERAS = ("keras_detr", "kmodels", "limit")
+NO_PEERS = ("keras_detr", "limit", "python", "SciPy in a loop")
 SLOW_TO_START = ("compiled", "bfloat16")
 WORKS = {
     "DETR, inference, 1x800x1066": Work(
@@ -140,11 +144,20 @@ def row(work, name, figures, fastest_peer):
 
 def peers_of(figures):
     """Return the figures of contenders that are neither ours nor a limit."""
-    return {
-        name: found
-        for name, found in figures.items()
-        if "keras_detr" not in name and name not in ("limit", "python", "SciPy in a loop")
-    }
+    return {name: found for name, found in figures.items() if not name.startswith(NO_PEERS)}
+
+
+def on_backends(contenders, backends):
+    """Return the contenders, those that compute with Keras once for each backend."""
+    return [
+        name
+        for contender in contenders
+        for name in (
+            [f"{contender} @ {backend}" for backend in backends]
+            if contender.startswith(OF_KERAS)
+            else [contender]
+        )
+    ]
 
 
 def describe_machine():
@@ -206,6 +219,8 @@ def main():
     )
     parser.add_argument("--quick", action="store_true", help="fewer works and runs: five minutes")
     parser.add_argument("--works", nargs="+", default=[""], help="only those that start so")
+    parser.add_argument("--contenders", nargs="+", help="these instead of each work's own")
+    parser.add_argument("--backends", nargs="+", help="of Keras: as many contenders")
     parser.add_argument("--rounds", type=int, default=None, help="runs of each after the first")
     parser.add_argument("--images", type=pathlib.Path, help="a folder of JPEG files to read")
     parser.add_argument("--output", type=pathlib.Path, default=HERE)
@@ -222,11 +237,13 @@ def main():
             is_chosen = title.startswith(tuple(arguments.works))
             if not is_chosen or (arguments.quick and not work.is_quick):
                 continue
-            contenders = work.contenders
+            contenders = arguments.contenders or work.contenders
             if not contenders:
                 contenders = tuple(importlib.import_module(f"works.{work.module}").CONTENDERS)
             if arguments.quick:
                 contenders = [name for name in contenders if not name.endswith(SLOW_TO_START)]
+            if arguments.backends:
+                contenders = on_backends(contenders, arguments.backends)
             settings = dict(work.settings)
             if "folder" in settings:
                 settings["folder"] = str(arguments.images or folder)

@@ -2,7 +2,8 @@
 
 from functools import partial
 
-from programs import forward, random_images, random_mask, random_targets, training_step
+import programs
+from programs import random_images, random_mask, random_targets
 
 from works import peers
 from works.limits import convolutions_and_products
@@ -34,38 +35,28 @@ def ours(family, mode, batch, height, width, is_masked=False, policy=None, num_q
     if is_masked:
         inputs = {"images": inputs, "pixel_mask": random_mask(batch, height, width)}
     if mode == "inference":
-        return forward(model, inputs)
-    return training_step(model, inputs, random_targets(batch))
+        return programs.inference(model, inputs, return_auxiliary=False)
+    return programs.training_step(model, inputs, random_targets(batch))
 
 
 def transformers(family, mode, is_masked=False, is_compiled=False, dtype=None, **size):
     """Return a callable that runs transformers' model."""
+    size = {**size, "is_compiled": is_compiled, "dtype": dtype}
     if mode == "training":
-        if is_compiled or dtype:
-            raise ImportError("only inference is measured compiled or in half precision")
         return peers.training(family, **size)
-    return peers.inference(
-        family, **size, is_masked=is_masked, is_compiled=is_compiled, dtype=dtype
-    )
+    return peers.inference(family, **size, is_masked=is_masked)
 
 
 def kmodels(family, mode, batch, height, width, is_masked=False):
     """Return a callable that runs the model of kmodels, which knows neither masks nor training."""
-    import keras
     import kmodels.models
 
-    if keras.backend.backend() != "tensorflow":
-        raise ImportError("it is measured on TensorFlow")
     if family != "detr" or mode != "inference" or is_masked:
         raise ImportError("it has inference of DETR without masks only")
     model = kmodels.models.detr.DETRResNet50(
         weights=None, input_shape=(height, width, 3), include_normalization=False
     )
-    import tensorflow as tf
-
-    program = tf.function(lambda x: model(x, training=False), autograph=False)
-    images = tf.constant(random_images(batch, height, width) / 255)
-    return lambda: tf.nest.map_structure(lambda tensor: tensor.numpy(), program(images))
+    return programs.inference(model, random_images(batch, height, width) / 255)
 
 
 def limit(family, mode, batch, height, width, is_masked=False):
@@ -78,6 +69,7 @@ CONTENDERS = {
     "keras_detr, bfloat16": partial(ours, policy="mixed_bfloat16"),
     "transformers": transformers,
     "transformers, compiled": partial(transformers, is_compiled=True),
+    "transformers, bfloat16": partial(transformers, dtype="bfloat16"),
     "transformers, bfloat16, compiled": partial(transformers, is_compiled=True, dtype="bfloat16"),
     "kmodels": kmodels,
     "limit": limit,

@@ -1,5 +1,7 @@
 """Detectors of transformers on its own ResNet, with random weights, as contenders."""
 
+import contextlib
+
 import numpy as np
 from programs import random_images, random_mask, random_targets
 
@@ -80,12 +82,18 @@ def train_last_stages(model):
             parameter.requires_grad_(True)
 
 
-def training(family, batch, height, width):
+def training(family, batch, height, width, is_compiled=False, dtype=None):
     """Return a callable that takes a training step: forward, loss, gradient, clip, AdamW."""
     import torch
 
     model = transformers_model(family).train().to(device())
     train_last_stages(model)
+    if is_compiled:
+        # Not the loss, which matches with SciPy.
+        model.model.compile()
+    precision = contextlib.nullcontext()
+    if dtype:
+        precision = torch.autocast(device(), getattr(torch, dtype))
     images = random_images(batch, height, width).transpose(0, 3, 1, 2) / 255
     images = torch.tensor(images, device=device())
     mask = torch.ones((batch, height, width), dtype=torch.int64, device=device())
@@ -108,7 +116,8 @@ def training(family, batch, height, width):
     )
 
     def run():
-        loss = model(images, pixel_mask=mask, labels=labels).loss
+        with precision:
+            loss = model(images, pixel_mask=mask, labels=labels).loss
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_([*others, *backbone], 0.1)
