@@ -37,16 +37,13 @@ class Stopped(Exception):
 
 
 class Process:
-    """Hold a contender's process, whose program is built.
+    """Hold a contender's process, which starts to build its program.
 
     Args:
         work: str, a module of `works`.
         name: str, a key of its `CONTENDERS`; followed by " @ " and the name of a backend of Keras
             where this isn't the default one.
         settings: dict, arguments of the contender.
-
-    Raises:
-        Stopped: it can't be built.
     """
 
     def __init__(self, work, name, settings):
@@ -65,18 +62,21 @@ class Process:
             text=True,
             env=environment,
         )
-        answer = self.hear()
-        if "missing" in answer:
-            raise Stopped(answer["missing"])
 
     def hear(self):
-        """Return the next answer."""
+        """Return the next answer; raises `Stopped` if there will be none."""
         line = self.process.stdout.readline()
         if not line:
             self.log.seek(0)
             last_line = self.log.read().rstrip().rpartition("\n")[2]
             raise Stopped(f"it stopped, and said last: {last_line[:300]}")
         return json.loads(line)
+
+    def wait(self):
+        """Wait until the program is built; raises `Stopped` if it can't be."""
+        answer = self.hear()
+        if "missing" in answer:
+            raise Stopped(answer["missing"])
 
     def run(self):
         """Run the program once, and return the seconds."""
@@ -117,11 +117,8 @@ def compare(work, contenders, settings, rounds):
         return answers
 
     try:
-        for name in contenders:
-            try:
-                processes[name] = Process(work, name, settings)
-            except Stopped as reason:
-                missing[name] = str(reason)
+        processes.update({name: Process(work, name, settings) for name in contenders})
+        each(Process.wait)
         runs = [each(Process.run) for _ in range(rounds + 1)]
         memory = each(Process.end)
     finally:

@@ -41,18 +41,18 @@ class FrozenNormConv2D(keras.layers.Conv2D):
     def call(self, inputs, training=None):
         """Convolve with the scaled kernel."""
         scale, offset = self.norm.scale_and_offset()
-        outputs = backends.scaled_convolution(
+        return backends.scaled_convolution(
             inputs,
             ops.convert_to_tensor(self.kernel),
             ops.cast(scale, self.compute_dtype),
             ops.cast(offset, self.compute_dtype),
+            use_relu=self.use_relu,
             is_training=training and self.trainable,
             strides=self.strides,
             padding=self.padding,
             dilation_rate=self.dilation_rate,
             data_format=self.data_format,
         )
-        return backends.relu_of_own(outputs) if self.use_relu else outputs
 
     def get_config(self):
         """Return the constructor's arguments."""

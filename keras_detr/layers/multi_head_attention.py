@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_detr.layers.initializers import xavier_uniform
+from keras_detr.ops.attention import attend, attend_in_parts
 from keras_detr.ops.dropout import dropout
 
 
@@ -58,14 +59,18 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
         query = ops.transpose(query * (1.0 / math.sqrt(self.key_dim)), (0, 2, 1, 3))
         key = ops.transpose(key, (0, 2, 3, 1))
         value = ops.transpose(value, (0, 2, 1, 3))
-        scores = ops.cast(ops.matmul(query, key), "float32")
+        bias = None
         if attention_mask is not None:
             # A finite bias: a row without any allowed source gives an average, never NaN.
             blocked = ops.cast(ops.logical_not(ops.cast(attention_mask, "bool")), "float32")
-            scores = scores + ops.expand_dims(blocked * -1e9, 1)
-        weights = ops.softmax(scores, axis=-1)
-        dropped = ops.cast(weights, value.dtype)
-        if self.dropout and training:
-            dropped = dropout(dropped, self.dropout, self._dropout_layer.seed_generator)
-        output = ops.transpose(ops.matmul(dropped, value), (0, 2, 1, 3))
+            bias = ops.expand_dims(blocked * -1e9, 1)
+        is_dropped = self.dropout and training
+        if is_dropped or return_attention_scores:
+            output, weights = attend(query, key, value, bias, self._drop if is_dropped else None)
+        else:
+            output, weights = attend_in_parts(query, key, value, bias), None
+        output = ops.transpose(output, (0, 2, 1, 3))
         return output, weights if return_attention_scores else None
+
+    def _drop(self, weights):
+        return dropout(weights, self.dropout, self._dropout_layer.seed_generator)

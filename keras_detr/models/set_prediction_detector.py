@@ -228,6 +228,10 @@ class SetPredictionDetector(Task):
         if isinstance(optimizer, str) and optimizer == "auto":
             optimizer = self.default_optimizer()
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
+        if self._compile_loss is not None:
+            # It is never called, see `compute_loss`. While it isn't built, Keras traces the whole
+            # model in each `train_on_batch`, on JAX and torch.
+            self._compile_loss.built = True
         self._loss_trackers = LossTrackers(loss, metrics, self.use_two_stage)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):

@@ -8,6 +8,7 @@ import contextlib
 import contextvars
 import functools
 import importlib.util
+import math
 import sys
 import warnings
 
@@ -230,7 +231,7 @@ def custom_gradient(function):
     return call
 
 
-def scaled_convolution(inputs, kernel, scale, bias, is_training=False, **settings):
+def scaled_convolution(inputs, kernel, scale, bias, use_relu=False, is_training=False, **settings):
     """Convolve with a kernel times a number for each filter, then add a number to each channel.
 
     Args:
@@ -238,6 +239,7 @@ def scaled_convolution(inputs, kernel, scale, bias, is_training=False, **setting
         kernel: float (rows, columns, channels / groups, filters).
         scale: float (filters,); no gradient is computed to it.
         bias: float (filters,).
+        use_relu: bool, whether a ReLU follows.
         is_training: bool, whether gradients may be computed.
         **settings: of `keras.ops.conv`: `strides` and `dilation_rate`, pairs of int; `padding`,
             "same" or "valid"; and `data_format`.
@@ -246,12 +248,54 @@ def scaled_convolution(inputs, kernel, scale, bias, is_training=False, **setting
         float (batch, new height, new width, filters).
     """
     backend = keras.backend.backend()
+    activation = relu_of_own if use_relu else keras.activations.linear
     if settings["data_format"] == "channels_last":
         if backend == "torch" and _pads_alike(kernel, settings):
-            return _torch_convolution(inputs, kernel, scale, bias, settings)
+            return activation(_torch_convolution(inputs, kernel, scale, bias, settings))
         if backend == "tensorflow" and is_training:
-            return add_channel_bias(_lean_convolution(inputs, kernel, scale, settings), bias)
-    return add_channel_bias(keras.ops.conv(inputs, kernel * scale, **settings), bias)
+            outputs = _lean_convolution(inputs, kernel, scale, settings)
+            return activation(add_channel_bias(outputs, bias))
+    num_parts = 1 if is_training else _num_parts_of_kernel(inputs, kernel)
+    parts = (keras.ops.split(array, num_parts, axis=-1) for array in (kernel * scale, bias))
+    outputs = [
+        activation(add_channel_bias(keras.ops.conv(inputs, filters, **settings), numbers))
+        for filters, numbers in zip(*parts, strict=True)
+    ]
+    return outputs[0] if num_parts == 1 else keras.ops.concatenate(outputs, axis=-1)
+
+
+def _num_parts_of_kernel(inputs, kernel, most_bytes=2**19 + 2**17):
+    """Return into how many parts the filters of a convolution are worth dividing.
+
+    For a single image, TensorFlow's kernels for processors read all filters again for each row of
+    the map: a part of them stays in the cache, all of them don't.
+    """
+    rows, columns, channels, filters = kernel.shape
+    is_slow = rows * columns > 1 and inputs.shape[0] in (1, None) and kernel.dtype == "float32"
+    if not is_slow or not prefers_parts_in_cache():
+        return 1
+    num_parts = -(-4 * rows * columns * channels * filters // most_bytes)
+    return math.gcd(filters, 2 ** math.ceil(math.log2(num_parts)))
+
+
+def prefers_parts_in_cache():
+    """Return whether large arrays are better computed one part after the other.
+
+    On TensorFlow and a processor: other backends' programs divide their work themselves, and a
+    program for other hosts should have few operations.
+    """
+    return (
+        keras.backend.backend() == "tensorflow"
+        and not is_program_portable()
+        and not _has_tensorflow_gpu()
+    )
+
+
+@functools.cache
+def _has_tensorflow_gpu():
+    import tensorflow as tf
+
+    return bool(tf.config.list_logical_devices("GPU"))
 
 
 def _lean_convolution(inputs, kernel, scale, settings):

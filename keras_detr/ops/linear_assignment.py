@@ -105,7 +105,7 @@ def _replace_non_finite(cost, num_objects):
     is_finite = ops.logical_and(ops.isfinite(cost), is_object[:, :, None])
     # Sums of costs must stay below the solver's infinity, or its search never ends.
     finite = ops.clip(ops.where(is_finite, cost, ops.zeros_like(cost)), -1e30, 1e30)
-    largest = ops.max(ops.abs(finite), axis=(1, 2), keepdims=True, initial=0.0)
+    largest = ops.max(ops.abs(finite), axis=(1, 2), keepdims=True)
     count = ops.cast(num_objects, "float32")[:, None, None]
     return ops.where(is_finite, finite, _price_of_non_finite(largest, count) + finite * 0.0)
 

@@ -69,6 +69,33 @@ def test_computes_what_the_layer_of_keras_does(settings):
     np.testing.assert_allclose(to_numpy(layer(images())), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others divide it themselves")
+@pytest.mark.parametrize("filters", [64, 40, 7])
+@pytest.mark.parametrize("use_relu", [False, True])
+def test_large_kernels_are_applied_in_parts_to_one_image(filters, use_relu, monkeypatch):
+    layer = FrozenNormConv2D(filters, 3, padding="same", use_relu=use_relu)
+    layer.build((None, None, None, 512))
+    generator = np.random.default_rng(0)
+    for variable in layer.weights:
+        variable.assign(generator.uniform(0.5, 2.0, variable.shape) - 1.0 * (variable.ndim > 1))
+    x = generator.normal(size=(1, 6, 7, 512)).astype("float32")
+    sizes = []
+    convolve = ops.conv
+
+    def counted(inputs, kernel, **settings):
+        sizes.append(kernel.shape[-1])
+        return convolve(inputs, kernel, **settings)
+
+    monkeypatch.setattr(ops, "conv", counted)
+    result = to_numpy(layer(x))
+    # 32 filters of 512 channels are 0.6 MB.
+    assert sizes == {64: [32, 32], 40: [20, 20], 7: [7]}[filters]
+    sizes.clear()
+    pair = to_numpy(layer(np.concatenate([x, x])))
+    assert sizes == [filters]
+    np.testing.assert_allclose(result[0], pair[0], rtol=1e-4, atol=1e-3)
+
+
 def test_rectifies():
     layer = with_random_values()
     rectified = FrozenNormConv2D(**SETTINGS, use_relu=True)

@@ -1,0 +1,65 @@
+"""Attention of several heads: scores, softmax and sums of values."""
+
+import math
+
+from keras import ops
+
+from keras_detr.ops import backends
+
+# Of one head: with fewer, all heads are computed at once; more are divided among blocks of queries.
+FEWEST_WEIGHTS, MOST_WEIGHTS = 2**18, 2**21
+
+
+def attend(query, key, value, bias=None, drop=None):
+    """Sum values by the softmax, computed in float32, of scores.
+
+    Args:
+        query: (batch, heads, targets, size), scaled.
+        key: (batch, heads, size, sources).
+        value: (batch, heads, sources, size).
+        bias: float32, broadcastable to (batch, heads, targets, sources), added to scores; or
+            `None`.
+        drop: callable that drops some of the weights, or `None`.
+
+    Returns:
+        pair of sums (batch, heads, targets, size), and of weights, float32 (batch, heads, targets,
+        sources).
+
+    Source: Vaswani et al. 2017, equation 1.
+    """
+    scores = ops.cast(ops.matmul(query, key), "float32")
+    weights = ops.softmax(scores if bias is None else scores + bias, axis=-1)
+    kept = ops.cast(weights, value.dtype)
+    return ops.matmul(kept if drop is None else drop(kept), value), weights
+
+
+def attend_in_parts(query, key, value, bias=None):
+    """Return the sums of `attend`, where faster of so few at a time that weights stay in cache.
+
+    Arguments: those of `attend`.
+    """
+    num_heads, num_targets = query.shape[1:3]
+    num_weights = None if None in (num_targets, key.shape[3]) else num_targets * key.shape[3]
+    is_small = num_weights is not None and num_weights < FEWEST_WEIGHTS
+    if is_small or not backends.prefers_parts_in_cache():
+        return attend(query, key, value, bias)[0]
+    heads = zip(
+        *(ops.split(array, num_heads, axis=1) for array in (query, key, value)), strict=True
+    )
+    if num_weights is None:
+        sums = [attend(*head, bias)[0] for head in heads]
+    else:
+        sums = [_attend_in_blocks(*head, bias, num_weights) for head in heads]
+    return ops.concatenate(sums, axis=1)
+
+
+def _attend_in_blocks(query, key, value, bias, num_weights):
+    num_targets = query.shape[2]
+    size = -(-num_targets // math.ceil(num_weights / MOST_WEIGHTS))
+    blocks = [slice(start, start + size) for start in range(0, num_targets, size)]
+    is_shared = bias is None or bias.shape[2] == 1
+    sums = [
+        attend(query[:, :, block], key, value, bias if is_shared else bias[:, :, block])[0]
+        for block in blocks
+    ]
+    return ops.concatenate(sums, axis=2) if len(sums) > 1 else sums[0]

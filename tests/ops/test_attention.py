@@ -1,0 +1,68 @@
+"""Attention in parts against attention at once, and against NumPy."""
+
+import numpy as np
+import pytest
+from keras import ops
+from scipy.special import softmax
+
+from keras_detr.ops import attention, backends
+
+pytestmark = pytest.mark.every_backend
+
+
+def arrays(targets, sources, batch=2, heads=3, size=4):
+    generator = np.random.default_rng(targets)
+    shapes = [(batch, heads, targets, size), (batch, heads, size, sources)]
+    shapes.append((batch, heads, sources, size))
+    return [generator.normal(size=shape).astype("float32") for shape in shapes]
+
+
+def biases(targets, sources, batch=2):
+    generator = np.random.default_rng(0)
+    shared = generator.uniform(size=(batch, 1, 1, sources)) < 0.5
+    own = generator.uniform(size=(1, 1, targets, sources)) < 0.5
+    return {"none": None, "shared": shared * np.float32(-1e9), "own": own * np.float32(-1e9)}
+
+
+def expected(query, key, value, bias):
+    scores = query @ key + (0.0 if bias is None else bias)
+    return softmax(scores, axis=-1) @ value
+
+
+@pytest.mark.parametrize("name", ["none", "shared", "own"])
+@pytest.mark.parametrize("sizes", [(5, 7), (50, 60), (91, 64)])
+def test_parts_make_the_whole(name, sizes, monkeypatch):
+    # Of 91 targets the last block is smaller than the others.
+    monkeypatch.setattr(attention, "FEWEST_WEIGHTS", 100)
+    monkeypatch.setattr(attention, "MOST_WEIGHTS", 1000)
+    monkeypatch.setattr(backends, "prefers_parts_in_cache", lambda: True)
+    bias = biases(*sizes)[name]
+    tensors = [ops.convert_to_tensor(array) for array in arrays(*sizes)]
+    tensors.append(None if bias is None else ops.convert_to_tensor(bias))
+    result = attention.attend_in_parts(*tensors)
+    whole, weights = attention.attend(*tensors)
+    assert tuple(weights.shape) == (2, 3, *sizes)
+    for sums in (result, whole):
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(sums), expected(*arrays(*sizes), bias), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_parts_are_as_few_as_fit(monkeypatch):
+    calls = []
+    attend = attention.attend
+
+    def counted(query, key, *others):
+        calls.append((*query.shape[1:3], key.shape[3]))
+        return attend(query, key, *others)
+
+    monkeypatch.setattr(attention, "attend", counted)
+    monkeypatch.setattr(attention, "MOST_WEIGHTS", 1000)
+    monkeypatch.setattr(backends, "prefers_parts_in_cache", lambda: True)
+    tensors = [ops.convert_to_tensor(array) for array in arrays(91, 64)]
+    attention.attend_in_parts(*tensors)
+    assert calls == [(3, 91, 64)]
+    calls.clear()
+    monkeypatch.setattr(attention, "FEWEST_WEIGHTS", 100)
+    attention.attend_in_parts(*tensors)
+    assert calls == 3 * [*5 * [(1, 16, 64)], (1, 11, 64)]
