@@ -18,7 +18,6 @@ from keras_detr.layers.multi_head_attention import MultiHeadAttention
 from keras_detr.layers.multi_scale_deformable_attention import MultiScaleDeformableAttention
 from keras_detr.layers.multilayer_perceptron import MultilayerPerceptron
 from keras_detr.layers.padded_max_pooling2d import PaddedMaxPooling2D
-from keras_detr.layers.rectified_sum import RectifiedSum
 from keras_detr.layers.set_prediction_decoder import SetPredictionDecoder
 from keras_detr.layers.sine_position_embedding import SinePositionEmbedding
 from keras_detr.layers.token_dense import TokenDense
@@ -43,7 +42,6 @@ __all__ = [
     "MultiScaleDeformableAttention",
     "MultilayerPerceptron",
     "PaddedMaxPooling2D",
-    "RectifiedSum",
     "SetPredictionDecoder",
     "SinePositionEmbedding",
     "TokenDense",

@@ -23,6 +23,8 @@ class FrozenNormConv2D(keras.layers.Conv2D):
 
     Call arguments:
         inputs: float (batch, height, width, channels).
+        residual: float (batch, new_height, new_width, filters), added before the ReLU, as at the
+            end of a residual block; or `None`.
 
     Returns:
         float (batch, new_height, new_width, filters), in the compute dtype.
@@ -38,7 +40,7 @@ class FrozenNormConv2D(keras.layers.Conv2D):
         super().build(input_shape)
         self.norm.build((self.filters,))
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, residual=None, training=None):
         """Convolve with the scaled kernel."""
         scale, offset = self.norm.scale_and_offset()
         return backends.scaled_convolution(
@@ -46,6 +48,7 @@ class FrozenNormConv2D(keras.layers.Conv2D):
             ops.convert_to_tensor(self.kernel),
             ops.cast(scale, self.compute_dtype),
             ops.cast(offset, self.compute_dtype),
+            residual=residual,
             use_relu=self.use_relu,
             is_training=training and self.trainable,
             strides=self.strides,

@@ -231,7 +231,9 @@ def custom_gradient(function):
     return call
 
 
-def scaled_convolution(inputs, kernel, scale, bias, use_relu=False, is_training=False, **settings):
+def scaled_convolution(
+    inputs, kernel, scale, bias, residual=None, use_relu=False, is_training=False, **settings
+):
     """Convolve with a kernel times a number for each filter, then add a number to each channel.
 
     Args:
@@ -239,6 +241,7 @@ def scaled_convolution(inputs, kernel, scale, bias, use_relu=False, is_training=
         kernel: float (rows, columns, channels / groups, filters).
         scale: float (filters,); no gradient is computed to it.
         bias: float (filters,).
+        residual: float tensor like the result, added to it; or `None`.
         use_relu: bool, whether a ReLU follows.
         is_training: bool, whether gradients may be computed.
         **settings: of `keras.ops.conv`: `strides` and `dilation_rate`, pairs of int; `padding`,
@@ -247,21 +250,29 @@ def scaled_convolution(inputs, kernel, scale, bias, use_relu=False, is_training=
     Returns:
         float (batch, new height, new width, filters).
     """
+
+    def convolve(kernel, scale, bias, residual=None):
+        outputs = _scaled_convolution(inputs, kernel, scale, bias, is_training, settings)
+        if residual is not None:
+            outputs = _sum_with_own(outputs, residual)
+        return relu_of_own(outputs) if use_relu else outputs
+
+    num_parts = 1 if is_training else _num_parts_of_kernel(inputs, kernel)
+    arrays = [kernel, scale, bias, *([] if residual is None else [residual])]
+    if num_parts == 1:
+        return convolve(*arrays)
+    parts = zip(*(keras.ops.split(array, num_parts, axis=-1) for array in arrays), strict=True)
+    return keras.ops.concatenate([convolve(*part) for part in parts], axis=-1)
+
+
+def _scaled_convolution(inputs, kernel, scale, bias, is_training, settings):
     backend = keras.backend.backend()
-    activation = relu_of_own if use_relu else keras.activations.linear
     if settings["data_format"] == "channels_last":
         if backend == "torch" and _pads_alike(kernel, settings):
-            return activation(_torch_convolution(inputs, kernel, scale, bias, settings))
+            return _torch_convolution(inputs, kernel, scale, bias, settings)
         if backend == "tensorflow" and is_training:
-            outputs = _lean_convolution(inputs, kernel, scale, settings)
-            return activation(add_channel_bias(outputs, bias))
-    num_parts = 1 if is_training else _num_parts_of_kernel(inputs, kernel)
-    parts = (keras.ops.split(array, num_parts, axis=-1) for array in (kernel * scale, bias))
-    outputs = [
-        activation(add_channel_bias(keras.ops.conv(inputs, filters, **settings), numbers))
-        for filters, numbers in zip(*parts, strict=True)
-    ]
-    return outputs[0] if num_parts == 1 else keras.ops.concatenate(outputs, axis=-1)
+            return add_channel_bias(_lean_convolution(inputs, kernel, scale, settings), bias)
+    return add_channel_bias(keras.ops.conv(inputs, kernel * scale, **settings), bias)
 
 
 def _num_parts_of_kernel(inputs, kernel, most_bytes=2**19 + 2**17):
@@ -387,6 +398,13 @@ def relu_of_own(tensor):
     if keras.backend.backend() == "torch":
         return _torch().relu_(tensor)
     return keras.ops.relu(tensor)
+
+
+def _sum_with_own(tensor, other):
+    """Add to a tensor as `relu_of_own` has it."""
+    if keras.backend.backend() == "torch":
+        return tensor.add_(other)
+    return tensor + other
 
 
 def relu_gradient(upstream, outputs):

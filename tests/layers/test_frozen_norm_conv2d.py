@@ -87,11 +87,12 @@ def test_large_kernels_are_applied_in_parts_to_one_image(filters, use_relu, monk
         return convolve(inputs, kernel, **settings)
 
     monkeypatch.setattr(ops, "conv", counted)
-    result = to_numpy(layer(x))
+    residual = generator.normal(size=(2, 6, 7, filters)).astype("float32")
+    result = to_numpy(layer(x, residual=residual[:1]))
     # 32 filters of 512 channels are 0.6 MB.
     assert sizes == {64: [32, 32], 40: [20, 20], 7: [7]}[filters]
     sizes.clear()
-    pair = to_numpy(layer(np.concatenate([x, x])))
+    pair = to_numpy(layer(np.concatenate([x, x]), residual=residual))
     assert sizes == [filters]
     np.testing.assert_allclose(result[0], pair[0], rtol=1e-4, atol=1e-3)
 
@@ -105,6 +106,22 @@ def test_rectifies():
     plain = to_numpy(layer(x))
     assert (plain < 0).any()
     np.testing.assert_array_equal(to_numpy(rectified(x)), np.maximum(plain, 0))
+
+
+@pytest.mark.parametrize("use_relu", [False, True])
+def test_adds_a_residual_which_stays_as_it_is(use_relu):
+    layer = with_random_values(use_relu=use_relu)
+    plain = with_random_values()
+    x = images()
+    expected = to_numpy(plain(x))
+    other = np.random.default_rng(3).normal(size=expected.shape).astype("float32") * 9
+    residual = ops.convert_to_tensor(other.copy())
+    result = to_numpy(layer(x, residual=residual))
+    expected = expected + other
+    assert (expected < 0).any()
+    expected = np.maximum(expected, 0) if use_relu else expected
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(to_numpy(residual), other)
 
 
 @pytest.mark.once
@@ -128,12 +145,14 @@ def test_training_computes_the_same_map_and_gradients(settings):
     weights = ops.convert_to_tensor(generator.normal(size=layer(images()).shape), "float32")
     kernel = to_numpy(layer.kernel[...])
 
-    def total(x, kernel, training):
+    residual = generator.normal(size=weights.shape).astype("float32")
+
+    def total(x, kernel, residual, training):
         with keras.StatelessScope([(layer.kernel, kernel)]):
-            return ops.sum(layer(x, training=training) * weights)
+            return ops.sum(layer(x, residual=residual, training=training) * weights)
 
     expected, result = (
-        value_and_gradients(partial(total, training=training), images(), kernel)
+        value_and_gradients(partial(total, training=training), images(), kernel, residual)
         for training in (False, True)
     )
     assert result[0] == pytest.approx(expected[0], rel=1e-5)

@@ -8,7 +8,6 @@ from keras_detr.checkpoints import RESNET_TABLE
 from keras_detr.layers.frozen_norm_conv2d import FrozenNormConv2D
 from keras_detr.layers.initializers import kaiming_normal_fan_out
 from keras_detr.layers.padded_max_pooling2d import PaddedMaxPooling2D
-from keras_detr.layers.rectified_sum import RectifiedSum
 from keras_detr.models.backbones.resnet_checkpoint import resnet_variables
 from keras_detr.models.backbones.resnet_presets import RESNET_PRESETS
 from keras_detr.models.keras_cv_bases import Backbone
@@ -95,6 +94,7 @@ class ResNetBackbone(Backbone):
                 raise ValueError(f"`{name}` must have 4 entries, one a stage. Received: {value}.")
 
         is_bottleneck = depth in BOTTLENECK_DEPTHS
+        num_convolutions = 3 if is_bottleneck else 2
         images = keras.Input(shape=input_shape, name="images")
         x = images
         if include_rescaling:
@@ -119,7 +119,9 @@ class ResNetBackbone(Backbone):
                     # The first block keeps the dilation of the stage before, which is 1.
                     dilation=2 if is_dilated and block > 0 else 1,
                 )
-            pyramid[f"P{stage + 2}"] = f"layer{stage + 1}_{blocks[stage] - 1}_out"
+            pyramid[f"P{stage + 2}"] = (
+                f"layer{stage + 1}_{blocks[stage] - 1}_conv{num_convolutions}"
+            )
         super().__init__(inputs=images, outputs=x, **kwargs)
         self.pyramid_level_inputs = pyramid
         # Under a half-precision policy images are normalized before they are rounded.
@@ -221,7 +223,9 @@ class ResNetBackbone(Backbone):
         return {**config, **arguments}
 
 
-def _convolve(x, filters, size, name, norm_name, stride=1, dilation=1, use_relu=False):
+def _convolve(
+    x, filters, size, name, norm_name, stride=1, dilation=1, use_relu=False, residual=None
+):
     """Convolve without bias, with torch's symmetric padding, and normalize."""
     if stride == 1:
         padding = "same"
@@ -233,7 +237,7 @@ def _convolve(x, filters, size, name, norm_name, stride=1, dilation=1, use_relu=
         elif x.shape[-1] < MIN_STRIDED_CHANNELS:
             x = keras.layers.AveragePooling2D(1, strides=stride, name=f"{name}_stride")(x)
             stride = 1
-    return FrozenNormConv2D(
+    convolution = FrozenNormConv2D(
         filters,
         size,
         strides=stride,
@@ -243,34 +247,25 @@ def _convolve(x, filters, size, name, norm_name, stride=1, dilation=1, use_relu=
         name=name,
         norm_name=norm_name,
         use_relu=use_relu,
-    )(x)
+    )
+    return convolution(x) if residual is None else convolution(x, residual=residual)
 
 
 def _residual_block(x, name, filters, is_bottleneck, stride, dilation):
     """Add what two or three convolutions make of `x` to `x`, projected where shapes differ."""
 
-    def convolve(x, index, filters, size, use_relu, **kwargs):
-        return _convolve(
-            x,
-            filters,
-            size,
-            f"{name}_conv{index}",
-            f"{name}_bn{index}",
-            use_relu=use_relu,
-            **kwargs,
-        )
+    def convolve(x, index, filters, size, **kwargs):
+        names = f"{name}_conv{index}", f"{name}_bn{index}"
+        return _convolve(x, filters, size, *names, use_relu=True, **kwargs)
 
-    if is_bottleneck:
-        num_outputs = filters * BOTTLENECK_EXPANSION
-        y = convolve(x, 1, filters, 1, use_relu=True)
-        y = convolve(y, 2, filters, 3, use_relu=True, stride=stride, dilation=dilation)
-        y = convolve(y, 3, num_outputs, 1, use_relu=False)
-    else:
-        num_outputs = filters
-        y = convolve(x, 1, filters, 3, use_relu=True, stride=stride, dilation=dilation)
-        y = convolve(y, 2, filters, 3, use_relu=False, dilation=dilation)
+    num_outputs = filters * (BOTTLENECK_EXPANSION if is_bottleneck else 1)
+    residual = x
     if stride != 1 or x.shape[-1] != num_outputs:
-        x = _convolve(
-            x, num_outputs, 1, f"{name}_downsample_0", f"{name}_downsample_1", stride=stride
-        )
-    return RectifiedSum(name=f"{name}_out")([y, x])
+        names = f"{name}_downsample_0", f"{name}_downsample_1"
+        residual = _convolve(x, num_outputs, 1, *names, stride=stride)
+    if is_bottleneck:
+        y = convolve(x, 1, filters, 1)
+        y = convolve(y, 2, filters, 3, stride=stride, dilation=dilation)
+        return convolve(y, 3, num_outputs, 1, residual=residual)
+    y = convolve(x, 1, filters, 3, stride=stride, dilation=dilation)
+    return convolve(y, 2, filters, 3, dilation=dilation, residual=residual)
