@@ -251,11 +251,20 @@ def scaled_convolution(
         float (batch, new height, new width, filters).
     """
 
+    backend = keras.backend.backend()
+    is_channels_last = settings["data_format"] == "channels_last"
+    if backend == "torch" and is_channels_last and _pads_alike(kernel, settings):
+        return _torch_convolution(inputs, kernel, scale, bias, residual, use_relu, settings)
+
     def convolve(kernel, scale, bias, residual=None):
-        outputs = _scaled_convolution(inputs, kernel, scale, bias, is_training, settings)
+        if backend == "tensorflow" and is_channels_last and is_training:
+            outputs = _lean_convolution(inputs, kernel, scale, settings)
+        else:
+            outputs = keras.ops.conv(inputs, kernel * scale, **settings)
+        outputs = add_channel_bias(outputs, bias)
         if residual is not None:
-            outputs = _sum_with_own(outputs, residual)
-        return relu_of_own(outputs) if use_relu else outputs
+            outputs = outputs + residual
+        return keras.ops.relu(outputs) if use_relu else outputs
 
     num_parts = 1 if is_training else _num_parts_of_kernel(inputs, kernel)
     arrays = [kernel, scale, bias, *([] if residual is None else [residual])]
@@ -263,16 +272,6 @@ def scaled_convolution(
         return convolve(*arrays)
     parts = zip(*(keras.ops.split(array, num_parts, axis=-1) for array in arrays), strict=True)
     return keras.ops.concatenate([convolve(*part) for part in parts], axis=-1)
-
-
-def _scaled_convolution(inputs, kernel, scale, bias, is_training, settings):
-    backend = keras.backend.backend()
-    if settings["data_format"] == "channels_last":
-        if backend == "torch" and _pads_alike(kernel, settings):
-            return _torch_convolution(inputs, kernel, scale, bias, settings)
-        if backend == "tensorflow" and is_training:
-            return add_channel_bias(_lean_convolution(inputs, kernel, scale, settings), bias)
-    return add_channel_bias(keras.ops.conv(inputs, kernel * scale, **settings), bias)
 
 
 def _num_parts_of_kernel(inputs, kernel, most_bytes=2**19 + 2**17):
@@ -347,7 +346,7 @@ def _pads_alike(kernel, settings):
     return settings["padding"] == "valid" or is_centered
 
 
-def _torch_convolution(inputs, kernel, scale, bias, settings):
+def _torch_convolution(inputs, kernel, scale, bias, residual, use_relu, settings):
     """Convolve a map whose channels are last without a copy of it.
 
     `keras.ops.conv` copies map and result into another order, which took half of the time of
@@ -369,6 +368,12 @@ def _torch_convolution(inputs, kernel, scale, bias, settings):
         dilation=tuple(settings["dilation_rate"]),
         groups=inputs.shape[-1] // channels,
     )
+    # In place, because every large array is memory that the system has to find first. And before
+    # the last change of order: the gradient of a view that was changed takes a copy.
+    if residual is not None:
+        outputs.add_(residual.permute(0, 3, 1, 2))
+    if use_relu:
+        outputs.relu_()
     return outputs.permute(0, 2, 3, 1)
 
 
@@ -388,23 +393,6 @@ def padded_max_pool(inputs, sizes, strides, margins):
     return keras.ops.max_pool(
         keras.ops.pad(inputs, border), sizes, strides, "valid", "channels_last"
     )
-
-
-def relu_of_own(tensor):
-    """Return the ReLU of a tensor that its caller has made, and which nothing else reads.
-
-    Torch, which frees and takes memory at every operation, computes it in place.
-    """
-    if keras.backend.backend() == "torch":
-        return _torch().relu_(tensor)
-    return keras.ops.relu(tensor)
-
-
-def _sum_with_own(tensor, other):
-    """Add to a tensor as `relu_of_own` has it."""
-    if keras.backend.backend() == "torch":
-        return tensor.add_(other)
-    return tensor + other
 
 
 def relu_gradient(upstream, outputs):
