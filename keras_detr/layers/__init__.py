@@ -13,6 +13,7 @@ from keras_detr.layers.encoder_proposals import EncoderProposals
 from keras_detr.layers.feed_forward import FeedForward
 from keras_detr.layers.frozen_batch_normalization import FrozenBatchNormalization
 from keras_detr.layers.frozen_norm_conv2d import FrozenNormConv2D
+from keras_detr.layers.group_norm import GroupNorm
 from keras_detr.layers.learned_position_embedding import LearnedPositionEmbedding
 from keras_detr.layers.multi_head_attention import MultiHeadAttention
 from keras_detr.layers.multi_scale_deformable_attention import MultiScaleDeformableAttention
@@ -37,6 +38,7 @@ __all__ = [
     "FeedForward",
     "FrozenBatchNormalization",
     "FrozenNormConv2D",
+    "GroupNorm",
     "LearnedPositionEmbedding",
     "MultiHeadAttention",
     "MultiScaleDeformableAttention",

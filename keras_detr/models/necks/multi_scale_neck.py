@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_detr.layers.group_norm import GroupNorm
 from keras_detr.layers.initializers import HostNormal, xavier_uniform
 from keras_detr.layers.sine_position_embedding import SinePositionEmbedding
 from keras_detr.models.necks.token_maps import flatten_map, mask_of_map
@@ -78,7 +79,7 @@ class MultiScaleNeck(keras.layers.Layer):
                 name=f"projection_{index}",
             )
             projection.build((None, None, None, inputs))
-            norm = keras.layers.GroupNormalization(
+            norm = GroupNorm(
                 self.num_groups, epsilon=1e-5, dtype=self.dtype_policy, name=f"norm_{index}"
             )
             norm.build((None, None, None, self.hidden_dim))
