@@ -105,13 +105,11 @@ def resnet50(height, width, is_dilated):
     convolutions = []
     for layer in backbone.layers:
         if isinstance(layer, FrozenNormConv2D):
-            # "same" instead of padding in advance: the input is that much smaller, the work is
-            # the same.
-            less = layer.kernel_size[0] - 1 if layer.padding == "valid" else 0
-            rows, columns, channels = layer.input.shape[1:]
+            # Behind the map comes the residual, where there is one.
+            inputs = keras.tree.flatten(layer.input)[0]
             convolutions.append(
                 Convolution(
-                    (rows - less // 2 * 2, columns - less // 2 * 2, channels),
+                    tuple(inputs.shape[1:]),
                     tuple(layer.kernel.shape),
                     layer.strides[0],
                     layer.dilation_rate[0],

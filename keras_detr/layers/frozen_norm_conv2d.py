@@ -19,6 +19,9 @@ class FrozenNormConv2D(keras.layers.Conv2D):
         kernel_size: int or pair of int, of `keras.layers.Conv2D`.
         norm_name: str, name of the normalization, `norm`.
         use_relu: bool, whether a ReLU follows.
+        margin: int, how many zeros surround the map on each side, as torch's `padding` has it. Then
+            `padding` must be "valid". ("same" pads an even map at the bottom and on the right only
+            where strides are 2.)
         **kwargs: of `keras.layers.Conv2D`; there is neither bias nor another activation.
 
     Call arguments:
@@ -30,8 +33,14 @@ class FrozenNormConv2D(keras.layers.Conv2D):
         float (batch, new_height, new_width, filters), in the compute dtype.
     """
 
-    def __init__(self, filters, kernel_size, norm_name="norm", use_relu=False, **kwargs):
+    def __init__(self, filters, kernel_size, norm_name="norm", use_relu=False, margin=0, **kwargs):
         super().__init__(filters, kernel_size, use_bias=False, **kwargs)
+        if margin and self.padding != "valid":
+            raise ValueError(
+                f'`padding` must be "valid" beside a `margin`, which pads too. Received: '
+                f"padding={self.padding!r}, margin={margin}."
+            )
+        self.margin = margin
         self.use_relu = use_relu
         self.norm = FrozenBatchNormalization(name=norm_name)
 
@@ -49,6 +58,7 @@ class FrozenNormConv2D(keras.layers.Conv2D):
             ops.cast(scale, self.compute_dtype),
             ops.cast(offset, self.compute_dtype),
             residual=residual,
+            margin=self.margin,
             use_relu=self.use_relu,
             is_training=training and self.trainable,
             strides=self.strides,
@@ -57,9 +67,20 @@ class FrozenNormConv2D(keras.layers.Conv2D):
             data_format=self.data_format,
         )
 
+    def compute_output_shape(self, input_shape):
+        """Return the shape of the new map."""
+        batch, *sides, channels = input_shape
+        padded = [side and side + 2 * self.margin for side in sides]
+        return super().compute_output_shape((batch, *padded, channels))
+
     def get_config(self):
         """Return the constructor's arguments."""
         config = super().get_config()
         for name in ("use_bias", "activation"):
             del config[name]
-        return {**config, "norm_name": self.norm.name, "use_relu": self.use_relu}
+        return {
+            **config,
+            "norm_name": self.norm.name,
+            "use_relu": self.use_relu,
+            "margin": self.margin,
+        }

@@ -232,7 +232,15 @@ def custom_gradient(function):
 
 
 def scaled_convolution(
-    inputs, kernel, scale, bias, residual=None, use_relu=False, is_training=False, **settings
+    inputs,
+    kernel,
+    scale,
+    bias,
+    residual=None,
+    margin=0,
+    use_relu=False,
+    is_training=False,
+    **settings,
 ):
     """Convolve with a kernel times a number for each filter, then add a number to each channel.
 
@@ -242,6 +250,7 @@ def scaled_convolution(
         scale: float (filters,); no gradient is computed to it.
         bias: float (filters,).
         residual: float tensor like the result, added to it; or `None`.
+        margin: int, how many zeros surround the map on each side.
         use_relu: bool, whether a ReLU follows.
         is_training: bool, whether gradients may be computed.
         **settings: of `keras.ops.conv`: `strides` and `dilation_rate`, pairs of int; `padding`,
@@ -254,11 +263,14 @@ def scaled_convolution(
     backend = keras.backend.backend()
     is_channels_last = settings["data_format"] == "channels_last"
     if backend == "torch" and is_channels_last and _pads_alike(kernel, settings):
-        return _torch_convolution(inputs, kernel, scale, bias, residual, use_relu, settings)
+        return _torch_convolution(inputs, kernel, scale, bias, residual, margin, use_relu, settings)
+    is_lean = backend == "tensorflow" and is_channels_last and is_training
+    if margin and not is_lean:
+        inputs = keras.ops.pad(inputs, _border(margin, margin))
 
     def convolve(kernel, scale, bias, residual=None):
-        if backend == "tensorflow" and is_channels_last and is_training:
-            outputs = _lean_convolution(inputs, kernel, scale, settings)
+        if is_lean:
+            outputs = _lean_convolution(inputs, kernel, scale, margin, settings)
         else:
             outputs = keras.ops.conv(inputs, kernel * scale, **settings)
         outputs = add_channel_bias(outputs, bias)
@@ -308,7 +320,12 @@ def _has_tensorflow_gpu():
     return bool(tf.config.list_logical_devices("GPU"))
 
 
-def _lean_convolution(inputs, kernel, scale, settings):
+def _border(*margins):
+    """Return what `keras.ops.pad` takes to surround maps with so many rows and columns."""
+    return [(0, 0), *((margin, margin) for margin in margins), (0, 0)]
+
+
+def _lean_convolution(inputs, kernel, scale, margin, settings):
     """Convolve with a scaled kernel that is computed once more for the gradient.
 
     Kept for it, the scaled kernels would be a second copy of all kernels of a model.
@@ -320,6 +337,10 @@ def _lean_convolution(inputs, kernel, scale, settings):
         "padding": settings["padding"].upper(),
         "dilations": [1, *settings["dilation_rate"], 1],
     }
+    if margin:
+        # A padded map would be kept for the gradient, beside the map itself.
+        settings["padding"] = "EXPLICIT"
+        settings["explicit_paddings"] = [0, 0, *[margin] * 4, 0, 0]
 
     @tf.custom_gradient
     def convolve(inputs, kernel):
@@ -346,14 +367,14 @@ def _pads_alike(kernel, settings):
     return settings["padding"] == "valid" or is_centered
 
 
-def _torch_convolution(inputs, kernel, scale, bias, residual, use_relu, settings):
+def _torch_convolution(inputs, kernel, scale, bias, residual, margin, use_relu, settings):
     """Convolve a map whose channels are last without a copy of it.
 
     `keras.ops.conv` copies map and result into another order, which took half of the time of
     DETR's inference; torch's operator takes them in this one, and adds the bias while it convolves.
     """
     rows, columns, channels, filters = kernel.shape
-    margins = (0, 0)
+    margins = (margin, margin)
     if settings["padding"] == "same":
         sides = zip((rows, columns), settings["dilation_rate"], strict=True)
         margins = tuple(size // 2 * dilation for size, dilation in sides)
@@ -389,10 +410,8 @@ def padded_max_pool(inputs, sizes, strides, margins):
         pool = _torch().nn.functional.max_pool2d
         settings = [tuple(pair) for pair in (sizes, strides, margins)]
         return pool(inputs.permute(0, 3, 1, 2), *settings).permute(0, 2, 3, 1)
-    border = [(0, 0), *((margin, margin) for margin in margins), (0, 0)]
-    return keras.ops.max_pool(
-        keras.ops.pad(inputs, border), sizes, strides, "valid", "channels_last"
-    )
+    padded = keras.ops.pad(inputs, _border(*margins))
+    return keras.ops.max_pool(padded, sizes, strides, "valid", "channels_last")
 
 
 def relu_gradient(upstream, outputs):

@@ -97,6 +97,22 @@ def test_large_kernels_are_applied_in_parts_to_one_image(filters, use_relu, monk
     np.testing.assert_allclose(result[0], pair[0], rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("sides", [(8, 8), (9, 7)])
+def test_a_margin_is_zeros_on_all_sides(sides):
+    x = np.random.default_rng(1).normal(size=(2, *sides, 4)).astype("float32")
+    plain = with_random_values()
+    layer = with_random_values(margin=1)
+    expected = to_numpy(plain(np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))))
+    np.testing.assert_allclose(to_numpy(layer(x)), expected, rtol=1e-5, atol=1e-5)
+    assert layer.compute_output_shape(x.shape) == expected.shape
+    assert layer.compute_output_shape((None, None, None, 4)) == (None, None, None, 6)
+
+
+def test_a_margin_beside_other_padding_is_an_error():
+    with pytest.raises(ValueError, match=r"`padding` must be \"valid\" beside a `margin`.*'same'"):
+        FrozenNormConv2D(4, 3, padding="same", margin=1)
+
+
 def test_rectifies():
     layer = with_random_values()
     rectified = FrozenNormConv2D(**SETTINGS, use_relu=True)
@@ -134,6 +150,7 @@ def test_adds_a_residual_which_stays_as_it_is(use_relu):
         {"kernel_size": 3, "padding": "same", "dilation_rate": 2},
         {"kernel_size": (5, 2), "padding": "same"},
         {"kernel_size": 3, "padding": "same", "use_relu": True},
+        {"kernel_size": 3, "strides": 2, "margin": 1},
     ],
 )
 def test_training_computes_the_same_map_and_gradients(settings):
@@ -182,6 +199,7 @@ def test_only_the_kernel_trains():
 
 @saves
 def test_round_trips(tmp_path):
-    layer = check_config(FrozenNormConv2D(**SETTINGS, norm_name="bn", use_relu=True, name="conv"))
-    assert (layer.norm.name, layer.filters, layer.use_relu) == ("bn", 6, True)
+    layer = check_config(FrozenNormConv2D(**SETTINGS, norm_name="bn", use_relu=True, margin=1))
+    assert (layer.norm.name, layer.filters) == ("bn", 6)
+    assert (layer.use_relu, layer.margin) == (True, 1)
     check_saved(FrozenNormConv2D(**SETTINGS), lambda layer, x: layer(x), [(9, 7, 4)], tmp_path)

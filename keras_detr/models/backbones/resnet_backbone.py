@@ -227,21 +227,15 @@ def _convolve(
     x, filters, size, name, norm_name, stride=1, dilation=1, use_relu=False, residual=None
 ):
     """Convolve without bias, with torch's symmetric padding, and normalize."""
-    if stride == 1:
-        padding = "same"
-    else:
-        # "same" would pad an even image at the bottom and on the right only.
-        padding = "valid"
-        if size > 1:
-            x = keras.layers.ZeroPadding2D(size // 2, name=f"{name}_padding")(x)
-        elif x.shape[-1] < MIN_STRIDED_CHANNELS:
-            x = keras.layers.AveragePooling2D(1, strides=stride, name=f"{name}_stride")(x)
-            stride = 1
+    if stride > 1 and size == 1 and x.shape[-1] < MIN_STRIDED_CHANNELS:
+        x = keras.layers.AveragePooling2D(1, strides=stride, name=f"{name}_stride")(x)
+        stride = 1
     convolution = FrozenNormConv2D(
         filters,
         size,
         strides=stride,
-        padding=padding,
+        padding="same" if stride == 1 else "valid",
+        margin=0 if stride == 1 else size // 2,
         dilation_rate=dilation,
         kernel_initializer=kaiming_normal_fan_out(size, filters),
         name=name,
