@@ -58,12 +58,13 @@ class DeformableDecoderLayer(DeformableTransformerLayer):
 
         def attend_to_image(states):
             output = self.cross_attn(
-                states + query_positions,
+                states,
                 reference_points,
                 memory,
                 spatial_shapes=spatial_shapes,
                 token_mask=token_mask,
                 return_attention=return_attention,
+                positions=query_positions,
             )
             if return_attention:
                 output, *points_and_weights = output

@@ -45,11 +45,12 @@ class DeformableEncoderLayer(DeformableTransformerLayer):
 
         def attend(tokens):
             return self.self_attn(
-                tokens + positions,
+                tokens,
                 reference_points,
                 tokens,
                 spatial_shapes=spatial_shapes,
                 token_mask=token_mask,
+                positions=positions,
             )
 
         def transform(tokens):

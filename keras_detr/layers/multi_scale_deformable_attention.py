@@ -9,6 +9,7 @@ from keras import ops
 from keras_detr.layers.initializers import xavier_uniform
 from keras_detr.layers.token_dense import TokenDense
 from keras_detr.ops.deformable_attention import multi_scale_deformable_attention
+from keras_detr.ops.placed_dense import placed_dense
 
 
 @keras.saving.register_keras_serializable("keras_detr")
@@ -32,6 +33,7 @@ class MultiScaleDeformableAttention(keras.layers.Layer):
         spatial_shapes: sequence of (height, width) of the maps.
         token_mask: bool (batch, tokens), true on the image, or `None`. Padding reads as zero.
         return_attention: bool, whether to return also where was read, and how much it counted.
+        positions: (batch or 1, queries, size), added to the queries; or `None`.
 
     Returns:
         (batch, queries, size); with `return_attention` a triple of it, the points, float32 (batch,
@@ -96,17 +98,21 @@ class MultiScaleDeformableAttention(keras.layers.Layer):
         spatial_shapes,
         token_mask=None,
         return_attention=False,
+        positions=None,
     ):
         """Return what the queries read."""
         values = self.value_proj(tokens)
         if token_mask is not None:
             values = ops.where(ops.expand_dims(token_mask, -1), values, ops.zeros_like(values))
         values = _split_last(values, (self.num_heads, values.shape[-1] // self.num_heads))
-        queries = ops.cast(queries, "float32")
         # Levels and points share an axis: TensorFlow broadcasts over few.
         samples = (self.num_heads, self.num_levels * self.num_points)
-        offsets = _split_last(self.sampling_offsets(queries), (*samples, 2))
-        weights = ops.softmax(_split_last(self.attention_weights(queries), samples), axis=-1)
+        offsets, weights = (
+            _of_queries(dense, queries, positions)
+            for dense in (self.sampling_offsets, self.attention_weights)
+        )
+        offsets = _split_last(offsets, (*samples, 2))
+        weights = ops.softmax(_split_last(weights, samples), axis=-1)
         references = ops.repeat(ops.expand_dims(reference_points, 2), self.num_points, axis=3)
         if reference_points.shape[-1] == 2:
             sizes = ops.repeat(_widths_and_heights(spatial_shapes), self.num_points, axis=0)
@@ -134,6 +140,14 @@ class MultiScaleDeformableAttention(keras.layers.Layer):
             "num_levels": self.num_levels,
             "num_points": self.num_points,
         }
+
+
+def _of_queries(dense, queries, positions):
+    """Apply a dense layer to queries at their positions, in float32."""
+    if positions is None:
+        return dense(ops.cast(queries, "float32"))
+    kernel, bias = (ops.cast(variable, "float32") for variable in (dense.kernel, dense.bias))
+    return placed_dense(queries, positions, kernel, bias)
 
 
 def _split_last(array, sizes):

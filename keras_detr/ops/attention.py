@@ -38,10 +38,11 @@ def attend_in_parts(query, key, value, bias=None):
 
     Arguments: those of `attend`.
     """
+    if not backends.prefers_parts_in_cache():
+        return attend(query, key, value, bias)[0]
     num_heads, num_targets = query.shape[1:3]
     num_weights = None if None in (num_targets, key.shape[3]) else num_targets * key.shape[3]
-    is_small = num_weights is not None and num_weights < FEWEST_WEIGHTS
-    if is_small or not backends.prefers_parts_in_cache():
+    if num_weights is not None and num_weights < FEWEST_WEIGHTS:
         return attend(query, key, value, bias)[0]
     heads = zip(
         *(ops.split(array, num_heads, axis=1) for array in (query, key, value)), strict=True

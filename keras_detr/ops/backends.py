@@ -9,6 +9,7 @@ import contextvars
 import functools
 import importlib.util
 import math
+import operator
 import sys
 import warnings
 
@@ -194,6 +195,25 @@ def num_parallel_programs():
     return 4 if compiles_parts_of_programs() else 1
 
 
+def computed_after(tensor, function, *arguments):
+    """Return `function(*arguments)`, computed when a tensor is there, and not taken from before.
+
+    Where a gradient computes a large array once more, TensorFlow would otherwise find that it has
+    the same already, and keep that instead.
+
+    Args:
+        tensor: tensor.
+        function: callable of tensors.
+        *arguments: its arguments.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return function(*arguments)
+    import tensorflow as tf
+
+    with tf.control_dependencies([tensor]):
+        return function(*arguments)
+
+
 def add_channel_bias(features, bias):
     """Add a number to each channel.
 
@@ -345,9 +365,7 @@ def _lean_convolution(inputs, kernel, scale, margin, settings):
     @tf.custom_gradient
     def convolve(inputs, kernel):
         def gradients(upstream):
-            # Else TensorFlow would take it for the product of before, and keep that.
-            with tf.control_dependencies([upstream]):
-                scaled = kernel * scale
+            scaled = computed_after(upstream, operator.mul, kernel, scale)
             to_inputs = tf.raw_ops.Conv2DBackpropInput(
                 input_sizes=tf.shape(inputs), filter=scaled, out_backprop=upstream, **settings
             )

@@ -54,6 +54,16 @@ def test_equation(num_coordinates):
     np.testing.assert_allclose(found, by_equation(layer, *inputs), atol=1e-5)
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_positions_are_added_to_queries(batch):
+    layer, queries, *inputs = layer_and_inputs()
+    positions = np.random.default_rng(3).normal(size=(batch, 5, WIDTH)).astype("float32")
+    found = to_numpy(layer(queries, *inputs, spatial_shapes=SHAPES, positions=positions))
+    expected = by_equation(layer, queries + positions, *inputs)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(found - by_equation(layer, queries, *inputs)).max() > 1e-3
+
+
 def test_padding_reads_as_zero():
     layer, queries, references, tokens = layer_and_inputs()
     token_mask = np.random.default_rng(2).uniform(size=(2, 60)) < 0.6
