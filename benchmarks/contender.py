@@ -13,7 +13,7 @@ import sys
 import time
 
 # For what contenders take from `examples` and `tests`.
-sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 
 def memory_of_gpu():

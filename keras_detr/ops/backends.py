@@ -285,8 +285,9 @@ def scaled_convolution(
     if backend == "torch" and is_channels_last and _pads_alike(kernel, settings):
         return _torch_convolution(inputs, kernel, scale, bias, residual, margin, use_relu, settings)
     is_lean = backend == "tensorflow" and is_channels_last and is_training
-    if margin and not is_lean:
-        inputs = keras.ops.pad(inputs, _border(margin, margin))
+    # In half precision TensorFlow's fast kernels of gradients don't know explicit padding.
+    if margin and not (is_lean and keras.backend.standardize_dtype(inputs.dtype) == "float32"):
+        inputs, margin = keras.ops.pad(inputs, _border(margin, margin)), 0
 
     def convolve(kernel, scale, bias, residual=None):
         if is_lean:
