@@ -279,7 +279,6 @@ def scaled_convolution(
     Returns:
         float (batch, new height, new width, filters).
     """
-
     backend = keras.backend.backend()
     is_channels_last = settings["data_format"] == "channels_last"
     if backend == "torch" and is_channels_last and _pads_alike(kernel, settings):
@@ -313,9 +312,11 @@ def _num_parts_of_kernel(inputs, kernel, most_bytes=2**19 + 2**17):
     For a single image, TensorFlow's kernels for processors read all filters again for each row of
     the map: a part of them stays in the cache, all of them don't.
     """
+    if not prefers_parts_in_cache():
+        return 1
     rows, columns, channels, filters = kernel.shape
     is_slow = rows * columns > 1 and inputs.shape[0] in (1, None) and kernel.dtype == "float32"
-    if not is_slow or not prefers_parts_in_cache():
+    if not is_slow or channels != inputs.shape[-1]:
         return 1
     num_parts = -(-4 * rows * columns * channels * filters // most_bytes)
     return math.gcd(filters, 2 ** math.ceil(math.log2(num_parts)))

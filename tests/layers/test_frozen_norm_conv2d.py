@@ -97,6 +97,18 @@ def test_large_kernels_are_applied_in_parts_to_one_image(filters, use_relu, monk
     np.testing.assert_allclose(result[0], pair[0], rtol=1e-4, atol=1e-3)
 
 
+def test_kernels_of_groups_stay_whole():
+    settings = {"kernel_size": 3, "padding": "same", "groups": 2}
+    layer = FrozenNormConv2D(128, **settings)
+    layer.build((None, None, None, 512))
+    original = keras.layers.Conv2D(128, **settings, use_bias=False)
+    original.build((None, None, None, 512))
+    original.kernel.assign(to_numpy(layer.kernel[...]))
+    x = np.random.default_rng(0).normal(size=(1, 4, 5, 512)).astype("float32")
+    expected = to_numpy(layer.norm(original(x)))
+    np.testing.assert_allclose(to_numpy(layer(x)), expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("sides", [(8, 8), (9, 7)])
 def test_a_margin_is_zeros_on_all_sides(sides):
     x = np.random.default_rng(1).normal(size=(2, *sides, 4)).astype("float32")

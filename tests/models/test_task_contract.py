@@ -144,6 +144,22 @@ def test_a_step_trains_what_is_trainable_and_nothing_else(detector, trained):
     assert {path for path in trainable if not path.startswith(detector.idle)} <= changed
 
 
+def test_a_batch_is_computed_once_and_not_traced_again(trained, monkeypatch):
+    model, batch = trained["model"], trained["batch"]
+    arguments = inputs_of(batch), batch["bounding_boxes"]
+    model.test_on_batch(*arguments)
+    calls, call = [], type(model).call
+
+    def counted(self, *args, **kwargs):
+        calls.append(self)
+        return call(self, *args, **kwargs)
+
+    monkeypatch.setattr(type(model), "call", counted)
+    model.test_on_batch(*arguments)
+    # Others have a compiled program by now.
+    assert len(calls) == (1 if keras.backend.backend() == "torch" else 0)
+
+
 def test_predictions(detector, trained):
     model, inputs = trained["model"], inputs_of(trained["batch"])
     detections = model.predict(inputs, batch_size=BATCH_SIZE, verbose=0)
