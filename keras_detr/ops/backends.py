@@ -448,22 +448,29 @@ def relu_gradient(upstream, outputs):
     return keras.ops.where(outputs > 0, upstream, keras.ops.zeros_like(upstream))
 
 
-def draws_random_bits():
-    """Return whether `random_bits` works on this backend."""
-    return keras.backend.backend() != "torch"
+def has_fast_dropout(tensor):
+    """Return whether `keras.random.dropout` is the fastest: torch has one kernel for it on GPUs."""
+    return keras.backend.backend() == "torch" and tensor.device.type != "cpu"
 
 
-def random_bits(shape, seed):
-    """Draw evenly distributed uint16.
+def random_mask(shape, num_false, seed):
+    """Draw bools that are false with a probability of `num_false / 2**16`.
+
+    16 random bits decide each. The backends' own functions draw at least 32, which takes half of
+    the time of dropout.
 
     Args:
         shape: tuple of int or scalar tensors.
-        seed: uint32 (2,), as `keras.random.SeedGenerator` has it.
+        num_false: int in [0, 2**16).
+        seed: uint32 (2,), as `keras.random.SeedGenerator` has it. On a GPU torch's own seed counts.
     """
-    if keras.backend.backend() == "jax":
+    backend = keras.backend.backend()
+    if backend == "torch":
+        return _torch_random_mask(shape, num_false, seed)
+    if backend == "jax":
         import jax
 
-        return jax.random.bits(seed, shape, "uint16")
+        return jax.random.bits(seed, shape, "uint16") >= num_false
     import tensorflow as tf
 
     # It draws words of 32 bits at least: each makes two numbers.
@@ -471,7 +478,40 @@ def random_bits(shape, seed):
     words = tf.random.stateless_uniform(
         [(size + 1) // 2], tf.cast(seed, "int32"), minval=None, maxval=None, dtype="int32"
     )
-    return tf.reshape(tf.reshape(tf.bitcast(words, "uint16"), [-1])[:size], shape)
+    bits = tf.reshape(tf.reshape(tf.bitcast(words, "uint16"), [-1])[:size], shape)
+    return tf.greater_equal(bits, tf.cast(num_false, bits.dtype))
+
+
+def _torch_random_mask(shape, num_false, seed):
+    torch = _torch()
+    if seed.is_meta:
+        # Keras infers shapes with tensors that hold no numbers.
+        return torch.empty(shape, dtype=torch.bool, device="meta")
+    generator = None
+    if seed.device.type == "cpu":
+        # A GPU would have to finish first whatever it computes.
+        generator = torch.Generator()
+        first, second = seed.tolist()
+        generator.manual_seed(first << 32 | second)
+    size = math.prod(shape)
+    words = torch.empty(-(-size // 4), dtype=torch.int64, device=seed.device)
+    # All of its 64 bits, which make four numbers with signs.
+    words.random_(-(2**63), None, generator=generator)
+    return words.view(torch.int16)[:size].reshape(shape) >= num_false - 2**15
+
+
+def thinned(numbers, is_kept):
+    """Set numbers to zero where a mask is false.
+
+    Args:
+        numbers: float tensor, finite.
+        is_kept: bool tensor of its shape.
+    """
+    if keras.backend.backend() == "torch":
+        # An eighth of the time of torch's `where`.
+        return numbers * is_kept
+    # Not a product: TensorFlow would compute the factors of all gradients early.
+    return keras.ops.where(is_kept, numbers, keras.ops.zeros_like(numbers))
 
 
 def weighted_row_sums(table, indices, weights):

@@ -11,9 +11,7 @@ _NUM_VALUES = 2**16
 def dropout(inputs, rate, seed_generator):
     """Set numbers to zero by chance, and scale the others so that the expected sum stays.
 
-    On torch this is `keras.random.dropout`, which has an operator of its own there. Elsewhere that
-    draws a float32 for each number, which takes half of its time; here 16 bits decide. Besides the
-    inputs only the mask is kept for the gradient.
+    Besides the inputs only the mask is kept for the gradient.
 
     Args:
         inputs: float tensor.
@@ -25,13 +23,12 @@ def dropout(inputs, rate, seed_generator):
 
     Source: Srivastava et al. 2014.
     """
-    if not backends.draws_random_bits():
+    if backends.has_fast_dropout(inputs):
         return keras.random.dropout(inputs, rate, seed=seed_generator)
     is_kept, scale = dropout_mask(ops.shape(inputs), rate, seed_generator)
 
     def keep(numbers):
-        # Not a product with the mask: TensorFlow would compute the factors of all gradients early.
-        return ops.where(is_kept, numbers * scale, ops.zeros_like(numbers))
+        return backends.thinned(numbers * scale, is_kept)
 
     return backends.custom_gradient(lambda inputs: (keep(inputs), keep))(inputs)
 
@@ -50,9 +47,5 @@ def dropout_mask(shape, rate, seed_generator):
     """
     # At least one of the values is kept.
     num_dropped = min(round(rate * _NUM_VALUES), _NUM_VALUES - 1)
-    scale = _NUM_VALUES / (_NUM_VALUES - num_dropped)
-    if backends.draws_random_bits():
-        bits = backends.random_bits(shape, seed_generator.next())
-        return ops.greater_equal(bits, ops.cast(num_dropped, bits.dtype)), scale
-    numbers = keras.random.uniform(shape, seed=seed_generator)
-    return ops.greater_equal(numbers, num_dropped / _NUM_VALUES), scale
+    is_kept = backends.random_mask(shape, num_dropped, seed_generator.next())
+    return is_kept, _NUM_VALUES / (_NUM_VALUES - num_dropped)

@@ -35,7 +35,7 @@ def relu_feed_forward(tokens, kernels, biases, rate, seed_generator):
         narrow = narrow * scale
         wide = ops.relu(backends.add_channel_bias(ops.matmul(tokens, widen), bias))
         if is_kept is not None:
-            wide = ops.where(is_kept, wide, ops.zeros_like(wide))
+            wide = backends.thinned(wide, is_kept)
 
         def gradients(upstream):
             to_wide = ops.matmul(upstream, ops.transpose(narrow))
