@@ -283,7 +283,9 @@ def scaled_convolution(
     is_channels_last = settings["data_format"] == "channels_last"
     if backend == "torch" and is_channels_last and _pads_alike(kernel, settings):
         return _torch_convolution(inputs, kernel, scale, bias, residual, margin, use_relu, settings)
-    is_lean = backend == "tensorflow" and is_channels_last and is_training
+    # Not all of TensorFlow's kernels for processors have gradients of dilated convolutions.
+    is_dilated = max(settings["dilation_rate"]) > 1
+    is_lean = backend == "tensorflow" and is_channels_last and is_training and not is_dilated
     # In half precision TensorFlow's fast kernels of gradients don't know explicit padding.
     if margin and not (is_lean and keras.backend.standardize_dtype(inputs.dtype) == "float32"):
         inputs, margin = keras.ops.pad(inputs, _border(margin, margin)), 0
@@ -357,7 +359,6 @@ def _lean_convolution(inputs, kernel, scale, margin, settings):
     settings = {
         "strides": [1, *settings["strides"], 1],
         "padding": settings["padding"].upper(),
-        "dilations": [1, *settings["dilation_rate"], 1],
     }
     if margin:
         # A padded map would be kept for the gradient, beside the map itself.

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from functools import partial
 
 import keras
@@ -188,6 +191,23 @@ def test_training_computes_the_same_map_and_gradients(settings):
     for gradient, other in zip(result[1], expected[1], strict=True):
         assert np.abs(gradient).max() > 0.1
         np.testing.assert_allclose(gradient, other, rtol=1e-4, atol=1e-5)
+
+
+TRAIN_DILATED = """
+import tensorflow as tf
+from keras_detr.layers import FrozenNormConv2D
+
+layer = FrozenNormConv2D(6, 3, padding="same", dilation_rate=2)
+with tf.GradientTape() as tape:
+    total = tf.reduce_sum(layer(tf.ones((2, 8, 8, 4)), training=True) ** 2)
+assert tf.reduce_sum(tape.gradient(total, layer.kernel.value) ** 2) > 0
+"""
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a setting of tensorflow")
+def test_dilated_kernels_train_where_onednn_is_missing():
+    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}
+    subprocess.run([sys.executable, "-c", TRAIN_DILATED], env=environment, check=True, timeout=120)
 
 
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
