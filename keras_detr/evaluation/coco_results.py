@@ -100,7 +100,7 @@ class COCOResultsWriter:
         bbox = ", ".join(f"{value:.2f}" for value in (left, top, right - left, bottom - top))
         self._file.write(
             f'{"," if self.num_detections else ""}\n{{"image_id": {image_id}, "category_id": '
-            f'{self.category_ids[label]}, "bbox": [{bbox}], "score": {confidence:.6g}}}'
+            f'{self.category_ids[label]}, "bbox": [{bbox}], "score": {confidence:.9g}}}'
         )
         self.num_detections += 1
 

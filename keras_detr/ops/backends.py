@@ -170,7 +170,18 @@ def compiled_by_xla(function):
 def _compile_tensorflow(function, settings):
     import tensorflow as tf
 
-    return tf.function(function, jit_compile=True, autograph=False)
+    programs = {}
+
+    def call(*tensors, **settings):
+        # A program for each shape: TensorFlow would warn of one that is traced for several.
+        key = tuple((tuple(tensor.shape), tensor.dtype) for tensor in tensors)
+        if key not in programs:
+            programs[key] = tf.function(
+                functools.partial(function), jit_compile=True, autograph=False
+            )
+        return programs[key](*tensors, **settings)
+
+    return call
 
 
 def _compile_jax(function, settings):

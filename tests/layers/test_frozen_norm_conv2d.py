@@ -72,7 +72,10 @@ def test_computes_what_the_layer_of_keras_does(settings):
     np.testing.assert_allclose(to_numpy(layer(images())), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others divide it themselves")
+@pytest.mark.once
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="needs tensorflow as the backend"
+)
 @pytest.mark.parametrize("filters", [64, 40, 7])
 @pytest.mark.parametrize("use_relu", [False, True])
 def test_large_kernels_are_applied_in_parts_to_one_image(filters, use_relu, monkeypatch):
@@ -204,7 +207,10 @@ assert tf.reduce_sum(tape.gradient(total, layer.kernel.value) ** 2) > 0
 """
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a setting of tensorflow")
+@pytest.mark.once
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="needs tensorflow as the backend"
+)
 def test_dilated_kernels_train_where_onednn_is_missing():
     environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}
     subprocess.run([sys.executable, "-c", TRAIN_DILATED], env=environment, check=True, timeout=120)

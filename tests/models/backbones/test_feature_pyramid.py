@@ -84,7 +84,6 @@ def test_maps_are_those_of_the_whole_model(build):
         assert shapes[level] == (None, None, None, features.shape[-1])
 
 
-@pytest.mark.skipif(keras.backend.backend() != "torch", reason="others' compilers free maps")
 def test_maps_are_freed_on_the_way():
     alive, most = [], 0
 
