@@ -63,7 +63,7 @@ class Work(NamedTuple):
 INFERENCE = ("keras_detr", "transformers", "transformers, compiled", "kmodels", "limit")
 HALF = ("keras_detr, bfloat16", "transformers, bfloat16, compiled")
 STEP = ("keras_detr", "keras_detr, bfloat16", "transformers", "limit")
-# What computes with Keras.
+# In the names of contenders that compute with Keras, and of those that are no peers.
 OF_KERAS = ("keras_detr", "kmodels", "limit")
 NO_PEERS = ("keras_detr", "limit", "python", "SciPy in a loop")
 SLOW_TO_START = ("compiled", "bfloat16")
@@ -144,7 +144,12 @@ def row(work, name, figures, fastest_peer):
 
 def peers_of(figures):
     """Return the figures of contenders that are neither ours nor a limit."""
-    return {name: found for name, found in figures.items() if not name.startswith(NO_PEERS)}
+    return {name: found for name, found in figures.items() if not has_any(name, NO_PEERS)}
+
+
+def has_any(name, parts):
+    """Return whether one of the parts occurs in a name."""
+    return any(part in name for part in parts)
 
 
 def on_backends(contenders, backends):
@@ -154,7 +159,7 @@ def on_backends(contenders, backends):
         for contender in contenders
         for name in (
             [f"{contender} @ {backend}" for backend in backends]
-            if contender.startswith(OF_KERAS)
+            if has_any(contender, OF_KERAS)
             else [contender]
         )
     ]
