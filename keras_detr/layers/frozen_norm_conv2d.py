@@ -47,6 +47,7 @@ class FrozenNormConv2D(keras.layers.Conv2D):
     def build(self, input_shape):
         """Create the kernel and the normalization's four per-channel variables."""
         super().build(input_shape)
+        backends.lay_out_for_convolutions(self.kernel)
         self.norm.build((self.filters,))
 
     def call(self, inputs, residual=None, training=None):

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_detr.layers.initializers import xavier_uniform
-from keras_detr.ops.attention import attend, attend_in_parts
+from keras_detr.ops.attention import attend, attended
 from keras_detr.ops.dropout import dropout
 
 
@@ -68,7 +68,7 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
         if is_dropped or return_attention_scores:
             output, weights = attend(query, key, value, bias, self._drop if is_dropped else None)
         else:
-            output, weights = attend_in_parts(query, key, value, bias), None
+            output, weights = attended(query, key, value, bias), None
         output = ops.transpose(output, (0, 2, 1, 3))
         return output, weights if return_attention_scores else None
 

@@ -33,11 +33,15 @@ def attend(query, key, value, bias=None, drop=None):
     return ops.matmul(kept if drop is None else drop(kept), value), weights
 
 
-def attend_in_parts(query, key, value, bias=None):
-    """Return the sums of `attend`, where faster of so few at a time that weights stay in cache.
+def attended(query, key, value, bias=None):
+    """Return the sums of `attend` alone, in the way that is the fastest without the weights.
+
+    That is a kernel of the backend's own, or so few sums at a time that weights stay in the cache.
 
     Arguments: those of `attend`.
     """
+    if backends.has_attention_kernel():
+        return backends.attention_kernel(query, key, value, bias)
     if not backends.prefers_parts_in_cache():
         return attend(query, key, value, bias)[0]
     num_heads, num_targets = query.shape[1:3]

@@ -235,6 +235,15 @@ def test_only_the_kernel_trains():
     assert len(layer.weights) == 5
 
 
+def test_torch_holds_kernels_in_the_order_of_its_convolutions():
+    layer = with_random_values()
+    values = np.random.default_rng(2).normal(size=layer.kernel.shape).astype("float32")
+    layer.kernel.assign(values)
+    np.testing.assert_array_equal(to_numpy(layer.kernel[...]), values)
+    if keras.backend.backend() == "torch":
+        assert layer.kernel.value.permute(3, 0, 1, 2).is_contiguous()
+
+
 @saves
 def test_round_trips(tmp_path):
     layer = check_config(FrozenNormConv2D(**SETTINGS, norm_name="bn", use_relu=True, margin=1))

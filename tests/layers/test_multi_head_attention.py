@@ -94,7 +94,7 @@ def test_the_softmax_is_computed_in_float32(monkeypatch, name):
 
     layer, inputs = layer_and_inputs(dtype="mixed_float16")
     monkeypatch.setattr(ops, "softmax", spy)
-    layer(*inputs, attention_mask=masks()[name])
+    layer(*inputs, attention_mask=masks()[name], return_attention_scores=True)
     assert dtypes == ["float32"]
 
 

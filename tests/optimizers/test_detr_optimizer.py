@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_detr.optimizers import GlobalClipMultiOptimizer, detr_optimizer
+from keras_detr.layers import FrozenNormConv2D
+from keras_detr.ops import backends
+from keras_detr.optimizers import GlobalClipMultiOptimizer, detr_optimizer, fused_adamw
 
 pytestmark = pytest.mark.every_backend
 
@@ -128,6 +130,19 @@ def test_accumulated_gradients_step_by_their_mean():
     check_equal(variables, start)
     apply(optimizer, variables, gradients[1:])
     check_equal(variables, expected)
+
+
+@pytest.mark.parametrize("is_laid_out", [True, False])
+def test_kernels_step_in_whatever_order_memory_holds_them(is_laid_out, monkeypatch):
+    if not is_laid_out:
+        monkeypatch.setattr(backends, "lay_out_for_convolutions", lambda variable: None)
+    layer = FrozenNormConv2D(6, 3)
+    layer.build((None, 8, 8, 5))
+    gradients = random_gradients([layer.kernel], 3, 0.1)
+    expected = adamw(arrays_of([layer.kernel]), gradients, [1e-2], 0.5, clip_norm=None)
+    optimizer = fused_adamw.adamw(1e-2, weight_decay=0.5, beta_2=0.999, epsilon=1e-8)
+    apply(optimizer, [layer.kernel], gradients)
+    check_equal([layer.kernel], expected)
 
 
 def test_the_backbone_moves_a_tenth_of_the_rest():
