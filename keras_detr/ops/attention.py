@@ -17,8 +17,7 @@ def attend(query, key, value, bias=None, drop=None):
         query: (batch, heads, targets, size), scaled.
         key: (batch, heads, size, sources).
         value: (batch, heads, sources, size).
-        bias: float32, broadcastable to (batch, heads, targets, sources), added to scores; or
-            `None`.
+        bias: float32 (batch or 1, 1, targets or 1, sources), added to scores; or `None`.
         drop: callable that drops some of the weights, or `None`.
 
     Returns:
@@ -48,23 +47,28 @@ def attended(query, key, value, bias=None):
     num_weights = None if None in (num_targets, key.shape[3]) else num_targets * key.shape[3]
     if num_weights is not None and num_weights < FEWEST_WEIGHTS:
         return attend(query, key, value, bias)[0]
-    heads = zip(
-        *(ops.split(array, num_heads, axis=1) for array in (query, key, value)), strict=True
-    )
-    if num_weights is None:
-        sums = [attend(*head, bias)[0] for head in heads]
-    else:
+    arrays = (query, key, value)
+    heads = list(zip(*(ops.split(array, num_heads, axis=1) for array in arrays), strict=True))
+    if query.shape[0] != 1:
         sums = [_attend_in_blocks(*head, bias, num_weights) for head in heads]
-    return ops.concatenate(sums, axis=1)
+        return ops.concatenate(sums, axis=1)
+    # Matrices are multiplied faster than batches of one.
+    heads = [[ops.squeeze(array, (0, 1)) for array in head] for head in heads]
+    bias = None if bias is None else ops.squeeze(bias, (0, 1))
+    sums = [_attend_in_blocks(*head, bias, num_weights) for head in heads]
+    return ops.expand_dims(ops.stack(sums), 0)
 
 
 def _attend_in_blocks(query, key, value, bias, num_weights):
-    num_targets = query.shape[2]
+    """Return the sums of `attend` for one head, whose arrays may lack batch and heads."""
+    if num_weights is None or num_weights <= MOST_WEIGHTS:
+        return attend(query, key, value, bias)[0]
+    num_targets = query.shape[-2]
     size = -(-num_targets // math.ceil(num_weights / MOST_WEIGHTS))
     blocks = [slice(start, start + size) for start in range(0, num_targets, size)]
-    is_shared = bias is None or bias.shape[2] == 1
+    is_shared = bias is None or bias.shape[-2] == 1
     sums = [
-        attend(query[:, :, block], key, value, bias if is_shared else bias[:, :, block])[0]
+        attend(query[..., block, :], key, value, bias if is_shared else bias[..., block, :])[0]
         for block in blocks
     ]
-    return ops.concatenate(sums, axis=2) if len(sums) > 1 else sums[0]
+    return ops.concatenate(sums, axis=-2)

@@ -30,22 +30,26 @@ def expected(query, key, value, bias):
 
 
 @pytest.mark.parametrize("name", ["none", "shared", "own"])
+@pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("sizes", [(5, 7), (50, 60), (91, 64)])
-def test_parts_make_the_whole(name, sizes, monkeypatch):
+def test_parts_make_the_whole(name, sizes, batch, monkeypatch):
     # Of 91 targets the last block is smaller than the others.
     monkeypatch.setattr(attention, "FEWEST_WEIGHTS", 100)
     monkeypatch.setattr(attention, "MOST_WEIGHTS", 1000)
     monkeypatch.setattr(backends, "has_attention_kernel", lambda: False)
     monkeypatch.setattr(backends, "prefers_parts_in_cache", lambda: True)
-    bias = biases(*sizes)[name]
-    tensors = [ops.convert_to_tensor(array) for array in arrays(*sizes)]
+    bias = biases(*sizes, batch)[name]
+    tensors = [ops.convert_to_tensor(array) for array in arrays(*sizes, batch)]
     tensors.append(None if bias is None else ops.convert_to_tensor(bias))
     result = attention.attended(*tensors)
     whole, weights = attention.attend(*tensors)
-    assert tuple(weights.shape) == (2, 3, *sizes)
+    assert tuple(weights.shape) == (batch, 3, *sizes)
     for sums in (result, whole):
         np.testing.assert_allclose(
-            ops.convert_to_numpy(sums), expected(*arrays(*sizes), bias), rtol=1e-4, atol=1e-5
+            ops.convert_to_numpy(sums),
+            expected(*arrays(*sizes, batch), bias),
+            rtol=1e-4,
+            atol=1e-5,
         )
 
 
