@@ -113,6 +113,19 @@ def inference(model, inputs, **settings):
     return lambda: jax.block_until_ready(program(*values, inputs))
 
 
+def prediction(model, inputs, **settings):
+    """Return a callable that predicts a batch as `predict` does, decoded and on the host.
+
+    Args:
+        model: a detector.
+        inputs: array, or dict of arrays.
+        **settings: of its `compile`.
+    """
+    model.compile(**settings)
+    inputs = on_device(inputs)
+    return lambda: model.predict_on_batch(inputs)
+
+
 def training_step(model, inputs, targets):
     """Return a callable that takes a step of `fit` on one batch."""
     model.compile()

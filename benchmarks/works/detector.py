@@ -24,7 +24,17 @@ def build(family, num_queries=None):
     )
 
 
-def ours(family, mode, batch, height, width, is_masked=False, policy=None, num_queries=None):
+def ours(
+    family,
+    mode,
+    batch,
+    height,
+    width,
+    is_masked=False,
+    is_compiled=False,
+    policy=None,
+    num_queries=None,
+):
     """Return a callable that runs our model."""
     import keras
 
@@ -34,6 +44,8 @@ def ours(family, mode, batch, height, width, is_masked=False, policy=None, num_q
     inputs = random_images(batch, height, width)
     if is_masked:
         inputs = {"images": inputs, "pixel_mask": random_mask(batch, height, width)}
+    if mode == "inference" and is_compiled:
+        return programs.prediction(model, inputs, jit_compile=True)
     if mode == "inference":
         return programs.inference(model, inputs, return_auxiliary=False)
     return programs.training_step(model, inputs, random_targets(batch))
@@ -66,7 +78,9 @@ def limit(family, mode, batch, height, width, is_masked=False):
 
 CONTENDERS = {
     "keras_detr": ours,
+    "keras_detr, compiled": partial(ours, is_compiled=True),
     "keras_detr, bfloat16": partial(ours, policy="mixed_bfloat16"),
+    "keras_detr, bfloat16, compiled": partial(ours, is_compiled=True, policy="mixed_bfloat16"),
     "transformers": transformers,
     "transformers, compiled": partial(transformers, is_compiled=True),
     "transformers, bfloat16": partial(transformers, dtype="bfloat16"),

@@ -32,7 +32,11 @@ from keras_detr.models.raw_images import (
 )
 from keras_detr.models.saved_preset import save_preset
 from keras_detr.models.trainable_state import apply_frozen_paths, frozen_paths
-from keras_detr.ops.backends import strategy_scope
+from keras_detr.ops.backends import (
+    compiled_for_shapes,
+    compiles_exported_programs,
+    strategy_scope,
+)
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 from keras_detr.optimizers.detr_optimizer import detr_optimizer
 
@@ -297,6 +301,15 @@ class SetPredictionDetector(Task):
             )
             return self.decode_predictions(outputs, inputs), non_trainable_variables
         return self.decode_predictions(self(inputs, **kwargs), inputs)
+
+    def make_predict_function(self, force=False):
+        """Create the function that `predict` calls with each batch."""
+        if not (self.jit_compile and compiles_exported_programs()):
+            return super().make_predict_function(force)
+        if self.predict_function is None or force:
+            program = compiled_for_shapes(self, lambda inputs: self.predict_step((inputs,)))
+            self.predict_function = lambda batches: program(split_batch(batches[0])[0])
+        return self.predict_function
 
     # The door of the data: checked and brought to one structure.
 

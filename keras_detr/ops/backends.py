@@ -193,6 +193,47 @@ def _compile_jax(function, settings):
 _XLA_COMPILERS = {"tensorflow": _compile_tensorflow, "jax": _compile_jax}
 
 
+def compiles_exported_programs():
+    """Return whether a program is exported first and then compiled, as `compiled_for_shapes` does.
+
+    torch can't follow Keras' layers when it compiles: it breaks the program at dozens of places.
+    """
+    return keras.backend.backend() == "torch"
+
+
+def compiled_for_shapes(model, function):
+    """Let torch compile a function of batches, without gradients, once for each shape of them.
+
+    Args:
+        model: `keras.Model` with the variables that it computes with. Their values are read at each
+            call.
+        function: callable of a tensor or of a dict of tensors.
+    """
+    torch = _torch()
+
+    class Program(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, inputs):
+            return function(inputs)
+
+    programs = {}
+
+    def call(inputs):
+        inputs = keras.tree.map_structure(keras.ops.convert_to_tensor, inputs)
+        arrays = keras.tree.flatten_with_path(inputs)
+        key = tuple((path, array.shape, array.dtype) for path, array in arrays)
+        with torch.no_grad():
+            if key not in programs:
+                program = torch.export.export(Program(), (inputs,), strict=False)
+                programs[key] = torch.compile(program.module())
+            return programs[key](inputs)
+
+    return call
+
+
 def compiles_parts_of_programs():
     """Return whether `compiled_by_xla` makes a program within a program, which isn't compiled."""
     return keras.backend.backend() == "tensorflow" and not is_program_portable()
