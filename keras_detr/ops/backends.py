@@ -282,6 +282,19 @@ def add_channel_bias(features, bias):
     return features + bias
 
 
+def sum_of_rows(matrix):
+    """Return the sum of all rows of a long matrix.
+
+    Args:
+        matrix: float (rows, size).
+    """
+    if keras.backend.backend() != "tensorflow":
+        return keras.ops.sum(matrix, axis=0)
+    # As a product it takes TensorFlow a fourth of the time.
+    ones = keras.ops.ones((1, keras.ops.shape(matrix)[0]), matrix.dtype)
+    return keras.ops.matmul(ones, matrix)[0]
+
+
 def custom_gradient(function):
     """Let a function compute its gradients itself, in the same words on all backends.
 

@@ -45,9 +45,9 @@ def relu_feed_forward(tokens, kernels, biases, rate, seed_generator):
             return (
                 ops.matmul(to_wide, ops.transpose(widen)),
                 ops.matmul(ops.transpose(tokens), to_wide),
-                ops.sum(to_wide, axis=0),
+                backends.sum_of_rows(to_wide),
                 to_narrow * scale,
-                ops.sum(upstream, axis=0),
+                backends.sum_of_rows(upstream),
             )
 
         return backends.add_channel_bias(ops.matmul(wide, narrow), last_bias), gradients

@@ -37,7 +37,7 @@ def placed_dense(tokens, positions, kernel, bias):
                 to_sum,
                 ops.cast(to_positions, positions.dtype),
                 ops.matmul(ops.transpose(again), upstream),
-                ops.sum(upstream, axis=0),
+                backends.sum_of_rows(upstream),
             )
 
         product = ops.matmul(placed(tokens, positions), kernel)
