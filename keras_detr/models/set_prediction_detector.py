@@ -1,5 +1,6 @@
 """The abstract task: a detector that predicts a set of objects and trains through `fit`."""
 
+import contextlib
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -209,8 +210,8 @@ class SetPredictionDetector(Task):
                 outputs.
             box_loss: not taken; KerasCV's detectors have it.
             classification_loss: not taken; KerasCV's detectors have it.
-            **kwargs: of `keras.Model.compile`: `jit_compile`, `run_eagerly`,
-                `steps_per_execution`, `auto_scale_loss`.
+            **kwargs: of `keras.Model.compile`: `run_eagerly`, `steps_per_execution`,
+                `auto_scale_loss`, and `jit_compile`, which on torch compiles `predict` only.
 
         Raises:
             ValueError: `box_loss` or `classification_loss` is given, or `loss` is no loss for sets.
@@ -301,6 +302,16 @@ class SetPredictionDetector(Task):
             )
             return self.decode_predictions(outputs, inputs), non_trainable_variables
         return self.decode_predictions(self(inputs, **kwargs), inputs)
+
+    def make_train_function(self, force=False):
+        """Create the function that `fit` calls with each batch."""
+        with _steps_uncompiled_on_torch(self):
+            return super().make_train_function(force)
+
+    def make_test_function(self, force=False):
+        """Create the function that `evaluate` calls with each batch."""
+        with _steps_uncompiled_on_torch(self):
+            return super().make_test_function(force)
 
     def make_predict_function(self, force=False):
         """Create the function that `predict` calls with each batch."""
@@ -673,3 +684,15 @@ def raw_outputs(logits, boxes):
         outputs["aux_classification"] = logits[:, :-1]
         outputs["aux_box"] = boxes[:, :-1]
     return outputs
+
+
+@contextlib.contextmanager
+def _steps_uncompiled_on_torch(model):
+    """Keep torch from compiling steps created in this context: it fails at Keras' layers."""
+    jit_compile = model.jit_compile
+    if compiles_exported_programs():
+        model.jit_compile = False
+    try:
+        yield
+    finally:
+        model.jit_compile = jit_compile

@@ -1,4 +1,4 @@
-"""`predict` of a model compiled with `jit_compile=True` against that of one that isn't."""
+"""A model compiled with `jit_compile=True` against one that isn't."""
 
 import functools
 
@@ -20,12 +20,12 @@ def compiler_of_torch(monkeypatch):
         monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
 
 
-def both(detector):
+def both(detector, optimizer="auto", **settings):
     """Return the same model twice: compiled, and not."""
-    pair = [DETECTORS[detector].build() for _ in range(2)]
+    pair = [DETECTORS[detector].build(**settings) for _ in range(2)]
     pair[1].set_weights([keras.ops.convert_to_numpy(v[...]) for v in pair[0].variables])
     for model, jit_compile in zip(pair, (True, False), strict=True):
-        model.compile(jit_compile=jit_compile)
+        model.compile(optimizer, jit_compile=jit_compile)
     return pair
 
 
@@ -56,3 +56,14 @@ def test_each_shape_is_a_program_of_its_own():
     # The last batch has one image.
     whole = models[0].predict(inputs, batch_size=2, verbose=0)
     np.testing.assert_allclose(whole["boxes"][:2], results[0], atol=1e-3)
+
+
+def test_losses_are_the_same():
+    batch = tiny_batch(batch_size=2)
+    losses = []
+    for model in both("detr", "sgd", num_encoder_layers=1, num_decoder_layers=1):
+        model.optimizer.learning_rate = 0.0
+        data = {"x": inputs_of(batch), "y": batch["bounding_boxes"], "batch_size": 2, "verbose": 0}
+        (trained,) = model.fit(**data).history["loss"]
+        losses.append([trained, model.evaluate(**data, return_dict=True)["loss"]])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
