@@ -460,14 +460,20 @@ def _lean_convolution(inputs, kernel, scale, margin, settings):
     @tf.custom_gradient
     def convolve(inputs, kernel):
         def gradients(upstream):
-            scaled = computed_after(upstream, operator.mul, kernel, scale)
+            # The scale is a factor of both gradients: of the map, or of kernel and gradient.
+            size_of_map = upstream.shape.num_elements() or math.inf
+            is_map_scaled = size_of_map < 2 * kernel.shape.num_elements()
+            if is_map_scaled:
+                upstream, scaled = upstream * scale, kernel
+            else:
+                scaled = computed_after(upstream, operator.mul, kernel, scale)
             to_inputs = tf.raw_ops.Conv2DBackpropInput(
                 input_sizes=tf.shape(inputs), filter=scaled, out_backprop=upstream, **settings
             )
             to_kernel = tf.raw_ops.Conv2DBackpropFilter(
                 input=inputs, filter_sizes=kernel.shape, out_backprop=upstream, **settings
             )
-            return to_inputs, to_kernel * scale
+            return to_inputs, to_kernel if is_map_scaled else to_kernel * scale
 
         return tf.raw_ops.Conv2D(input=inputs, filter=kernel * scale, **settings), gradients
 
