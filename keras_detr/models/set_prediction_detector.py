@@ -689,9 +689,10 @@ def raw_outputs(logits, boxes):
 @contextlib.contextmanager
 def _steps_uncompiled_on_torch(model):
     """Keep torch from compiling steps created in this context: it fails at Keras' layers."""
-    jit_compile = model.jit_compile
-    if compiles_exported_programs():
-        model.jit_compile = False
+    if not compiles_exported_programs():
+        yield
+        return
+    jit_compile, model.jit_compile = model.jit_compile, False
     try:
         yield
     finally:

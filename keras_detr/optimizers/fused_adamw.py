@@ -35,16 +35,18 @@ class FusedAdamW(keras.optimizers.AdamW):
 
     def apply(self, grads, trainable_variables=None):
         """Update the variables."""
-        self._powers = self._betas_to_the_step()
-        if self._is_fused():
-            # Hidden from the base class, which would apply it in its own way.
-            self._decay, self.weight_decay = self.weight_decay, None
+        if not self._is_fused():
+            super().apply(grads, trainable_variables)
+            return
+        if not backends.updates_variables_together():
+            self._powers = self._betas_to_the_step()
+        # Hidden from the base class, which would apply it in its own way.
+        self._decay, self.weight_decay = self.weight_decay, None
         try:
             super().apply(grads, trainable_variables)
         finally:
             self._powers = None
-            if self._is_fused():
-                self.weight_decay, self._decay = self._decay, None
+            self.weight_decay, self._decay = self._decay, None
 
     def _is_fused(self):
         return backends.has_fused_adam() and not self.amsgrad
