@@ -1,9 +1,11 @@
 """DETR and Deformable DETR for Keras 3.
 
-Names load on first use: importing keras_detr imports neither Keras nor TensorFlow.
+Names load on first use: importing keras_detr imports Keras with its backend, and nothing else that
+is heavy. After it, `keras.saving.load_model` finds every class of keras_detr.
 """
 
 from keras_detr.lazy_names import attach
+from keras_detr.saved_classes import register_saved_classes
 
 __version__ = "0.1.0"
 
@@ -39,3 +41,4 @@ _HOMES = {
 }
 
 __getattr__, __dir__, __all__ = attach(__name__, _HOMES, _ROOMS)
+register_saved_classes()

@@ -1,0 +1,97 @@
+"""The classes that files of Keras can hold, made known to Keras before they are imported.
+
+`keras.saving.load_model` looks for a class by its registered name. Registration comes with the
+import of a class, which can take seconds and bring TensorFlow along; so until then something light
+stands in the class' place.
+"""
+
+import importlib
+
+import keras
+
+PACKAGE = "keras_detr"
+
+# From the name of each class that is registered under `PACKAGE` to the module that defines it.
+HOMES = {
+    "DETR": "models.detr.detr",
+    "DETRAugmentation": "preprocessing.detr_augmentation",
+    "DETRDecoder": "layers.detr_decoder",
+    "DETRDecoderLayer": "layers.detr_decoder_layer",
+    "DETREncoder": "layers.detr_encoder",
+    "DETREncoderLayer": "layers.detr_encoder_layer",
+    "DETRPreprocessor": "preprocessing.detr_preprocessor",
+    "DeformableDETR": "models.deformable_detr.deformable_detr",
+    "DeformableDecoder": "layers.deformable_decoder",
+    "DeformableDecoderLayer": "layers.deformable_decoder_layer",
+    "DeformableEncoder": "layers.deformable_encoder",
+    "DeformableEncoderLayer": "layers.deformable_encoder_layer",
+    "Dropout": "layers.dropout",
+    "EncoderProposals": "layers.encoder_proposals",
+    "FeedForward": "layers.feed_forward",
+    "FocalClassification": "losses.focal_classification",
+    "FrozenBatchNormalization": "layers.frozen_batch_normalization",
+    "FrozenNormConv2D": "layers.frozen_norm_conv2d",
+    "FusedAdamW": "optimizers.fused_adamw",
+    "GlobalClipMultiOptimizer": "optimizers.global_clip_multi_optimizer",
+    "GroupNorm": "layers.group_norm",
+    "HostNormal": "layers.initializers",
+    "HostUniform": "layers.initializers",
+    "HungarianLoss": "losses.hungarian_loss",
+    "LearnedPositionEmbedding": "layers.learned_position_embedding",
+    "MultiHeadAttention": "layers.multi_head_attention",
+    "MultiScaleDeformableAttention": "layers.multi_scale_deformable_attention",
+    "MultiScaleNeck": "models.necks.multi_scale_neck",
+    "MultilayerPerceptron": "layers.multilayer_perceptron",
+    "PadToCanvas": "preprocessing.pad_to_canvas",
+    "PaddedMaxPooling2D": "layers.padded_max_pooling2d",
+    "RandomChoice": "preprocessing.pipelines",
+    "RandomHorizontalFlip": "preprocessing.random_horizontal_flip",
+    "RandomResizeShortestSide": "preprocessing.random_resize_shortest_side",
+    "RandomSizeCrop": "preprocessing.random_size_crop",
+    "ResNetBackbone": "models.backbones.resnet_backbone",
+    "Resize": "preprocessing.resize",
+    "ResizeShortestSide": "preprocessing.resize_shortest_side",
+    "SetPredictionDecoder": "layers.set_prediction_decoder",
+    "SinePositionEmbedding": "layers.sine_position_embedding",
+    "SingleScaleNeck": "models.necks.single_scale_neck",
+    "SoftmaxClassification": "losses.softmax_classification",
+    "TokenDense": "layers.token_dense",
+    "TokenNorm": "layers.token_norm",
+}
+
+
+class DeferredClass:
+    """Stand for a class that is imported when Keras, or anyone, first asks for something of it.
+
+    Args:
+        module: str, the full name of the module that defines the class.
+        name: str, the class' name there.
+    """
+
+    def __init__(self, module, name):
+        self._module = module
+        self._name = name
+
+    def __getattr__(self, attribute):
+        return getattr(self._import(), attribute)
+
+    def __call__(self, *args, **kwargs):
+        """Return an object of the class."""
+        return self._import()(*args, **kwargs)
+
+    def __repr__(self):
+        return f"<{self._module}.{self._name}, not imported yet>"
+
+    def _import(self):
+        return getattr(importlib.import_module(self._module), self._name)
+
+
+def register_saved_classes():
+    """Put every class into Keras' table of registered names; its import replaces what stands there.
+
+    A class that was imported before keeps its place.
+    """
+    registered = keras.saving.get_custom_objects()
+    for name, module in HOMES.items():
+        deferred = DeferredClass(f"{PACKAGE}.{module}", name)
+        registered.setdefault(f"{PACKAGE}>{name}", deferred)
