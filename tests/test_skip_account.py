@@ -10,8 +10,6 @@ import pytest
 
 TESTS = pathlib.Path(__file__).parent
 
-pytestmark = pytest.mark.slow
-
 PASSING = """
 def test_passes():
     pass
@@ -26,33 +24,39 @@ def test_of_a_backend():
 def test_of_a_peer():
     pytest.importorskip("transformers_that_are_missing")
 
-@pytest.mark.realdata
-def test_of_real_images(shared_data):
-    raise AssertionError("there are none")
+def test_of_real_images():
+    pytest.skip("the shared sample of real images isn't here")
 """
 
-ON_A_GPU = """
+LEFT_OUT = """
 import pytest
 
 @pytest.mark.gpu
 def test_of_a_gpu():
     raise AssertionError("there is none")
+
+@pytest.mark.realdata
+def test_of_real_images(shared_data):
+    raise AssertionError("there are none")
 """
 
-# What starts fastest; which backend runs doesn't matter to the account.
-QUICK = {"KERAS_BACKEND": "numpy", "KERAS_DETR_BLOCK_TENSORFLOW": "1"}
+# The account alone, in place of a conftest.py that imports Keras.
+ONLY_THE_ACCOUNT = "from tests.skip_account import pytest_sessionfinish, pytest_terminal_summary"
 
 
 @pytest.fixture
 def run_tests(tmp_path):
-    """Return a function that runs pytest on the tests above, with this project's conftest.py."""
-    (tmp_path / "tests").mkdir()
-    for name in ("__init__.py", "absent_tensorflow.py", "conftest.py", "shared_data.py"):
-        shutil.copy(TESTS / name, tmp_path / "tests")
+    """Return a function that runs pytest on the tests above, with this project's account."""
+    folder = tmp_path / "tests"
+    folder.mkdir()
+    names = ("__init__.py", "absent_tensorflow.py", "shared_data.py", "skip_account.py")
+    for name in names:
+        shutil.copy(TESTS / name, folder)
     shutil.copy(TESTS.parent / "pyproject.toml", tmp_path)
 
-    def run(source, *options, **environment):
-        (tmp_path / "tests" / "test_sample.py").write_text(source)
+    def run(source, *options, conftest=ONLY_THE_ACCOUNT, **environment):
+        (folder / "conftest.py").write_text(conftest)
+        (folder / "test_sample.py").write_text(source)
         inherited = {
             key: value
             for key, value in os.environ.items()
@@ -72,7 +76,7 @@ def run_tests(tmp_path):
 
 
 def test_last_lines_say_how_to_get_what_was_skipped(run_tests):
-    result = run_tests(PASSING + SKIPPING, "-n", "0", **QUICK)
+    result = run_tests(PASSING + SKIPPING, "-n", "0")
     assert result.returncode == 0, result.stdout
     *_, title, torch, transformers, images, summary = result.stdout.splitlines()
     assert "skipped, and how to run it" in title
@@ -84,20 +88,34 @@ def test_last_lines_say_how_to_get_what_was_skipped(run_tests):
 
 @pytest.mark.parametrize("options", [("-n", "0"), ("-n", "2")], ids=["one process", "workers"])
 def test_a_skip_fails_a_run_that_may_not_skip(run_tests, options):
-    result = run_tests(PASSING + SKIPPING, *options, KERAS_DETR_NO_SKIPS="1", **QUICK)
+    result = run_tests(PASSING + SKIPPING, *options, KERAS_DETR_NO_SKIPS="1")
     assert result.returncode == pytest.ExitCode.TESTS_FAILED
     assert "KERAS_DETR_NO_SKIPS=1: the run fails" in result.stdout
 
 
 def test_a_module_that_skips_as_a_whole_counts_too(run_tests):
     source = 'import pytest\npytest.importorskip("jax_that_is_missing")' + PASSING
-    result = run_tests(source, "-n", "0", KERAS_DETR_NO_SKIPS="1", **QUICK)
+    result = run_tests(source, "-n", "0", KERAS_DETR_NO_SKIPS="1")
     assert result.returncode != 0
     assert '-> pip install "keras_detr[jax]"' in result.stdout
 
 
-def test_a_gpu_test_is_left_out_not_skipped(run_tests):
-    # The workers of pytest-xdist don't report what they left out.
-    result = run_tests(PASSING + ON_A_GPU, "-n", "0", KERAS_DETR_NO_SKIPS="1")
+def test_skipped_tests_run_again_by_name(run_tests, tmp_path):
+    names = tmp_path / "skipped.txt"
+    result = run_tests(PASSING + SKIPPING, "-n", "2", KERAS_DETR_SKIPPED=str(names))
     assert result.returncode == 0, result.stdout
-    assert "1 passed, 1 deselected" in result.stdout.splitlines()[-1]
+    assert sorted(names.read_text().splitlines()) == [
+        f"tests/test_sample.py::test_of_{what}" for what in ("a_backend", "a_peer", "real_images")
+    ]
+    installed = (PASSING + SKIPPING).replace("pytest.skip(", "str(")
+    result = run_tests(installed, f"@{names}", "-n", "0")
+    assert "1 passed, 2 skipped" in result.stdout.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_a_gpu_test_is_left_out_and_one_of_real_images_skipped(run_tests):
+    # The workers of pytest-xdist don't report what they left out.
+    conftest = (TESTS / "conftest.py").read_text()
+    result = run_tests(PASSING + LEFT_OUT, "-n", "0", conftest=conftest)
+    assert result.returncode == 0, result.stdout
+    assert "1 passed, 1 skipped, 1 deselected" in result.stdout.splitlines()[-1]
