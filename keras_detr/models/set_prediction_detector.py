@@ -668,8 +668,10 @@ class SetPredictionDetector(Task):
         return keras.Model.layers.fget(self)
 
     def __dir__(self):
-        # KerasCV hides the backbone from the saving code, for the sake of its functional tasks.
-        return sorted({*object.__dir__(self)} - {"backbone"} | {"_backbone"})
+        # Keras' saving code walks these names, so they are the same on every backend. torch keeps
+        # sub-layers where only `keras.Model` finds them. The backbone is saved among `layers`; the
+        # preprocessor has no weights, and asking for it imports TensorFlow.
+        return sorted({*keras.Model.__dir__(self)} - {"backbone", "preprocessor"})
 
 
 def raw_outputs(logits, boxes):

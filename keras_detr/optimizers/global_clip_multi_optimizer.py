@@ -42,6 +42,11 @@ class GlobalClipMultiOptimizer(keras.optimizers.MultiOptimizer):
         """Return the constructor's arguments."""
         return {**super().get_config(), "clip_norm": self.clip_norm}
 
+    def __dir__(self):
+        # Keras' saving code walks these names. The state of all optimizers is among `variables`:
+        # it is saved once, and under names that don't depend on the optimizers' classes.
+        return sorted({*super().__dir__()} - {"optimizers", "_inner_optimizers", "_optimizer_map"})
+
 
 @contextlib.contextmanager
 def _learning_rate_read_once(optimizer):
