@@ -6,6 +6,7 @@ what keras_detr relies on (presets, configs, saving) is its own either way.
 
 import keras
 
+from keras_detr.models.saved_files import save_model, save_weights
 from keras_detr.ops.backends import is_tensorflow_installed
 
 
@@ -24,6 +25,9 @@ _KerasCVBackbone, _KerasCVTask = _import_bases()
 
 class Backbone(_KerasCVBackbone):
     """A `keras_cv.models.Backbone` where KerasCV can be imported."""
+
+    save = save_model
+    save_weights = save_weights
 
     def __init_subclass__(cls, **kwargs):
         # KerasCV would replace the docstring of `from_preset`.
@@ -44,6 +48,8 @@ class Task(_KerasCVTask):
         self._backbone = None
         self._functional_layer_ids = set()
 
+    save = save_model
+    save_weights = save_weights
     build = keras.Model.build
     compute_output_shape = keras.Model.compute_output_shape
     compute_output_spec = keras.Model.compute_output_spec
