@@ -1,39 +1,54 @@
 """Folders that hold a model of ours: its configuration and its weights."""
 
+import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
 
 import keras
 
+from keras_detr.checkpoints.whole_files import folder_beside, locked, move_file
+from keras_detr.models.saved_files import write_weights
+
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.weights.h5"
+WEIGHTS_HASH = "weights_sha256"
 _FORMAT = "keras_detr"
 
 
 def save_preset(model, folder):
-    """Write a model's configuration and weights to a folder, each file whole or not at all.
+    """Write a model's configuration and weights to a folder, both or none.
+
+    The configuration names its weights by their hash, and the moment that it replaces an earlier
+    one is the moment of saving. Until then the new weights wait under another name, and if the
+    process is killed before they get their own, they are read from there.
 
     Args:
         model: `keras.Model` with a `get_config`.
         folder: str or path; created where it doesn't exist. Other files in it are left alone.
 
     Raises:
-        ValueError: `folder` names a file.
+        ValueError: `folder` names a file, or holds another tool's model.
+        OSError: a file can't be written, for example because the disk is full.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"`folder` must name a folder. Received the file {str(folder)!r}.")
+    _check_is_ours(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as unfinished:
-        unfinished = Path(unfinished)
-        config = {"format": _FORMAT, "model": keras.saving.serialize_keras_object(model)}
-        (unfinished / CONFIG_FILE).write_text(json.dumps(config, indent=2), encoding="utf-8")
-        model.save_weights(unfinished / WEIGHTS_FILE)
-        # The weights first: a configuration never stands beside weights that are older than it.
-        for name in (WEIGHTS_FILE, CONFIG_FILE):
-            os.replace(unfinished / name, folder / name)
+    with locked(folder):
+        _settle(folder)
+        try:
+            with folder_beside(folder / CONFIG_FILE) as unfinished:
+                write_weights(model, unfinished / WEIGHTS_FILE)
+                digest = _hash_of(unfinished / WEIGHTS_FILE)
+                serialized = keras.saving.serialize_keras_object(model)
+                config = {"format": _FORMAT, WEIGHTS_HASH: digest, "model": serialized}
+                (unfinished / CONFIG_FILE).write_bytes(json.dumps(config, indent=2).encode())
+                move_file(unfinished / WEIGHTS_FILE, _waiting_weights(folder, digest))
+                move_file(unfinished / CONFIG_FILE, folder / CONFIG_FILE)
+        finally:
+            _settle(folder)
 
 
 def read_saved_config(folder):
@@ -45,15 +60,8 @@ def read_saved_config(folder):
     Raises:
         ValueError: the configuration can't be read.
     """
-    path = Path(folder) / CONFIG_FILE
-    if not path.is_file():
-        return None
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{str(path)!r} isn't JSON: {error}. Save the preset again.") from error
-    is_ours = isinstance(config, dict) and config.get("format") == _FORMAT
-    return config["model"] if is_ours else None
+    config = _read_config(folder)
+    return None if config is None else config["model"]
 
 
 def load_saved_weights(model, folder):
@@ -65,13 +73,24 @@ def load_saved_weights(model, folder):
 
     Raises:
         FileNotFoundError: the weights are missing.
-        ValueError: they are damaged.
+        ValueError: they are damaged, or aren't those of the configuration.
     """
     path = Path(folder) / WEIGHTS_FILE
+    # Earlier versions wrote no hash.
+    digest = _read_config(folder).get(WEIGHTS_HASH)
+    if digest is not None and _waiting_weights(folder, digest).is_file():
+        path = _waiting_weights(folder, digest)
     if not path.is_file():
         raise FileNotFoundError(
             f"{str(path)!r} is missing beside its {CONFIG_FILE}. Copy the whole folder, or pass "
             "`load_weights=False`."
+        )
+    if digest is not None and _hash_of(path) != digest:
+        raise ValueError(
+            f"{str(path)!r} ({path.stat().st_size} bytes) isn't the file that {CONFIG_FILE} was "
+            "saved with: the folder holds halves of two saves, or a damaged copy. Save or copy "
+            f"the preset again. If the weights were replaced on purpose, remove {WEIGHTS_HASH!r} "
+            f"from {CONFIG_FILE}."
         )
     try:
         model.load_weights(path)
@@ -80,3 +99,53 @@ def load_saved_weights(model, folder):
             f"{str(path)!r} ({path.stat().st_size} bytes) can't be read: {error}. Copy or save "
             "the preset again."
         ) from error
+
+
+def _read_config(folder):
+    """Return what `save_preset` wrote as configuration, or `None`."""
+    path = Path(folder) / CONFIG_FILE
+    if not path.is_file():
+        return None
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{str(path)!r} isn't JSON: {error}. Copy the preset again, or remove the file and "
+            "save the preset again."
+        ) from error
+    is_ours = isinstance(config, dict) and config.get("format") == _FORMAT
+    return config if is_ours else None
+
+
+def _check_is_ours(folder):
+    """Check that no file of others, or of unknown origin, is replaced."""
+    if _read_config(folder) is not None:
+        return
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        if (folder / name).exists():
+            raise ValueError(
+                f"`folder` must name a new folder, or one with an earlier preset of keras_detr, "
+                f"which is replaced. {str(folder / name)!r} isn't of such a preset: save to "
+                "another folder, or move that file away."
+            )
+
+
+def _waiting_weights(folder, digest):
+    """Return where weights wait for their configuration to replace an earlier one."""
+    return Path(folder) / f"model-{digest[:16]}.weights.h5"
+
+
+def _settle(folder):
+    """Give the weights that the configuration names their place, and remove others that wait."""
+    config = _read_config(folder) or {}
+    named = _waiting_weights(folder, config.get(WEIGHTS_HASH, ""))
+    for waiting in folder.glob(f"model-{'[0-9a-f]' * 16}.weights.h5"):
+        if waiting == named:
+            os.replace(waiting, folder / WEIGHTS_FILE)
+        else:
+            waiting.unlink()
+
+
+def _hash_of(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
