@@ -2,17 +2,27 @@
 
 import importlib.util
 import os
-import tempfile
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from keras_detr.checkpoints.whole_files import (
+    check_space,
+    folder_beside,
+    move_file,
+    move_folder,
+)
 from keras_detr.export.litert_file import write_litert
+from keras_detr.export.metadata import BOUNDING_BOX_FORMAT
 from keras_detr.export.onnx_file import write_onnx
 from keras_detr.export.saved_model import write_saved_model
 from keras_detr.ops.backends import can_trace_for_tensorflow
 
 INPUT_DTYPES = ("uint8", "float32")
+
+# What a SavedModel of ours consists of, as paths in its folder.
+_SAVED_MODEL = r"saved_model\.pb|fingerprint\.pb|assets|variables(/variables\.(index|data-[-\w]+))?"
 
 
 class Format(NamedTuple):
@@ -52,6 +62,7 @@ def export_detector(model, filepath, format="tf_saved_model", input_dtype="uint8
             can't hold the model.
         NotImplementedError: the Keras backend isn't TensorFlow.
         ImportError: a package is missing.
+        OSError: it can't be written, for example because the disk is full.
     """
     path = Path(filepath)
     if format not in FORMATS:
@@ -61,13 +72,13 @@ def export_detector(model, filepath, format="tf_saved_model", input_dtype="uint8
     _check_path(path, format)
     _check_setting(model, format)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as unfinished:
-        finished = Path(unfinished) / path.name
+    path = Path(os.path.realpath(path))
+    with folder_beside(path) as folder:
+        check_space(folder, 4 * model.count_params())
+        finished = folder / path.name
         FORMATS[format].write(model, finished, input_dtype)
-        if path.is_dir():
-            # A folder can't replace another one that isn't empty.
-            os.replace(path, Path(unfinished) / "before")
-        os.replace(finished, path)
+        move = move_folder if finished.is_dir() else move_file
+        move(finished, path)
 
 
 def _check_path(path, format):
@@ -75,22 +86,45 @@ def _check_path(path, format):
     if path.suffix != suffix and (suffix or path.suffix in _suffixes()):
         wanted = f"a file's name ending in {suffix!r}" if suffix else "a folder's name"
         raise ValueError(f"`filepath` must be {wanted} for {format!r}. Received: {str(path)!r}.")
-    is_taken = path.is_dir() if suffix else _holds_something_else(path)
-    if path.exists() and is_taken:
+    foreign = foreign_files(path, is_folder=not suffix)
+    if foreign:
+        named = ", ".join(map(repr, foreign[:5])) + (", ..." if len(foreign) > 5 else "")
         raise ValueError(
             f"`filepath` must name a new place or an earlier export as {format!r}, which is "
-            f"replaced. Something else is at {str(path)!r}."
+            f"replaced. At {str(path)!r} there is what no export has written: {named}. Export to "
+            "another place, or move that away."
         )
+
+
+def foreign_files(path, is_folder):
+    """List what would be lost at a path, beside an earlier export.
+
+    Args:
+        path: `pathlib.Path`.
+        is_folder: bool, whether an export is a folder in this format.
+
+    Returns:
+        list of str, relative to a folder.
+    """
+    if not path.exists():
+        return []
+    if path.is_dir() != is_folder:
+        return [path.name]
+    if not is_folder:
+        return [] if _is_of_a_detector(path) else [path.name]
+    is_ours = _is_of_a_detector(path / "saved_model.pb")
+    names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*"))
+    return [name for name in names if not (is_ours and re.fullmatch(_SAVED_MODEL, name))]
+
+
+def _is_of_a_detector(file):
+    """Return whether a program has a detector's metadata, or whether there is nothing in it."""
+    content = file.read_bytes() if file.is_file() else b"unknown"
+    return not content or BOUNDING_BOX_FORMAT.encode() in content
 
 
 def _suffixes():
     return {format.suffix for format in FORMATS.values()} - {""}
-
-
-def _holds_something_else(folder):
-    if not folder.is_dir():
-        return True
-    return not (folder / "saved_model.pb").is_file() and any(folder.iterdir())
 
 
 def _check_setting(model, format):

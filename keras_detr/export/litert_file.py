@@ -21,7 +21,7 @@ def write_litert(model, path, input_dtype):
     """
     import tensorflow as tf
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         write_saved_model(model, folder, input_dtype)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
         # Constants: LiteRT would start variables with zeros.

@@ -25,7 +25,10 @@ def write_onnx(model, path, input_dtype):
     """
     import onnx
 
-    with _only_errors("tf2onnx", "tensorflow"), tempfile.TemporaryDirectory() as folder:
+    with (
+        _only_errors("tf2onnx", "tensorflow"),
+        tempfile.TemporaryDirectory(dir=path.parent) as folder,
+    ):
         write_saved_model(model, folder, input_dtype)
         program = _convert(folder, model.name)
     _check_operations(program, onnx)

@@ -461,7 +461,8 @@ class SetPredictionDetector(Task):
         "class_names" there.
 
         Args:
-            filepath: str or path. An earlier export there is replaced once the new one is whole.
+            filepath: str or path. An earlier export there is replaced once the new one is whole;
+                anything else there stays, and is an error.
             format: str, "tf_saved_model", "onnx" or "litert".
             verbose: bool or `None`, whether to print where the file is; `None` does.
             input_dtype: str, "uint8" or "float32".
@@ -471,6 +472,7 @@ class SetPredictionDetector(Task):
                 format can't hold the model: ONNX and LiteRT hold float32 only.
             NotImplementedError: the Keras backend isn't TensorFlow.
             ImportError: a package of the extra `export` is missing.
+            OSError: it can't be written, for example because the disk is full.
         """
         # It needs TensorFlow, and the models don't.
         from keras_detr.export import export_detector

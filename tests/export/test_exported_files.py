@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_detr.export.formats import foreign_files
 from tests.models.detectors import tiny_deformable_detr, tiny_detr
 
 if keras.backend.backend() != "tensorflow":
@@ -87,6 +88,8 @@ def found_by_a_stranger(models, format, images, folder):
     for name, model in models.items():
         path = folder / "exports" / f"{name}{SUFFIXES[format]}"
         model.export(path, format=format, verbose=False)
+        # Another export may replace it.
+        assert foreign_files(path, is_folder=path.is_dir()) == []
         tasks.append(
             {
                 "format": format,
@@ -138,7 +141,7 @@ def test_images_may_be_floats_and_classes_nameless(models, batches, tmp_path):
     model = tiny_detr(preprocessor_sizes=(96, 160))
     path = tmp_path / "detector"
     (path / "variables").mkdir(parents=True)
-    (path / "saved_model.pb").write_text("an earlier export")
+    (path / "saved_model.pb").write_text("an earlier export, with its bounding_box_format")
     model.export(path, input_dtype="float32", verbose=False)
     program = tf.saved_model.load(path)
     images = batches["1x60x81"]
