@@ -36,6 +36,7 @@ _HOMES = {
     "SetPredictionDetector": "models",
     "SinePositionEmbedding": "layers",
     "SingleScaleNeck": "models",
+    "TrainingRun": "models",
     "detect": "inference",
     "detr_optimizer": "optimizers",
 }

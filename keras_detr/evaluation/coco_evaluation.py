@@ -70,6 +70,14 @@ class COCOEvaluation(keras.callbacks.Callback):
         if logs is not None:
             logs.update(self._figures)
 
+    def get_training_state(self):
+        """Return the last figures, which a resumed training repeats until the next evaluation."""
+        return {"figures": self._figures}
+
+    def set_training_state(self, state):
+        """Take the figures of `get_training_state`."""
+        self._figures = state["figures"]
+
     def _evaluate(self, number):
         model = self.model
         names = getattr(model, "class_names", None) if self.per_class else None

@@ -5,6 +5,7 @@ from keras_detr.models.deformable_detr import DeformableDETR
 from keras_detr.models.detr import DETR
 from keras_detr.models.necks import MultiScaleNeck, SingleScaleNeck
 from keras_detr.models.set_prediction_detector import SetPredictionDetector
+from keras_detr.models.training_run import TrainingRun
 
 __all__ = [
     "DETR",
@@ -13,4 +14,5 @@ __all__ = [
     "ResNetBackbone",
     "SetPredictionDetector",
     "SingleScaleNeck",
+    "TrainingRun",
 ]

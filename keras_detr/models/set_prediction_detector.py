@@ -33,6 +33,7 @@ from keras_detr.models.raw_images import (
 )
 from keras_detr.models.saved_preset import save_preset
 from keras_detr.models.trainable_state import apply_frozen_paths, frozen_paths
+from keras_detr.models.training_backup import lasting_callbacks
 from keras_detr.ops.backends import (
     compiled_for_shapes,
     compiles_exported_programs,
@@ -324,20 +325,49 @@ class SetPredictionDetector(Task):
 
     # The door of the data: checked and brought to one structure.
 
-    def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        *args,
+        validation_data=None,
+        initial_epoch=0,
+        **kwargs,
+    ):
         """Train on KerasCV's dicts, pairs or arrays; see `keras.Model.fit`.
+
+        With `keras.callbacks.BackupAndRestore` among the callbacks, a training that was killed goes
+        on with all that it had: weights, optimizer, `History`, and what `EarlyStopping`,
+        `ModelCheckpoint`, `ReduceLROnPlateau` and `COCOEvaluation` remember, in whatever order they
+        stand; one that `EarlyStopping` had ended trains no more. A callback of your own is asked
+        for `get_training_state()`, a dict of JSON values and arrays, and gets it back in
+        `set_training_state(state)`. Each backup is whole or not there; with
+        `double_checkpoint=True` the one before is kept, and taken where the newer is damaged.
+        Backups are those of each epoch, and with a `save_freq` in batches others between.
 
         Args:
             x: `tf.data.Dataset`, generator or `keras.utils.PyDataset` of batches; or arrays. A
                 batch is a dict of "images", optionally "pixel_mask", and "bounding_boxes" (a dict
                 of "boxes" and "classes"), or a pair (inputs, bounding_boxes).
             y: dict of "boxes" and "classes", if `x` holds arrays of inputs.
+            batch_size: int, of arrays.
+            epochs: int, the number of the last epoch.
+            verbose: as in `keras.Model.fit`.
+            callbacks: list of `keras.callbacks.Callback`.
             *args: as in `keras.Model.fit`.
             validation_data: like `x`, or a pair (x, y) of arrays.
+            initial_epoch: int, the epoch to begin with where there is no backup.
             **kwargs: as in `keras.Model.fit`.
 
         Raises:
             ValueError: targets don't fit the model, or an image has a NaN; the message shows what.
+                Or no backup of those that are there can be loaded.
+            FloatingPointError: after an epoch the weights hold a NaN. No callback has seen that
+                epoch, so `ModelCheckpoint` hasn't saved it.
         """
         x, y = training_data(self, x, y)
         if isinstance(validation_data, (tuple, list)):
@@ -349,7 +379,20 @@ class SetPredictionDetector(Task):
             # Batches come in their own order; Keras warns where its default asks for another.
             kwargs.setdefault("shuffle", False)
         self._build_optimizer()
-        return super().fit(x, y, *args, validation_data=validation_data, **kwargs)
+        if self.compiled:
+            callbacks, initial_epoch = lasting_callbacks(self, callbacks, initial_epoch, epochs)
+        return super().fit(
+            x,
+            y,
+            batch_size,
+            epochs,
+            verbose,
+            callbacks,
+            *args,
+            validation_data=validation_data,
+            initial_epoch=initial_epoch,
+            **kwargs,
+        )
 
     def train_on_batch(self, x, y=None, **kwargs):
         """Take one step on a batch; takes arrays as `fit` does."""

@@ -76,9 +76,8 @@ def test_two_epochs_and_two_equal_four(name, tmp_path):
     expected, losses = train(name)
     with pytest.raises(Stopped):
         train(name, [keras.callbacks.BackupAndRestore(tmp_path), StopAfter(epoch=2)])
-    resumed, last_losses = train(name, [keras.callbacks.BackupAndRestore(tmp_path)])
-    assert len(last_losses) == EPOCHS - 2
-    np.testing.assert_allclose(last_losses, losses[2:], rtol=1e-6)
+    resumed, all_losses = train(name, [keras.callbacks.BackupAndRestore(tmp_path)])
+    np.testing.assert_allclose(all_losses, losses, rtol=1e-6)
     check_equal(resumed.variables, expected.variables)
     check_equal(resumed.optimizer.variables, expected.optimizer.variables)
 

@@ -1,0 +1,145 @@
+"""Back up a training with all that its callbacks remember, and restore it."""
+
+import logging
+
+import keras
+
+from keras_detr.models.backup_copies import BackupCopies
+from keras_detr.models.callback_state import (
+    callback_states,
+    has_stopped,
+    restore_callback_states,
+)
+from keras_detr.models.finite_weights import (
+    FiniteWeights,
+    FiniteWeightsOfSteps,
+    check_finite_weights,
+)
+
+logger = logging.getLogger("keras_detr")
+
+
+class TrainingBackup(keras.callbacks.Callback):
+    """Do what Keras' `BackupAndRestore` is asked to do, for the other callbacks too.
+
+    It stands last: what it restores must come after the others have forgotten all, at the
+    beginning of training, and what it saves after they have seen an epoch. So it saves when the
+    next epoch begins, or training ends; there `SwapEMAWeights` too has given the weights back.
+
+    Args:
+        backup: `keras.callbacks.BackupAndRestore`. With a `save_freq` in batches it saves after
+            each epoch too: what the callbacks remember is changed there.
+        callbacks: list of the other callbacks.
+    """
+
+    def __init__(self, backup, callbacks):
+        super().__init__()
+        self._backup = backup
+        self._copies = BackupCopies(backup.backup_dir, 2 if backup.double_checkpoint else 1)
+        self._callbacks = callbacks
+        self._restored_states = {}
+        self._epoch = None
+        self._saved_batches = 0
+
+    def restore(self, model, initial_epoch, epochs):
+        """Load the newest copy, if there is one, and return the epoch to go on with.
+
+        What the callbacks remembered waits for the beginning of training.
+        """
+        state = self._copies.restore(model)
+        if state is None:
+            # Nothing is there, or what Keras' callback had written itself.
+            self._backup.set_model(model)
+            self._backup.on_train_begin()
+            return initial_epoch
+        self._restored_states = state["callbacks"]
+        logger.warning(
+            "Training goes on after %d epochs, from the backup in %s.",
+            state["epoch"],
+            self._copies.folder,
+        )
+        return epochs if has_stopped(self._callbacks, state["callbacks"]) else state["epoch"]
+
+    def on_train_begin(self, logs=None):
+        """Remind the other callbacks."""
+        restore_callback_states(self._callbacks, self._restored_states)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Save what the epoch before has made of the model."""
+        if self._epoch is not None:
+            self._save(epoch)
+        self._epoch = epoch
+        self._saved_batches = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Save within an epoch, if that was asked for."""
+        save_freq = self._backup.save_freq
+        is_in_batches = save_freq and save_freq != "epoch"
+        if is_in_batches and batch + 1 - self._saved_batches >= save_freq:
+            self._save(self._epoch)
+            self._saved_batches = batch + 1
+
+    def on_train_end(self, logs=None):
+        """Delete the copies, or save the end of the training."""
+        if self._backup.delete_checkpoint:
+            self._copies.delete()
+        elif self._epoch is not None:
+            self._save(self._epoch + 1)
+
+    def _save(self, epoch):
+        model = self.model
+        check_finite_weights(model, f"in epoch {self._epoch + 1}")
+        self._copies.save(model, {"epoch": epoch, "callbacks": callback_states(self._callbacks)})
+
+
+def lasting_callbacks(model, callbacks, initial_epoch, epochs):
+    """Return the callbacks of a training that remembers what was before an interruption.
+
+    Keras' `BackupAndRestore` is replaced by `TrainingBackup`, and the model restored; subclasses
+    and folders elsewhere than on this machine's disks are left to Keras. A check for NaN comes
+    first.
+
+    Args:
+        model: `keras.Model`, compiled, its optimizer built.
+        callbacks: what `fit` takes.
+        initial_epoch: int.
+        epochs: int.
+
+    Returns:
+        tuple of the callbacks for `fit` and the epoch to begin with.
+
+    Raises:
+        ValueError: there are several backups, or there is one that can't be loaded.
+    """
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return callbacks, initial_epoch
+    callbacks = keras.tree.flatten(callbacks) if callbacks else []
+    backups = [callback for callback in callbacks if _is_replaced(callback)]
+    if len(backups) > 1:
+        raise ValueError(
+            "`callbacks` must have at most one `BackupAndRestore`: training goes on from one "
+            f"place. Received {len(backups)}: {[str(backup.backup_dir) for backup in backups]}."
+        )
+    others = [callback for callback in callbacks if callback not in backups]
+    if backups:
+        if not any(isinstance(callback, keras.callbacks.History) for callback in others):
+            # Keras would add its own after the backup.
+            others.append(keras.callbacks.History())
+        backup = TrainingBackup(backups[0], others)
+        initial_epoch = backup.restore(model, initial_epoch, epochs)
+        backups = [backup]
+    return [_finite_weights(others), *others, *backups], initial_epoch
+
+
+def _is_replaced(callback):
+    return type(callback) is keras.callbacks.BackupAndRestore and "://" not in str(
+        callback.backup_dir
+    )
+
+
+def _finite_weights(callbacks):
+    saves_within_epochs = any(
+        isinstance(callback, keras.callbacks.ModelCheckpoint) and callback.save_freq != "epoch"
+        for callback in callbacks
+    )
+    return FiniteWeightsOfSteps() if saves_within_epochs else FiniteWeights()

@@ -1,0 +1,107 @@
+"""A folder with the results of one training, which never overwrites those of another."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+_RECORD = "run.json"
+
+
+class TrainingRun:
+    """Keep a folder for one training: started again, it goes on or is finished.
+
+    What decides the result of the training is recorded as `settings` in the file run.json, and
+    another training with the same folder is refused before it writes anything.
+
+    Args:
+        folder: str or path; created where it doesn't exist.
+        settings: dict of JSON values: the data (or a hash of it), the preset, the classes, and all
+            that is passed to `compile` and `fit`.
+
+    Attributes:
+        folder: `pathlib.Path`.
+        backup_dir: `pathlib.Path`, for `keras.callbacks.BackupAndRestore`. Let it keep its files
+            (`delete_checkpoint=False`): `finish` deletes them once the results are written.
+        is_finished: bool, whether `finish` has been called in this or an earlier process.
+
+    Raises:
+        FileExistsError: the folder holds something else; the message says what differs.
+
+    Example:
+        ```python
+        import keras
+
+        from keras_detr.models import TrainingRun
+
+        run = TrainingRun("my_training", {"preset": "detr_r50", "epochs": 50})
+        if not run.is_finished:
+            backup = keras.callbacks.BackupAndRestore(
+                run.backup_dir, double_checkpoint=True, delete_checkpoint=False
+            )
+            # model.fit(..., callbacks=[backup]), model.save(run.folder / "model.keras")
+            run.finish()
+        ```
+    """
+
+    def __init__(self, folder, settings):
+        self.folder = Path(folder)
+        self.backup_dir = self.folder / "backup"
+        self._settings = json.loads(json.dumps(settings, default=str))
+        record = self._read_record()
+        self.is_finished = record["is_finished"]
+        if not record["settings"]:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._write_record()
+
+    def finish(self):
+        """Record that all results are written, and delete the backups."""
+        self.is_finished = True
+        self._write_record()
+        shutil.rmtree(self.backup_dir, ignore_errors=True)
+
+    def _read_record(self):
+        """Return the folder's record, or an empty one if the folder may be taken."""
+        path = self.folder / _RECORD
+        new = {"settings": None, "is_finished": False}
+        advice = "Choose another folder, or delete it if nothing in it is needed."
+        if self.folder.exists() and not self.folder.is_dir():
+            raise FileExistsError(f"`folder` must name a folder: {str(self.folder)!r} is a file.")
+        others = {p.name for p in self.folder.glob("*")} - {_RECORD, f"{_RECORD}.unfinished"}
+        if not path.exists():
+            if others:
+                raise FileExistsError(
+                    f"{str(self.folder)!r} isn't empty, and holds no training that could go on "
+                    f"({_RECORD} is missing). {advice}"
+                )
+            return new
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            differing = _differing(record["settings"], self._settings)
+            record["is_finished"] = bool(record["is_finished"])
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise FileExistsError(
+                f"{str(path)!r} isn't the record of a training: {error!r}. {advice}"
+            ) from error
+        if differing and others:
+            raise FileExistsError(
+                f"{str(self.folder)!r} holds another training: {differing}. {advice}"
+            )
+        # A training that has left nothing but its record may be replaced.
+        return new if differing else record
+
+    def _write_record(self):
+        record = {"settings": self._settings, "is_finished": self.is_finished}
+        unfinished = self.folder / f"{_RECORD}.unfinished"
+        unfinished.write_text(json.dumps(record, indent=2), encoding="utf-8")
+        os.replace(unfinished, self.folder / _RECORD)
+
+
+def _differing(recorded, wanted):
+    """Say in which settings two trainings differ; nothing if they don't."""
+    missing = "nothing"
+    return ", ".join(
+        f"{name} was {recorded.get(name, missing)!r} and is {wanted.get(name, missing)!r}"
+        for name in sorted({*recorded, *wanted})
+        if recorded.get(name, missing) != wanted.get(name, missing)
+    )
