@@ -9,12 +9,16 @@ every fifth image is held out. It says what it found, and writes to `--output`: 
 training batch (look at it while it trains), the model with the best validation AP (a .keras file,
 and a preset for the other examples), its curves, and its predictions beside the truth.
 
+Started again with the same `--output`, an interrupted training goes on after its last finished
+epoch; an output of other data or settings is left alone.
+
 Defaults for little data: published weights, the backbone frozen below 1,000 images, rates that warm
 up and then fall, and a stop when validation AP hasn't grown for ten epochs.
 """
 
 import argparse
 import collections
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -179,6 +183,20 @@ def check_queries(model, dataset):
         )
 
 
+def open_run(arguments, *parts):
+    """Return the output folder, or stop and say what else is in it.
+
+    The data may be moved: its annotations tell it from other data.
+    """
+    settings = {name: value for name, value in vars(arguments).items() if name != "output"}
+    annotations = json.dumps([part.annotations for part in parts], sort_keys=True)
+    settings["data"] = f"annotations {hashlib.sha256(annotations.encode()).hexdigest()[:16]}"
+    try:
+        return keras_detr.TrainingRun(arguments.output, settings)
+    except FileExistsError as error:
+        sys.exit(f"--output: {error}")
+
+
 def in_batches(dataset, layer, sizes, batch_size, is_training):
     """Return padded batches, of all images."""
     most_boxes = max(1, dataset.report.most_boxes)
@@ -231,6 +249,10 @@ def main():
     check_trainable(training, validation, counts)
     if training.class_names != validation.class_names:
         sys.exit("the training part and the validation part have different categories")
+    run = open_run(arguments, training_part, validation_part)
+    if run.is_finished:
+        print(f"the training in {arguments.output} is finished: choose another --output for more")
+        return
 
     model = keras_detr.SetPredictionDetector.from_preset(
         arguments.preset,
@@ -263,7 +285,6 @@ def main():
         training, augmentation(sizes, arguments.seed), sizes, arguments.batch_size, True
     )
     validation_batches = in_batches(validation, resize, sizes, arguments.batch_size, False)
-    arguments.output.mkdir(parents=True, exist_ok=True)
     picture = arguments.output / "batch.png"
     plot_batch(next(iter(batches)), BOX_FORMAT, training.class_names, path=picture)
     print(f"what it is trained on -> {picture}", flush=True)
@@ -283,7 +304,11 @@ def main():
                 saved, monitor="val_AP", mode="max", save_best_only=True
             ),
             keras.callbacks.EarlyStopping("val_AP", mode="max", patience=arguments.patience),
-            keras.callbacks.TerminateOnNaN(),
+            keras.callbacks.TerminateOnNaN(raise_error=True),
+            # Kept until all that follows is written.
+            keras.callbacks.BackupAndRestore(
+                run.backup_dir, double_checkpoint=True, delete_checkpoint=False
+            ),
         ],
     )
     plot_history(history, path=arguments.output / "history.png")
@@ -300,6 +325,7 @@ def main():
         path=arguments.output / "predictions.png",
     )
     best.save_to_preset(arguments.output / "preset")
+    run.finish()
     print(
         f"best AP {max(history.history['val_AP']):.3f} -> {saved}, and as a preset beside it, with "
         "its curves and predictions. Try it:\n"

@@ -4,10 +4,12 @@
 
 Generates a data set of shapes on textured backgrounds (a TFDS builder with COCO's features), trains
 with `model.fit`, prints COCO AP on held-out images, saves the model, loads it again, and writes a
-picture of its predictions beside the truth. Everything lands in the folder `quickstart`.
+picture of its predictions beside the truth. Everything lands in the folder `quickstart`. Started
+again, it goes on where it was interrupted.
 """
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -134,7 +136,13 @@ def main():
     arguments = parser.parse_args()
     start = time.monotonic()
     keras.utils.set_random_seed(0)
-    arguments.output.mkdir(parents=True, exist_ok=True)
+    try:
+        run = keras_detr.TrainingRun(arguments.output, {"epochs": arguments.epochs})
+    except FileExistsError as error:
+        sys.exit(f"--output: {error}")
+    if run.is_finished:
+        print(f"the training in {arguments.output} is finished: choose another --output for more")
+        return
 
     data_dir = arguments.output / "data"
     train_batches, class_names = load_batches("train", data_dir, is_training=True)
@@ -142,7 +150,11 @@ def main():
     print(f"classes: {', '.join(class_names)}", flush=True)
 
     model = build_model(class_names, num_steps=len(train_batches) * arguments.epochs)
-    model.fit(train_batches, epochs=arguments.epochs)
+    # Kept until all that follows is written.
+    backup = keras.callbacks.BackupAndRestore(
+        run.backup_dir, double_checkpoint=True, delete_checkpoint=False
+    )
+    model.fit(train_batches, epochs=arguments.epochs, callbacks=[backup])
 
     print("\nCOCO AP on held-out images:")
     print(summary_table(evaluate_detector(model, held_out_batches)))
@@ -165,6 +177,7 @@ def main():
         class_names=class_names,
         path=picture,
     )
+    run.finish()
     print(f"saved {path} and reloaded it; predictions beside the truth: {picture}")
     print(f"{time.monotonic() - start:.0f} s in all")
 

@@ -8,9 +8,13 @@ hold it yet. Images are mirrored, resized and cropped as in the paper, and put o
 DETR: AdamW at 1e-4 for 300 epochs, the backbone at a tenth of it, gradients clipped to a norm of
 0.1, rates divided by ten after two thirds of the epochs. Deformable DETR: at 2e-4 for 50 epochs,
 what places its points at a tenth of it too, rates divided by ten after four fifths.
+
+Started again with the same `--output` and settings, an interrupted training goes on after its last
+finished epoch; an output of other settings is left alone.
 """
 
 import argparse
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,6 +81,16 @@ def parse_arguments():
     return parser.parse_args()
 
 
+def open_run(arguments):
+    """Return the output folder, or stop and say what else is in it."""
+    places = ("data_dir", "output")
+    settings = {name: value for name, value in vars(arguments).items() if name not in places}
+    try:
+        return keras_detr.TrainingRun(arguments.output, settings)
+    except FileExistsError as error:
+        sys.exit(f"--output: {error}")
+
+
 def load_batches(arguments, split, is_training):
     """Return COCO's images in batches of a few canvases, and the number of images."""
     dataset = load_coco(
@@ -138,6 +152,10 @@ def step_decay(rate, num_steps):
 
 def main():
     arguments = parse_arguments()
+    run = open_run(arguments)
+    if run.is_finished:
+        print(f"the training in {arguments.output} is finished: choose another --output for more")
+        return
     keras.utils.set_random_seed(arguments.seed)
     if arguments.mixed_precision:
         keras.config.set_dtype_policy("mixed_bfloat16")
@@ -154,7 +172,6 @@ def main():
     faster = (arguments.learning_rate or recipe.learning_rate) / recipe.learning_rate
     boundary = steps_per_epoch * int(epochs * recipe.share_before_decay)
     model.compile(model.default_optimizer(lambda rate: step_decay(rate * faster, boundary)))
-    arguments.output.mkdir(parents=True, exist_ok=True)
     model.fit(
         batches,
         epochs=epochs,
@@ -163,12 +180,16 @@ def main():
         callbacks=[
             # First, so that the callbacks after it see val_AP.
             COCOEvaluation(validation, every=arguments.evaluate_every),
-            keras.callbacks.BackupAndRestore(arguments.output / "backup"),
             keras.callbacks.CSVLogger(arguments.output / "log.csv", append=True),
-            keras.callbacks.TerminateOnNaN(),
+            keras.callbacks.TerminateOnNaN(raise_error=True),
+            # Kept until the model is saved.
+            keras.callbacks.BackupAndRestore(
+                run.backup_dir, double_checkpoint=True, delete_checkpoint=False
+            ),
         ],
     )
     model.save(arguments.output / "model.keras")
+    run.finish()
     print(f"saved {arguments.output / 'model.keras'}", flush=True)
 
 

@@ -53,12 +53,14 @@ class TrainingBackup(keras.callbacks.Callback):
             self._backup.on_train_begin()
             return initial_epoch
         self._restored_states = state["callbacks"]
+        is_over = has_stopped(self._callbacks, self._restored_states) or state["epoch"] >= epochs
+        next_epoch = f"it goes on with epoch {state['epoch'] + 1} of {epochs}"
         logger.warning(
-            "Training goes on after %d epochs, from the backup in %s.",
-            state["epoch"],
+            "Training is restored from %s: %s.",
             self._copies.folder,
+            "no epoch is left" if is_over else next_epoch,
         )
-        return epochs if has_stopped(self._callbacks, state["callbacks"]) else state["epoch"]
+        return epochs if is_over else state["epoch"]
 
     def on_train_begin(self, logs=None):
         """Remind the other callbacks."""

@@ -12,6 +12,7 @@ from PIL import Image
 pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
 
 import keras_detr
+from keras_detr.evaluation import COCOEvaluation
 from tests.models.detectors import tiny_detr
 
 pytestmark = pytest.mark.filterwarnings(
@@ -64,18 +65,44 @@ def roboflow_layout(folder, **settings):
     write_part(folder / "train", folder / "train" / "_annotations.coco.json", 5, **settings)
 
 
+class Killed(Exception):
+    pass
+
+
+class KilledEvaluation(COCOEvaluation):
+    """Evaluate the first epoch, and stop in the second as a process that is killed does."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            raise Killed
+        super().on_epoch_end(epoch, logs)
+
+
+def content(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
 def run(example, monkeypatch, *arguments):
     monkeypatch.setattr("sys.argv", ["finetune.py", *map(str, arguments)])
     example.main()
 
 
 @pytest.mark.slow
-def test_it_trains_saves_and_draws(example, preset, tmp_path, monkeypatch, capsys):
+def test_it_trains_resumes_saves_and_draws(example, preset, tmp_path, monkeypatch, capsys, caplog):
     coco_layout(tmp_path / "data")
     output = tmp_path / "output"
-    options = ["--epochs", 1, "--batch-size", 2, "--classes", "bar", "--short-side", 48]
-    options += ["--output", output]
-    run(example, monkeypatch, tmp_path / "data", "--preset", preset, *options)
+    options = ["--epochs", 2, "--batch-size", 2, "--classes", "bar", "--short-side", 48]
+    options += ["--output", output, "--preset", preset]
+    with monkeypatch.context() as context:
+        context.setattr(example, "COCOEvaluation", KilledEvaluation)
+        with pytest.raises(Killed):
+            run(example, monkeypatch, tmp_path / "data", *options)
+    run(example, monkeypatch, tmp_path / "data", *options)
+    assert "goes on with epoch 2 of 2" in caplog.text
     said = capsys.readouterr().out
     assert "training: 4 images, 0 of them empty; 4 boxes; dropped 0 images and 0 boxes" in said
     assert "few or no boxes of bar" in said
@@ -91,6 +118,23 @@ def test_it_trains_saves_and_draws(example, preset, tmp_path, monkeypatch, capsy
     assert model.preprocessor_sizes == (48, 80)
     again = keras_detr.SetPredictionDetector.from_preset(output / "preset")
     assert again.class_names == ("bar",)
+    files = content(output)
+    assert not (output / "backup").exists()
+    run(example, monkeypatch, tmp_path / "data", *options)
+    assert "is finished" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"another training: .* classes was \['bar'\] and"):
+        run(example, monkeypatch, tmp_path / "data", "--epochs", 2, "--output", output)
+    assert content(output) == files
+
+
+def test_a_folder_of_something_else_is_left_alone(example, tmp_path, monkeypatch):
+    roboflow_layout(tmp_path / "data")
+    output = tmp_path / "output"
+    output.mkdir()
+    (output / "model.keras").write_bytes(b"of another training")
+    with pytest.raises(SystemExit, match="isn't empty, and holds no training"):
+        run(example, monkeypatch, tmp_path / "data", "--output", output)
+    assert content(output) == {"model.keras": b"of another training"}
 
 
 def test_every_fifth_image_is_held_out(example, tmp_path):
@@ -123,8 +167,9 @@ def test_more_objects_than_queries(example, tmp_path, monkeypatch):
     roboflow_layout(tmp_path / "data")
     folder = tmp_path / "preset"
     tiny_detr(num_queries=1).save_to_preset(folder)
+    options = ["--preset", folder, "--output", tmp_path / "output"]
     with pytest.raises(SystemExit, match=r"has 2 objects.*at most 1.*--num-queries 2"):
-        run(example, monkeypatch, tmp_path / "data", "--preset", folder)
+        run(example, monkeypatch, tmp_path / "data", *options)
 
 
 @pytest.mark.parametrize(

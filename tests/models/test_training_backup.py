@@ -185,7 +185,7 @@ def test_the_older_copy_is_taken_where_the_newer_is_damaged(name, tmp_path, capl
     check_equal(model, expected)
     assert history.epoch == list(range(EPOCHS))
     assert "00000003 can't be loaded" in caplog.text
-    assert "goes on after 3 epochs" in caplog.text
+    assert "goes on with epoch 4 of 6" in caplog.text
 
 
 def test_without_a_whole_copy_nothing_is_trained(tmp_path):
@@ -237,7 +237,7 @@ def test_copies_are_deleted_at_the_end_and_nothing_else(tmp_path):
     assert [path.name for path in folder.iterdir()] == ["model.keras"]
 
 
-def test_a_training_that_stopped_early_trains_no_more(tmp_path):
+def test_a_training_that_stopped_early_trains_no_more(tmp_path, caplog):
     callbacks = callbacks_that_remember(tmp_path, patience=2)
     expected = small_model()
     history = fit(expected, [backup(tmp_path), *callbacks])
@@ -246,6 +246,7 @@ def test_a_training_that_stopped_early_trains_no_more(tmp_path):
     again = fit(model, [backup(tmp_path), *callbacks_that_remember(tmp_path, patience=2)])
     check_equal(model, expected)
     assert again.history == history.history
+    assert "no epoch is left" in caplog.text
     # With more patience it goes on.
     more = fit(small_model(), [backup(tmp_path), *callbacks_that_remember(tmp_path, patience=3)])
     assert more.epoch == [0, 1, 2, 3, 4]
