@@ -21,7 +21,7 @@ def check_finite_weights(model, when):
             f"The training diverged: {when} {len(broken)} of {len(variables)} trained variables "
             f"hold NaN or infinity, the first of them {broken[0]!r}. Nothing of it was saved; "
             "models and backups of before are as they were. Start again with a lower learning "
-            "rate, or clip the gradients."
+            "rate or clipped gradients, and without the backup, which would bring its rate back."
         )
 
 

@@ -162,6 +162,18 @@ def test_other_callbacks_see_the_figures(tmp_path):
     assert all(math.isnan(float(row["val_AP_small"])) for row in rows)
 
 
+def test_a_resumed_training_repeats_what_was_found_before():
+    before = Countdown(Batches(batch_with_sizes()), every=3, verbose=0)
+    before.on_epoch_end(0, {})
+    after = Countdown(Batches(batch_with_sizes()), every=3, verbose=0)
+    after.set_training_state(before.get_training_state())
+    logs = {}
+    after.on_epoch_end(1, logs)
+    assert logs["val_AP"] == 0.1
+    after.on_epoch_end(2, logs)
+    assert logs["val_AP"] == 0.2
+
+
 def test_a_callback_before_it_sees_nothing():
     early = keras.callbacks.EarlyStopping(monitor="val_AP", mode="max")
     evaluation = COCOEvaluation(Batches(batch_with_sizes()), verbose=0)

@@ -173,6 +173,7 @@ def cut_off(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", ["model.weights.h5", "state.json", "arrays.npz"])
 def test_the_older_copy_is_taken_where_the_newer_is_damaged(name, tmp_path, caplog):
     expected = small_model()
@@ -188,6 +189,7 @@ def test_the_older_copy_is_taken_where_the_newer_is_damaged(name, tmp_path, capl
     assert "goes on with epoch 4 of 6" in caplog.text
 
 
+@pytest.mark.once
 def test_without_a_whole_copy_nothing_is_trained(tmp_path):
     with pytest.raises(Killed):
         fit(small_model(), [backup(tmp_path), Kill(4)])
@@ -199,6 +201,7 @@ def test_without_a_whole_copy_nothing_is_trained(tmp_path):
         fit(small_model(), [backup(tmp_path)])
 
 
+@pytest.mark.once
 def test_what_a_kill_left_while_it_was_written_is_no_copy(tmp_path, monkeypatch):
     expected = small_model()
     fit(expected, [])
@@ -220,12 +223,14 @@ def test_what_a_kill_left_while_it_was_written_is_no_copy(tmp_path, monkeypatch)
     assert sorted(path.name for path in (tmp_path / "backup").iterdir()) == ["00000004", "00000005"]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("double", [False, True])
 def test_the_number_of_copies(double, tmp_path):
     fit(small_model(), [backup(tmp_path, double_checkpoint=double)])
     assert len(list((tmp_path / "backup").iterdir())) == 1 + double
 
 
+@pytest.mark.once
 def test_copies_are_deleted_at_the_end_and_nothing_else(tmp_path):
     folder = tmp_path / "backup"
     fit(small_model(), [backup(tmp_path, delete_checkpoint=True)])
@@ -317,16 +322,19 @@ def test_a_backup_that_keras_wrote_is_taken(tmp_path):
     assert not (tmp_path / "backup" / "latest.weights.h5").exists()
 
 
+@pytest.mark.once
 def test_a_list_of_keras_passes_through():
     callbacks = keras.callbacks.CallbackList([Figures()])
     assert lasting_callbacks(None, callbacks, 2, 3) == (callbacks, 2)
 
 
+@pytest.mark.once
 def test_two_backups_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"at most one `BackupAndRestore`.*Received 2"):
         fit(small_model(), [backup(tmp_path), backup(tmp_path / "other")])
 
 
+@pytest.mark.once
 def test_what_cannot_be_written_is_named(tmp_path):
     calls = Calls()
     calls.get_training_state = lambda: {"model": object()}
