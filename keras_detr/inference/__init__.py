@@ -1,6 +1,6 @@
 """From image files and arrays to the objects on them."""
 
 from keras_detr.inference.detection import Detections, detect
-from keras_detr.inference.image_sources import read_image
+from keras_detr.preprocessing.image_reading import read_image
 
 __all__ = ["Detections", "detect", "read_image"]

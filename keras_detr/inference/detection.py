@@ -82,7 +82,7 @@ def detect(model, images, confidence_threshold=0.5, batch_size=None, verbose="au
         try:
             chunk.append((source, source.read(), None))
         except ValueError as error:
-            logger.warning("%s can't be read: %s", source.path, error)
+            logger.warning("%s", error)
             chunk.append((source, None, str(error)))
         pixels = sum(image.size // 3 for _, image, _ in chunk if image is not None)
         if len(chunk) == _CHUNK_IMAGES or pixels >= _CHUNK_PIXELS:

@@ -1,0 +1,190 @@
+"""Images of every kind as RGB: files, pictures of PIL, arrays. TensorFlow isn't needed."""
+
+import contextlib
+import os
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from keras_detr.preprocessing.regular_files import check_regular
+
+# PIL knows more, among them formats that start other programs to be read.
+FORMATS = (
+    "AVIF",
+    "BMP",
+    "DIB",
+    "GIF",
+    "JPEG",
+    "JPEG2000",
+    "PNG",
+    "PPM",
+    "TIFF",
+    "WEBP",
+    # These need a plugin of PIL.
+    "HEIF",
+    "JXL",
+)
+# What looks like an image in a folder: it is read, or said to be unreadable.
+IMAGE_SUFFIXES = (
+    ".avif",
+    ".bmp",
+    ".dib",
+    ".dng",
+    ".gif",
+    ".heic",
+    ".heif",
+    ".jfif",
+    ".jp2",
+    ".jpe",
+    ".jpeg",
+    ".jpeg2000",
+    ".jpg",
+    ".jxl",
+    ".mpo",
+    ".pbm",
+    ".pgm",
+    ".png",
+    ".pnm",
+    ".ppm",
+    ".tga",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
+# 65535 = 257 * 255.
+_FROM_16_BIT = 257
+_ORIENTATION = ExifTags.Base.Orientation
+
+
+def read_image(path, *, is_turned=True):
+    """Read an image file as uint8 (height, width, 3), RGB.
+
+    16 bits become 8, grey and CMYK become RGB, transparency is left aside, and an animation gives
+    its first frame, without reading the others.
+
+    Args:
+        path: str or path-like.
+        is_turned: bool, whether the image comes the right way up, turned as its EXIF tag says, or
+            as it is stored.
+
+    Raises:
+        ValueError: it is no image that can be read; the message names the file and says why.
+    """
+    with opened_picture(path) as picture:
+        return rgb_of_picture(picture, is_turned=is_turned)
+
+
+@contextlib.contextmanager
+def opened_picture(path):
+    """Open an image file for a `with` statement, without decoding its pixels.
+
+    Args:
+        path: str or path-like.
+
+    Yields:
+        `PIL.Image.Image`.
+
+    Raises:
+        ValueError: it is no image that can be read, or anything was raised in the body of the
+            statement, where the pixels are decoded; the message names the file and says why.
+    """
+    try:
+        check_regular(path)
+        formats = known_formats()
+        with Image.open(path, formats=formats) as picture:
+            check_picture(picture)
+            yield picture
+    except Exception as error:  # A decoder may stumble over a broken file in any way.
+        reason = str(error) or type(error).__name__
+        if isinstance(error, Image.UnidentifiedImageError):
+            reason = f"cannot identify it as one of {', '.join(formats)}"
+        elif isinstance(error, Image.DecompressionBombError):
+            reason = (
+                f"{reason} Make it smaller, or raise `PIL.Image.MAX_IMAGE_PIXELS` if you trust it"
+            )
+        raise ValueError(f"{os.fspath(path)} can't be read: {reason}") from error
+
+
+def known_formats():
+    """Return those of `FORMATS` that are installed, as a list of str."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def check_picture(picture):
+    """Refuse a picture that can't become RGB.
+
+    Args:
+        picture: `PIL.Image.Image`; its pixels aren't decoded.
+
+    Raises:
+        ValueError: it has no pixels, or they are real numbers, whose range nobody knows.
+    """
+    if min(picture.size) < 1:
+        raise ValueError("{}x{} pixels".format(*picture.size))
+    if picture.mode == "F":
+        raise ValueError("its pixels are real numbers; save it with 8 or 16 bits a channel")
+
+
+def orientation_of(picture):
+    """Return the EXIF tag of a `PIL.Image.Image` for its orientation, 1 where there is none."""
+    return picture.getexif().get(_ORIENTATION, 1)
+
+
+def rgb_of_picture(picture, *, is_turned=True):
+    """Return a PIL image as uint8 (height, width, 3).
+
+    Args:
+        picture: `PIL.Image.Image`.
+        is_turned: bool, see `read_image`.
+
+    Raises:
+        ValueError: it can't become RGB; see `check_picture`.
+    """
+    check_picture(picture)
+    # What is right already stays as it is: copies would hold a large image three times.
+    if is_turned and orientation_of(picture) != 1:
+        picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):
+        # PIL would clip them.
+        values = np.asarray(picture).astype("int64")
+        return rgb_of_array(values.clip(0, 65535).astype("uint16"))
+    if picture.mode == "RGB":
+        return np.asarray(picture)
+    # PIL warns where a palette would lose its transparency.
+    mode = "RGBA" if "transparency" in picture.info else "RGB"
+    return np.ascontiguousarray(np.asarray(picture.convert(mode))[..., :3])
+
+
+def rgb_of_array(array):
+    """Return an array as uint8 (height, width, 3).
+
+    Args:
+        array: (height, width), or (height, width, channels) with 1, 3 or 4 channels; uint8,
+            uint16, or other numbers in 0..255. A fourth channel, transparency, is left aside.
+
+    Raises:
+        ValueError: it has another shape or type, no pixels, or values outside of 0..255.
+    """
+    if array.dtype.kind not in "uif" or array.ndim not in (2, 3) or 0 in array.shape:
+        raise ValueError(
+            "`images`: an array must be (height, width, 3), (height, width, 4), (height, width, 1) "
+            f"or (height, width), of numbers. Received shape {array.shape}, {array.dtype}."
+        )
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if channels not in (1, 3, 4):
+        raise ValueError(
+            "`images`: an array must be (height, width, channels) with 1, 3 or 4 channels. "
+            f"Received shape {array.shape}."
+        )
+    if array.dtype == np.uint16:
+        array = (array.astype("float32") / _FROM_16_BIT).round()
+    elif not np.isfinite(array).all() or array.min() < 0 or array.max() > 255:
+        raise ValueError(
+            "`images`: an array must hold numbers in 0..255, or be uint16. Received values from "
+            f"{array.min()} to {array.max()}."
+        )
+    array = array.reshape(*array.shape[:2], channels)[..., :3]
+    if array.dtype.kind == "f":
+        array = array.round()
+    return np.broadcast_to(array, (*array.shape[:2], 3)).astype("uint8")
