@@ -18,6 +18,7 @@ from keras_detr.datasets.detection_records import (
 )
 from keras_detr.datasets.image_files import checked_folder
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
+from keras_detr.preprocessing.regular_files import read_regular
 
 _LARGEST_ID = np.iinfo(np.int64).max
 
@@ -116,7 +117,7 @@ def _read_json(annotations):
 
 def _parse(path):
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_regular(path))
     except FileNotFoundError:
         raise FileNotFoundError(
             f"`annotations`: there is no file {str(path)!r}. Pass the path of a COCO-JSON file."

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import NamedTuple
 
 _NUM_EXAMPLES = 3
+_LONGEST_TEXT = 300
 
 
 class ProblemKind(NamedTuple):
@@ -157,6 +158,7 @@ class DataReport:
 def shown(value):
     """Return a short text of any value, for a message."""
     try:
-        return reprlib.repr(value)
+        text = reprlib.repr(value)
     except ValueError:  # An int of more digits than Python prints.
         return f"a very large {type(value).__name__}"
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."

@@ -7,7 +7,13 @@ from keras_detr.datasets.detection_records import LARGEST_SIDE, BoxRow, box_tabl
 from keras_detr.datasets.image_files import IMAGE_SUFFIXES, checked_folder, file_names
 from keras_detr.datasets.plain_xml import read_xml
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
+from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES
+from keras_detr.preprocessing.regular_files import read_regular
 
+# In bytes.
+_LARGEST_LIST = 256_000_000
+_LARGEST_ANNOTATION = 16_000_000
+_TRAINING_SPLITS = ("train", "trainval")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _FLAGS = {None: False, "": False, "0": False, "1": True}
 
@@ -80,7 +86,7 @@ def _read_split(lists_dir, split):
     path = lists_dir / f"{split}.txt"
     try:
         # Some editors of Windows begin a file with a mark.
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_regular(path, _LARGEST_LIST).decode("utf-8-sig").splitlines()
     except FileNotFoundError:
         found = sorted(name[:-4] for name in file_names(lists_dir) if name.endswith(".txt"))
         raise FileNotFoundError(
@@ -121,7 +127,7 @@ def _names_in(path):
 
 def _read_file(path):
     """Return the root of an annotation file, or raise OSError or ValueError."""
-    root = read_xml(path.read_bytes())
+    root = read_xml(read_regular(path, _LARGEST_ANNOTATION))
     if root.tag != "annotation":
         raise ValueError(f"<{root.tag}> where <annotation> is expected")
     return root

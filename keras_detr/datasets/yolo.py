@@ -9,7 +9,14 @@ from keras_detr.datasets.data_report import DataReport, UnusableEntry, shown
 from keras_detr.datasets.detection_records import BoxRow, box_table, image_table
 from keras_detr.datasets.image_files import IMAGE_SUFFIXES, checked_folder
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
+from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES
+from keras_detr.preprocessing.regular_files import read_regular
 
+# In bytes.
+_LARGEST_SETTINGS = 1_000_000
+_LARGEST_LABELS = 16_000_000
+# What YAML takes for no value.
+_NOTHING = (None, "", "~", "null")
 _KEYS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
 
 
@@ -62,7 +69,10 @@ def load_yolo(folder, split="train", *, bounding_box_format="rel_yxyx", shuffle_
 
 def _read_settings(path):
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_regular(path, _LARGEST_SETTINGS).decode("utf-8")
+        # Every word stays a text: "no" and "on" may name classes, and nothing is merged, which
+        # could grow without end.
+        settings = yaml.load(content, yaml.BaseLoader)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"`folder`: there is no {str(path)!r}. Pass the folder that holds data.yaml."
@@ -77,20 +87,20 @@ def _read_settings(path):
 def _class_names(settings, folder):
     names = settings.get("names")
     if isinstance(names, dict):
-        has_holes = set(names) != set(range(len(names)))
-        names = None if has_holes else [names[label] for label in range(len(names))]
-    if not isinstance(names, list) or not names:
+        names = [names.get(str(label)) for label in range(len(names))]
+    is_right = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not is_right or not names:
         raise ValueError(
             f"'names' of {str(folder / 'data.yaml')!r} must list the classes, or map 0, 1, 2, ... "
             f"to them without holes. Received: {shown(settings.get('names'))}."
         )
-    return [str(name) for name in names]
+    return names
 
 
 def _images_folder(settings, folder, split):
     if split not in _KEYS:
         raise ValueError(f"`split` must be one of {list(_KEYS)}. Received: {split!r}.")
-    entries = [settings[key] for key in _KEYS[split] if settings.get(key) is not None]
+    entries = [settings[key] for key in _KEYS[split] if settings.get(key) not in _NOTHING]
     if not entries or not isinstance(entries[0], str):
         raise ValueError(
             f"{str(folder / 'data.yaml')!r} must name the folder of images of the split "
@@ -117,7 +127,8 @@ def _read_labels(images_dir, num_classes, report):
     images, boxes = [], []
     for image_id, path in enumerate(paths):
         try:
-            lines = _label_path(path).read_text(encoding="utf-8").splitlines()
+            content = read_regular(_label_path(path), _LARGEST_LABELS)
+            lines = content.decode("utf-8").splitlines()
         except FileNotFoundError:
             report.add("no_annotation", image_id, detail=str(path))
             lines = []

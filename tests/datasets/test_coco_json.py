@@ -2,6 +2,7 @@
 import copy
 import json
 import logging
+import os
 
 import numpy as np
 import pytest
@@ -365,6 +366,11 @@ class TestRefused:
         content = {**sound_content(), "categories": categories}
         with pytest.raises(ValueError, match=message):
             load_coco_json(images_dir, content)
+
+    def test_a_file_without_end(self, images_dir):
+        os.mkfifo(images_dir / "a.json")
+        with pytest.raises(ValueError, match=r"a\.json.*is a named pipe"):
+            load_coco_json(images_dir, images_dir / "a.json")
 
     def test_nothing_left(self, images_dir):
         (images_dir / "empty").mkdir()

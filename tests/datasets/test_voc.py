@@ -1,5 +1,6 @@
 # ruff: noqa: E402
 import logging
+import os
 import random
 from xml.etree import ElementTree
 
@@ -284,6 +285,18 @@ def test_what_is_not_there(folder, tmp_path):
         load_voc(folder)
     with pytest.raises(FileNotFoundError, match="no folder"):
         load_voc(tmp_path / "nowhere")
+
+
+def test_files_without_end_are_refused(folder):
+    path = folder / "Annotations" / "a.xml"
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    report = load_voc(folder).report
+    assert report.counts == {"unreadable_annotation": 1}
+    assert "is a device" in str(report)
+    os.mkfifo(folder / "ImageSets/Main/pipe.txt")
+    with pytest.raises(ValueError, match=r"`split`.*pipe\.txt' is a named pipe"):
+        load_voc(folder, "pipe")
 
 
 JUNK = (

@@ -1,3 +1,4 @@
+import os
 import random
 
 import numpy as np
@@ -138,6 +139,46 @@ def test_what_is_not_there(folder, tmp_path):
         load_yolo(folder)
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         load_yolo(tmp_path / "nowhere")
+
+
+def test_words_of_yaml_stay_names(folder):
+    (folder / "data.yaml").write_text("train: images/train\nval:\nnames: [no, 1.50]")
+    assert load_yolo(folder).class_names == ["no", "1.50"]
+    with pytest.raises(ValueError, match="must name the folder"):
+        load_yolo(folder, "validation")
+
+
+@pytest.mark.parametrize("key", ["names", "train", "more"])
+@pytest.mark.parametrize("line", ["[*{0}, *{0}]", "{{<<: [*{0}, *{0}]}}"])
+def test_nested_aliases_do_not_run_away(folder, key, line):
+    levels = "".join(f"a{n}: &a{n} {line.format(f'a{n - 1}')}\n" for n in range(1, 60))
+    top = f"{key}: *a59\n"
+    settings = "".join(
+        entry for entry in ("train: images/train\n", "names: [cat, dog]\n") if key not in entry
+    )
+    (folder / "data.yaml").write_text(f"a0: &a0 {{a: b}}\n{levels}{top}{settings}")
+    if key == "more":
+        assert load_yolo(folder).class_names == ["cat", "dog"]
+    else:
+        with pytest.raises(ValueError, match=r"must (list|name) the (classes|folder)") as error:
+            load_yolo(folder)
+        assert len(str(error.value)) < 1000
+
+
+def test_files_without_end_are_refused(folder, monkeypatch):
+    label = folder / "labels/train/a.txt"
+    label.unlink()
+    os.mkfifo(label)
+    report = load_yolo(folder).report
+    assert report.counts["unreadable_annotation"] == 1
+    assert "is a named pipe" in str(report)
+    monkeypatch.setattr("keras_detr.datasets.yolo._LARGEST_SETTINGS", 10)
+    with pytest.raises(ValueError, match=r"data\.yaml.*is larger than 10 bytes"):
+        load_yolo(folder)
+    (folder / "data.yaml").unlink()
+    (folder / "data.yaml").symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match=r"data\.yaml.*is a device"):
+        load_yolo(folder)
 
 
 def test_random_text_never_crashes(folder):
