@@ -31,6 +31,7 @@ def load_coco_json(
     crowds="keep",
     shuffle_files=False,
     is_checked=None,
+    broken_images="raise",
 ):
     """Load images and boxes annotated in COCO's JSON format.
 
@@ -55,6 +56,10 @@ def load_coco_json(
             file is left out, and the file's size counts where the annotation's is wrong. False
             trusts the annotation; a file that isn't as it says is an error once it is reached.
             None is True for up to 10,000 images.
+        broken_images: what becomes of images that can't be decoded: with "find" all are decoded
+            now, in all cores, and these are left out and listed in `report`; with "skip" they are
+            skipped when they are reached, logged, and then listed in `report`, and the data set's
+            length is unknown; with "raise" the first one reached is an error that names it.
 
     Returns:
         tf.data.Dataset of unbatched elements, see
@@ -72,7 +77,7 @@ def load_coco_json(
 
     Source: the data format of https://cocodataset.org.
     """
-    check_options(bounding_box_format, crowds)
+    check_options(bounding_box_format, crowds, broken_images)
     images_dir = checked_folder(images_dir, "images_dir")
     content, source = _read_json(annotations)
     category_ids, class_names = _read_categories(content["categories"], source)
@@ -88,6 +93,7 @@ def load_coco_json(
         crowds=crowds,
         shuffle_files=shuffle_files,
         is_checked=is_checked,
+        broken_images=broken_images,
     )
     dataset.category_ids = tuple(category_ids)
     return dataset

@@ -118,6 +118,21 @@ class DataReport:
         detail = detail.encode("utf-8", "backslashreplace").decode("utf-8")
         self.problems.append(Problem(kind, image_id, annotation_id, detail))
 
+    def skip_image(self, image_id, num_boxes, detail):
+        """Account for an image of the data set that turned out to be broken.
+
+        Args:
+            image_id: int.
+            num_boxes: int, its boxes in the data set.
+            detail: str, what is wrong with it.
+        """
+        self.add("unreadable_file", image_id, detail=detail)
+        for _ in range(num_boxes):
+            self.add("box_of_dropped_image", image_id, detail=detail)
+        self.num_images -= 1
+        self.num_boxes -= num_boxes
+        self.num_empty_images -= not num_boxes
+
     @property
     def counts(self):
         """Return the number of problems by kind, in the order of `PROBLEM_KINDS`."""

@@ -1,10 +1,13 @@
 """The one way from what annotation files say to boxes that can be trained on."""
 
+import concurrent.futures
+import functools
+import os
 from typing import NamedTuple
 
 import numpy as np
 
-from keras_detr.datasets.image_files import existing_files, read_header
+from keras_detr.datasets.image_files import existing_files, is_on_its_side, read_header
 
 NO_ID = np.iinfo(np.int64).min
 # No image is larger, and the number of its pixels is a whole number of 64 bits.
@@ -98,7 +101,9 @@ def box_table(rows):
     )
 
 
-def check_records(images, boxes, report, *, is_relative, is_checked, is_crowd_dropped):
+def check_records(
+    images, boxes, report, *, is_relative, is_checked, is_crowd_dropped, is_decoded=False
+):
     """Keep the images and boxes that can be used, and account for the others.
 
     Args:
@@ -109,6 +114,7 @@ def check_records(images, boxes, report, *, is_relative, is_checked, is_crowd_dr
         is_checked: bool, whether the header of every file is read, or only where the annotation
             doesn't say the size; None reads all of up to 10,000.
         is_crowd_dropped: bool, whether crowds are left out.
+        is_decoded: bool, whether every file is decoded, to leave out those that can't be.
 
     Returns:
         (`ImageTable`, `BoxTable`): no size is 0; boxes are in pixels, clipped to their image,
@@ -117,7 +123,7 @@ def check_records(images, boxes, report, *, is_relative, is_checked, is_crowd_dr
     Raises:
         ValueError: no image is left, or there were boxes and none is left.
     """
-    is_image_kept, sizes = _check_images(images, report, is_checked)
+    is_image_kept, sizes = _check_images(images, report, is_checked, is_decoded)
     images = images._replace(sizes=sizes)
     boxes = _check_boxes(images, boxes, is_image_kept, report, is_relative)
     if is_crowd_dropped:
@@ -145,23 +151,35 @@ def _account(images, boxes, report):
         raise ValueError(f"No box can be used. Correct the annotations.\n{report}")
 
 
-def _check_images(images, report, is_checked):
+def _check_images(images, report, is_checked, is_decoded):
     """Return which images are kept, and the size of each."""
     is_kept = np.array(existing_files(images.paths), bool)
     for row in np.flatnonzero(~is_kept):
-        report.add("missing_file", int(images.ids[row]), detail=images.paths[row])
+        path = images.paths[row]
+        if os.path.exists(path):
+            report.add("unreadable_file", int(images.ids[row]), detail=f"{path}: no regular file")
+        else:
+            report.add("missing_file", int(images.ids[row]), detail=path)
     sizes = images.sizes.copy()
     is_known = (sizes > 0).all(axis=1)
     if is_checked is None:
         is_checked = is_kept.sum() <= _NUM_HEADERS_READ_UNASKED
-    for row in np.flatnonzero(is_kept & (~is_known | is_checked)):
-        header = read_header(images.paths[row])
+    rows = np.flatnonzero(is_kept & (~is_known | is_checked | is_decoded))
+    for row, header in zip(rows, _headers(images.paths, rows, is_decoded), strict=True):
         problem = _complaint(header, tuple(sizes[row].tolist()), images.paths[row])
         if problem:
             report.add(problem[0], int(images.ids[row]), detail=problem[1])
             is_kept[row] = problem[0] == "wrong_size"
         sizes[row] = header.size
     return is_kept, sizes
+
+
+def _headers(paths, rows, is_decoded):
+    """Yield the `Header` of some files."""
+    read = functools.partial(read_header, is_decoded=is_decoded)
+    # Decoders run beside each other, as they don't need Python.
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() if is_decoded else 1) as threads:
+        yield from threads.map(read, (paths[row] for row in rows))
 
 
 def _complaint(header, size, path):
@@ -171,7 +189,7 @@ def _complaint(header, size, path):
     if size == (0, 0) or size == header.size:
         return None
     detail = f"{path}: (height, width) is {header.size}, and {size} in the annotation"
-    if header.is_on_its_side and size == header.size[::-1]:
+    if size == header.size[::-1] and is_on_its_side(path):
         advice = "; save it turned, with PIL.ImageOps.exif_transpose"
         return "rotated_image", detail + advice
     return "wrong_size", detail

@@ -6,6 +6,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from keras_detr.datasets.broken_images import BrokenImages
 from keras_detr.datasets.detection_records import check_records
 from keras_detr.datasets.image_files import decode_image
 from keras_detr.ops.boxes import check_box_format, convert_box_format
@@ -24,6 +25,7 @@ def dataset_from_tables(
     crowds,
     shuffle_files,
     is_checked,
+    broken_images,
     is_relative=False,
 ):
     """Check images and boxes, and read them as elements.
@@ -37,13 +39,14 @@ def dataset_from_tables(
         crowds: "drop" or "keep".
         shuffle_files: bool, whether images come in random order, another one in each pass.
         is_checked: bool or None, see `check_records`.
+        broken_images: "raise", "skip" or "find", see `keras_detr.datasets.load_coco_json`.
         is_relative: bool, whether the boxes of `boxes` are relative to the image.
 
     Returns:
         tf.data.Dataset with the attributes `class_names`, `report` and `file_names` (dict from
         image id to path); its elements are those of
         `keras_detr.datasets.coco_features.elements_from_builder`. Pixels are read and decoded
-        when they are needed.
+        when they are needed, and shuffled before.
 
     Raises:
         ValueError: no image, or no box of the boxes there are, can be used.
@@ -55,22 +58,31 @@ def dataset_from_tables(
         is_relative=is_relative,
         is_checked=is_checked,
         is_crowd_dropped=crowds == "drop",
+        is_decoded=broken_images == "find",
     )
     if report.problems:
         logger.warning("%s\n`dataset.report.problems` lists all.", report)
-    dataset = _elements(images, boxes, bounding_box_format, shuffle_files)
+    broken = BrokenImages(
+        images.paths,
+        images.ids,
+        np.bincount(boxes.image_rows, minlength=len(images.ids)),
+        report,
+        is_skipped=broken_images == "skip",
+    )
+    dataset = _elements(images, boxes, bounding_box_format, shuffle_files, broken)
     dataset.class_names = list(class_names)
     dataset.report = report
     dataset.file_names = dict(zip(images.ids.tolist(), images.paths, strict=True))
     return dataset
 
 
-def check_options(bounding_box_format, crowds, argument="crowds"):
+def check_options(bounding_box_format, crowds, broken_images, argument="crowds"):
     """Check what a caller may choose, before any file is read.
 
     Args:
         bounding_box_format: str.
         crowds: "drop" or "keep".
+        broken_images: "raise", "skip" or "find".
         argument: str, the caller's name for `crowds`.
 
     Raises:
@@ -79,9 +91,13 @@ def check_options(bounding_box_format, crowds, argument="crowds"):
     check_box_format(bounding_box_format)
     if crowds not in ("drop", "keep"):
         raise ValueError(f"`{argument}` must be 'drop' or 'keep'. Received: {crowds!r}.")
+    if broken_images not in ("raise", "skip", "find"):
+        raise ValueError(
+            f"`broken_images` must be 'raise', 'skip' or 'find'. Received: {broken_images!r}."
+        )
 
 
-def _elements(images, boxes, bounding_box_format, shuffle_files):
+def _elements(images, boxes, bounding_box_format, shuffle_files, broken):
     number = len(images.ids)
     sizes = images.sizes[boxes.image_rows]
     columns = {
@@ -106,7 +122,7 @@ def _elements(images, boxes, bounding_box_format, shuffle_files):
     def element(row):
         start, stop = splits[row], splits[row + 1]
         return {
-            "images": _read_image(paths[row], image_sizes[row]),
+            "images": _read_image(row, paths[row], image_sizes[row], broken),
             "bounding_boxes": {key: column[start:stop] for key, column in columns.items()},
             "image_id": ids[row],
             "image_size": image_sizes[row],
@@ -115,15 +131,24 @@ def _elements(images, boxes, bounding_box_format, shuffle_files):
     rows = tf.data.Dataset.range(number)
     if shuffle_files:
         rows = rows.shuffle(number)
-    return rows.map(element, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = rows.map(element, num_parallel_calls=tf.data.AUTOTUNE)
+    if broken.is_skipped:
+        dataset = dataset.filter(lambda element: tf.size(element["images"]) > 0)
+    return dataset
 
 
-def _read_image(path, image_size):
-    pixels = decode_image(tf.io.read_file(path))
+def _read_image(row, path, image_size, broken):
+    pixels, complaint = decode_image(path, lambda _: broken.decode(row))
+    pixels = checked(
+        pixels,
+        complaint == "",
+        [complaint, "Pass `broken_images='find'` to leave such files out before training."],
+    )
     size = tf.shape(pixels)[:2]
+    is_skipped = tf.size(pixels) == 0
     return checked(
         pixels,
-        tf.reduce_all(size == image_size),
+        is_skipped | tf.reduce_all(size == image_size),
         [
             "The image",
             path,

@@ -4,7 +4,7 @@ import os
 
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, shown
 from keras_detr.datasets.detection_records import LARGEST_SIDE, BoxRow, box_table, image_table
-from keras_detr.datasets.image_files import IMAGE_SUFFIXES, checked_folder, file_names
+from keras_detr.datasets.image_files import checked_folder, file_names
 from keras_detr.datasets.plain_xml import read_xml
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
 from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES
@@ -13,7 +13,6 @@ from keras_detr.preprocessing.regular_files import read_regular
 # In bytes.
 _LARGEST_LIST = 256_000_000
 _LARGEST_ANNOTATION = 16_000_000
-_TRAINING_SPLITS = ("train", "trainval")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _FLAGS = {None: False, "": False, "0": False, "1": True}
 
@@ -26,6 +25,7 @@ def load_voc(
     class_names=None,
     difficult="keep",
     shuffle_files=False,
+    broken_images="raise",
 ):
     """Load images and boxes annotated as in Pascal VOC.
 
@@ -47,6 +47,7 @@ def load_voc(
             set, as VOC's evaluation ignores them just as COCO's ignores crowds: to find one is
             neither right nor wrong. In training they are objects like others.
         shuffle_files: bool, whether images come in random order, another one in each pass.
+        broken_images: "raise", "skip" or "find", see `load_coco_json`.
 
     Returns:
         tf.data.Dataset of unbatched elements with the attributes `class_names`, `report` and
@@ -59,7 +60,7 @@ def load_voc(
 
     Source: Everingham et al. 2010; the development kit of VOC2012, sections 4.2 and 5.
     """
-    check_options(bounding_box_format, difficult, "difficult")
+    check_options(bounding_box_format, difficult, broken_images, "difficult")
     folder = checked_folder(folder, "folder")
     images_dir = checked_folder(folder / "JPEGImages", "folder")
     annotations_dir = checked_folder(folder / "Annotations", "folder")
@@ -76,6 +77,7 @@ def load_voc(
         crowds=difficult,
         shuffle_files=shuffle_files,
         is_checked=True,
+        broken_images=broken_images,
     )
 
 
@@ -178,7 +180,9 @@ class _ImageFinder:
         folder, stem = os.path.split(os.path.join(self.images_dir, name))
         if folder not in self._names_by_folder:
             by_stem = self._names_by_folder[folder] = {}
-            for found in sorted(file_names(folder)):
+            names = os.listdir(folder) if os.path.isdir(folder) else ()
+            # As VOC has them, before what a camera may write beside them.
+            for found in sorted(names, key=lambda name: (name[-4:] != ".jpg", name)):
                 root, suffix = os.path.splitext(found)
                 if suffix.lower() in IMAGE_SUFFIXES:
                     by_stem.setdefault(root, found)

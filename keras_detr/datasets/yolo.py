@@ -7,7 +7,7 @@ import yaml
 
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, shown
 from keras_detr.datasets.detection_records import BoxRow, box_table, image_table
-from keras_detr.datasets.image_files import IMAGE_SUFFIXES, checked_folder
+from keras_detr.datasets.image_files import checked_folder
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
 from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES
 from keras_detr.preprocessing.regular_files import read_regular
@@ -20,7 +20,14 @@ _NOTHING = (None, "", "~", "null")
 _KEYS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
 
 
-def load_yolo(folder, split="train", *, bounding_box_format="rel_yxyx", shuffle_files=False):
+def load_yolo(
+    folder,
+    split="train",
+    *,
+    bounding_box_format="rel_yxyx",
+    shuffle_files=False,
+    broken_images="raise",
+):
     """Load images and boxes annotated for Ultralytics' YOLO.
 
     The folder holds data.yaml with "names" and, for each split, its folder of images; labels lie
@@ -35,6 +42,7 @@ def load_yolo(folder, split="train", *, bounding_box_format="rel_yxyx", shuffle_
         bounding_box_format: str, the format of the boxes returned, one of
             `keras_detr.ops.boxes.BOX_FORMATS`.
         shuffle_files: bool, whether images come in random order, another one in each pass.
+        broken_images: "raise", "skip" or "find", see `load_coco_json`.
 
     Returns:
         tf.data.Dataset of unbatched elements with the attributes `class_names`, `report` and
@@ -47,7 +55,7 @@ def load_yolo(folder, split="train", *, bounding_box_format="rel_yxyx", shuffle_
 
     Source: https://docs.ultralytics.com/datasets/detect.
     """
-    check_options(bounding_box_format, "keep")
+    check_options(bounding_box_format, "keep", broken_images)
     folder = checked_folder(folder, "folder")
     settings = _read_settings(folder / "data.yaml")
     class_names = _class_names(settings, folder)
@@ -63,6 +71,7 @@ def load_yolo(folder, split="train", *, bounding_box_format="rel_yxyx", shuffle_
         crowds="keep",
         shuffle_files=shuffle_files,
         is_checked=True,
+        broken_images=broken_images,
         is_relative=True,
     )
 

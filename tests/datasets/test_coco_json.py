@@ -203,7 +203,7 @@ BROKEN = {
     "half a surrogate": (("images", 2), {"file_name": "\ud800/a"}, "missing_file", 3),
     "not an image": (("images", 2), {"file_name": "text.jpg"}, "unreadable_file", 3),
     "cut off": (("images", 2), {"file_name": "cut.png"}, "unreadable_file", 3),
-    "a format TensorFlow lacks": (("images", 2), {"file_name": "c.tiff"}, "unreadable_file", 3),
+    "a format left out": (("images", 2), {"file_name": "c.eps"}, "unreadable_file", 3),
     "wrong size": (("images", 0), {"height": 21}, "wrong_size", 3),
     "size is a text": (("images", 0), {"height": "20"}, "wrong_size", 3),
     "annotation is null": (("annotations", 1), None, "malformed_annotation", 2),
@@ -236,7 +236,7 @@ def test_broken_entry_is_counted_and_listed(images_dir, case, caplog):
     (where, index), change, kind, num_boxes = BROKEN[case]
     (images_dir / "text.jpg").write_text("no image")
     (images_dir / "cut.png").write_bytes((images_dir / "a.png").read_bytes()[:20])
-    Image.new("RGB", (WIDTH, HEIGHT)).save(images_dir / "c.tiff")
+    Image.new("RGB", (WIDTH, HEIGHT)).save(images_dir / "c.eps")
     content = sound_content()
     if isinstance(change, dict):
         content = changed_content(where, index, **change)
