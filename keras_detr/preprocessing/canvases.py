@@ -1,8 +1,8 @@
 """Batches of a few static shapes for images of all sizes."""
 
-import numpy as np
 import tensorflow as tf
 
+from keras_detr.preprocessing.padding_report import PaddingReport
 from keras_detr.preprocessing.runtime_checks import checked
 
 # For short side 800, longest side 1333. On COCO, each image on the smallest canvas that holds it,
@@ -68,8 +68,8 @@ def bucketed_batches(
             entries with 0.
         drop_remainder: bool, whether a canvas' last batch is left out where it isn't full. In
             training, repeat the data set before and leave it False: nothing is lost then.
-        num_measured: int, how many images are read ahead to print the share of padded pixels;
-            0 prints nothing.
+        num_measured: int, after how many images the share of padded pixels is printed, or at the
+            data set's end; 0 prints nothing. No image is read for it alone.
 
     Returns:
         tf.data.Dataset of batches with "pixel_mask", uint8 (batch, height, width), 1 image and
@@ -88,8 +88,6 @@ def bucketed_batches(
             "`batch_size` and `max_boxes` must be at least 1. Received: "
             f"batch_size={batch_size!r}, max_boxes={max_boxes!r}."
         )
-    if num_measured:
-        print(_padding_report(dataset.take(num_measured), canvases))
     table = tf.constant(canvases, tf.int64)
     heights, widths = (set(sides) for sides in zip(*canvases, strict=True))
 
@@ -120,6 +118,8 @@ def bucketed_batches(
         return _with_mask(element, max_boxes)
 
     dataset = dataset.map(with_mask, num_parallel_calls=tf.data.AUTOTUNE)
+    if num_measured:
+        dataset = _measured(dataset, PaddingReport(canvases, num_measured), num_measured)
     return dataset.group_by_window(canvas_of, batch_of, window_size=batch_size)
 
 
@@ -165,20 +165,23 @@ def _padding(specs, canvas, max_boxes):
     return shapes, values
 
 
-def _padding_report(dataset, canvases):
-    sizes = dataset.map(lambda element: tf.shape(element["images"])[:2]).as_numpy_iterator()
-    sizes = np.array(list(sizes)).reshape(-1, 2)
-    fits = (sizes[:, None] <= np.array(canvases)).all(-1)
-    # An image that fits nowhere speaks for itself when it is read.
-    sizes, fits = sizes[fits.any(1)], fits[fits.any(1)]
-    if not len(sizes):
-        return "bucketed_batches: there are no images to measure."
-    areas = sizes.prod(1).sum()
-    taken = np.prod(canvases, axis=1)[fits.argmax(1)].sum()
-    height, width = sizes.max(0)
-    one = 1 - areas / (len(sizes) * height * width)
-    return (
-        f"bucketed_batches: {len(set(fits.argmax(1)))} of {len(canvases)} canvases in use, "
-        f"{1 - areas / taken:.1%} of their pixels are padding ({len(sizes)} images measured; "
-        f"on one canvas of {height}x{width} {one:.1%} would be)."
-    )
+def _measured(dataset, report, num_measured):
+    """Return the data set, of which the first images and the end are reported as they pass."""
+
+    @tf.autograph.experimental.do_not_convert
+    def measured(index, element):
+        images = element["images"]
+        size = tf.shape(images)[:2]
+        done = tf.cond(
+            index < num_measured,
+            lambda: tf.numpy_function(report.measure, [size], tf.int64),
+            lambda: tf.constant(0, tf.int64),
+        )
+        with tf.control_dependencies([done]):
+            return {**element, "images": tf.identity(images)}
+
+    def nothing(_):
+        return dataset.take(tf.numpy_function(report.finish, [], tf.int64))
+
+    passing = dataset.enumerate().map(measured)
+    return passing.concatenate(tf.data.Dataset.range(1).flat_map(nothing))

@@ -105,18 +105,22 @@ def test_the_spec_states_what_all_batches_share(canvases, drop_remainder, shape)
     assert numbers == ([4] if drop_remainder else [4, 1])
 
 
-def test_the_share_of_padding_is_printed(capsys):
+@pytest.mark.parametrize("num_measured", [3, 100])
+def test_the_share_of_padding_is_printed_once_without_a_pass_of_its_own(capsys, num_measured):
     elements = [element(0, 20, 30, 1), element(1, 15, 30, 0), element(2, 30, 20, 0)]
-    bucketed_batches(dataset(elements), CANVASES, 2)
+    batches = bucketed_batches(dataset(elements), CANVASES, 2, num_measured=num_measured)
+    assert capsys.readouterr().out == ""
+    for _ in range(2):
+        list(batches)
     expected = 1 - (600 + 450 + 600) / 1800
     one = 1 - (600 + 450 + 600) / 2700
     assert capsys.readouterr().out == (
         f"bucketed_batches: 2 of 3 canvases in use, {expected:.1%} of their pixels are padding "
         f"(3 images measured; on one canvas of 30x30 {one:.1%} would be).\n"
     )
-    bucketed_batches(dataset([]), CANVASES, 2)
+    list(bucketed_batches(dataset([]), CANVASES, 2))
     assert "no images to measure" in capsys.readouterr().out
-    bucketed_batches(dataset(elements), CANVASES, 2, num_measured=0)
+    list(bucketed_batches(dataset(elements), CANVASES, 2, num_measured=0))
     assert capsys.readouterr().out == ""
 
 
