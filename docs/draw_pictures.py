@@ -70,6 +70,7 @@ def draw_batch(folder):
         data_dir=folder / "data",
         bounding_box_format=BOX_FORMAT,
         config=ShapesConfig(num_train=5000),
+        shuffle_files=False,
     )
     class_names = images.class_names
     augmentation = DETRAugmentation(

@@ -201,7 +201,7 @@ def in_batches(dataset, layer, sizes, batch_size, is_training):
     """Return padded batches, of all images."""
     most_boxes = max(1, dataset.report.most_boxes)
     if is_training:
-        dataset = dataset.shuffle(min(dataset.report.num_images, 500)).repeat()
+        dataset = dataset.repeat()
     resized = dataset.map(layer, num_parallel_calls=tf.data.AUTOTUNE)
     batches = bucketed_batches(resized, scaled_canvases(*sizes), batch_size, max_boxes=most_boxes)
     return batches.prefetch(tf.data.AUTOTUNE)

@@ -98,11 +98,12 @@ def load_batches(arguments, split, is_training):
         data_dir=arguments.data_dir,
         bounding_box_format=BOX_FORMAT,
         crowds="drop" if is_training else "keep",
+        # Before they are decoded: decoded photos would fill the memory.
         shuffle_files=is_training,
     )
     num_images = int(dataset.cardinality())
     if is_training:
-        dataset = dataset.shuffle(min(num_images, 1000), seed=arguments.seed).repeat()
+        dataset = dataset.repeat()
         layer = augmentation(arguments)
     else:
         layer = ResizeShortestSide(

@@ -16,7 +16,7 @@ def load_coco(
     data_dir=None,
     bounding_box_format="rel_yxyx",
     crowds=None,
-    shuffle_files=False,
+    shuffle_files=None,
     is_downloaded=True,
 ):
     """Load a split of COCO 2017, the data set coco/2017 of TensorFlow Datasets.
@@ -28,7 +28,8 @@ def load_coco(
         bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
         crowds: "drop", "keep", or None: dropped for "train", as the original trains, and kept
             otherwise, as COCO's evaluation needs.
-        shuffle_files: bool, whether files are read in random order, for training.
+        shuffle_files: bool, whether images come in random order, another one in each pass; they
+            are shuffled before they are decoded. None is True for "train" and its parts.
         is_downloaded: bool, whether a data set that isn't prepared yet is downloaded (25 GB) and
             prepared.
 

@@ -5,11 +5,16 @@ import re
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from keras_detr.datasets.image_files import attempted, decode_jpeg
 from keras_detr.ops.boxes import check_box_format, convert_box_format
+from keras_detr.preprocessing.runtime_checks import checked
+
+# Shuffled as files, of about 0.2 MB: as decoded images they would be many times as large.
+_SHUFFLE_BUFFER = 1000
 
 
 def elements_from_builder(
-    builder, split, bounding_box_format="rel_yxyx", crowds=None, shuffle_files=False
+    builder, split, bounding_box_format="rel_yxyx", crowds=None, shuffle_files=None
 ):
     """Read a prepared split as elements of images and their boxes.
 
@@ -19,7 +24,9 @@ def elements_from_builder(
         bounding_box_format: str, the format of the boxes returned.
         crowds: "drop" or "keep" boxes that stand for a crowd; None drops them when every part
             of `split` is a "train" split, and keeps them when none is.
-        shuffle_files: bool, whether files are read in random order.
+        shuffle_files: bool, whether images come in random order, another one in each pass. They
+            are shuffled before they are decoded. None is True when every part of `split` is a
+            "train" split.
 
     Returns:
         tf.data.Dataset of `{"images": uint8 (height, width, 3), "bounding_boxes": {"boxes":
@@ -30,31 +37,39 @@ def elements_from_builder(
 
     Raises:
         ValueError: the format, `split` or `crowds` can't be understood.
+        tf.errors.InvalidArgumentError: while reading, an image can't be decoded; it is named.
     """
     check_box_format(bounding_box_format)
-    is_crowd_dropped = _is_crowd_dropped(split, crowds)
+    is_train = _is_train(split)
+    is_crowd_dropped = _is_crowd_dropped(split, is_train, crowds)
+    is_shuffled = is_train is True if shuffle_files is None else shuffle_files
 
     # Nothing here branches on a tensor, and looking for that takes seconds.
     @tf.autograph.experimental.do_not_convert
     def element(features):
+        features = {**features, "image": _decoded(features["image"], features["image/filename"])}
         return element_from_features(features, bounding_box_format, is_crowd_dropped)
 
     read_config = tfds.ReadConfig(add_tfds_id=False)
     dataset = builder.as_dataset(
         split=split,
-        shuffle_files=shuffle_files,
+        shuffle_files=is_shuffled,
         read_config=read_config,
-        decoders={"image": _decode_accurately()},
-    ).map(element, num_parallel_calls=tf.data.AUTOTUNE)
+        decoders={"image": tfds.decode.SkipDecoding()},
+    )
+    if is_shuffled:
+        dataset = dataset.shuffle(_SHUFFLE_BUFFER)
+    dataset = dataset.map(element, num_parallel_calls=tf.data.AUTOTUNE)
     dataset.class_names = list(builder.info.features["objects"]["label"].names)
     return dataset
 
 
-@tfds.decode.make_decoder(output_dtype=tf.uint8)
-def _decode_accurately(example, feature):
-    # TensorFlow's faster default is a grey level off PIL, with which the original weights were
-    # trained and scored.
-    return tf.io.decode_jpeg(example, channels=3, dct_method="INTEGER_ACCURATE")
+def _decoded(content, name):
+    def complain(content):
+        nothing = tf.zeros((0, 0, 3), tf.uint8)
+        return checked(nothing, False, ["The image", name, "can't be decoded as JPEG."])
+
+    return attempted(decode_jpeg, complain, content)
 
 
 def element_from_features(features, bounding_box_format, is_crowd_dropped):
@@ -92,20 +107,25 @@ def element_from_features(features, bounding_box_format, is_crowd_dropped):
     }
 
 
-def _is_crowd_dropped(split, crowds):
+def _is_train(split):
+    """Return whether all parts of a split are "train", or None where some are and some aren't."""
     if not isinstance(split, str):
         raise ValueError(
             "`split` must be one TFDS split, a str such as 'validation' or 'train[:10%]'. "
             f"Received: {split!r}."
         )
+    is_train = {name == "train" for name in re.findall(r"[A-Za-z_]\w*(?=\s*(?:\[|\(|\+|$))", split)}
+    return is_train.pop() if len(is_train) == 1 else None
+
+
+def _is_crowd_dropped(split, is_train, crowds):
     if crowds not in (None, "drop", "keep"):
         raise ValueError(f"`crowds` must be 'drop', 'keep' or None. Received: {crowds!r}.")
     if crowds is not None:
         return crowds == "drop"
-    is_train = {name == "train" for name in re.findall(r"[A-Za-z_]\w*(?=\s*(?:\[|\(|\+|$))", split)}
-    if len(is_train) != 1:
+    if is_train is None:
         raise ValueError(
             f"`split` {split!r} isn't plainly for training or for evaluation. Say `crowds='drop'` "
             "(training) or `crowds='keep'` (evaluation)."
         )
-    return is_train.pop()
+    return is_train

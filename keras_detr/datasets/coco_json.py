@@ -51,7 +51,8 @@ def load_coco_json(
             `keras_detr.ops.boxes.BOX_FORMATS`.
         crowds: "drop" or "keep" boxes that stand for a crowd: "drop" for training, as the
             original trains; evaluation needs "keep".
-        shuffle_files: bool, whether images come in random order, another one in each pass.
+        shuffle_files: bool, whether images come in random order, another one in each pass: True
+            for training. Files are shuffled, not decoded images, so it costs no memory.
         is_checked: bool, whether every file's header is read now, 0.1 ms each: then a broken
             file is left out, and the file's size counts where the annotation's is wrong. False
             trusts the annotation; a file that isn't as it says is an error once it is reached.

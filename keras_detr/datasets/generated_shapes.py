@@ -88,7 +88,7 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
 
 
 def load_shapes(
-    split, *, data_dir=None, bounding_box_format="rel_yxyx", config=None, shuffle_files=False
+    split, *, data_dir=None, bounding_box_format="rel_yxyx", config=None, shuffle_files=None
 ):
     """Load a split of the generated shapes, generating them on first use.
 
@@ -97,7 +97,8 @@ def load_shapes(
         data_dir: str, the folder to keep the data set in; None is TFDS' own.
         bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
         config: `ShapesConfig`; None is 2,000 training and 200 validation images.
-        shuffle_files: bool, whether files are read in random order.
+        shuffle_files: bool, whether images come in random order, another one in each pass; None
+            is True for "train" and its parts.
 
     Returns:
         tf.data.Dataset of unbatched elements with the attribute `class_names`; see

@@ -13,6 +13,7 @@ from keras_detr.preprocessing.regular_files import read_regular
 # In bytes.
 _LARGEST_LIST = 256_000_000
 _LARGEST_ANNOTATION = 16_000_000
+_TRAINING_SPLITS = ("train", "trainval")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _FLAGS = {None: False, "": False, "0": False, "1": True}
 
@@ -24,7 +25,7 @@ def load_voc(
     bounding_box_format="rel_yxyx",
     class_names=None,
     difficult="keep",
-    shuffle_files=False,
+    shuffle_files=None,
     broken_images="raise",
 ):
     """Load images and boxes annotated as in Pascal VOC.
@@ -46,7 +47,8 @@ def load_voc(
         difficult: "keep" or "drop" objects that are marked as difficult. Kept ones have "is_crowd"
             set, as VOC's evaluation ignores them just as COCO's ignores crowds: to find one is
             neither right nor wrong. In training they are objects like others.
-        shuffle_files: bool, whether images come in random order, another one in each pass.
+        shuffle_files: bool, whether images come in random order, another one in each pass. Files
+            are shuffled, not decoded images. None is True for "train" and "trainval" only.
         broken_images: "raise", "skip" or "find", see `load_coco_json`.
 
     Returns:
@@ -75,7 +77,7 @@ def load_voc(
         report,
         bounding_box_format=bounding_box_format,
         crowds=difficult,
-        shuffle_files=shuffle_files,
+        shuffle_files=split in _TRAINING_SPLITS if shuffle_files is None else shuffle_files,
         is_checked=True,
         broken_images=broken_images,
     )

@@ -25,7 +25,7 @@ def load_yolo(
     split="train",
     *,
     bounding_box_format="rel_yxyx",
-    shuffle_files=False,
+    shuffle_files=None,
     broken_images="raise",
 ):
     """Load images and boxes annotated for Ultralytics' YOLO.
@@ -41,7 +41,8 @@ def load_yolo(
         split: "train", "validation" or "test".
         bounding_box_format: str, the format of the boxes returned, one of
             `keras_detr.ops.boxes.BOX_FORMATS`.
-        shuffle_files: bool, whether images come in random order, another one in each pass.
+        shuffle_files: bool, whether images come in random order, another one in each pass. Files
+            are shuffled, not decoded images. None is True for the split "train" only.
         broken_images: "raise", "skip" or "find", see `load_coco_json`.
 
     Returns:
@@ -69,7 +70,7 @@ def load_yolo(
         report,
         bounding_box_format=bounding_box_format,
         crowds="keep",
-        shuffle_files=shuffle_files,
+        shuffle_files=split == "train" if shuffle_files is None else shuffle_files,
         is_checked=True,
         broken_images=broken_images,
         is_relative=True,

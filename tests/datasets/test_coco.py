@@ -107,6 +107,19 @@ class TestLoadCoco:
     def test_split_strings(self, data_dir, split, number):
         assert len(load_coco(split, data_dir=data_dir)) == number
 
+    def test_training_splits_are_shuffled_unasked(self, data_dir):
+        def order_of(split, **settings):
+            dataset = load_coco(split, data_dir=data_dir, **settings)
+            return [[int(e["image_id"]) for e in dataset.as_numpy_iterator()] for _ in range(2)]
+
+        first, second = order_of("train")
+        stored, again = order_of("train", shuffle_files=False)
+        assert stored == again
+        assert sorted(first) == sorted(second) == sorted(stored)
+        assert len({tuple(order) for order in (first, second, stored)}) == 3
+        first, second = order_of("train[:9]+validation[:9]", crowds="keep")
+        assert first == second
+
     def test_unclear_crowds_are_refused(self, data_dir):
         with pytest.raises(ValueError, match=r"`crowds='drop'`.*`crowds='keep'`"):
             load_coco("train+validation", data_dir=data_dir)
