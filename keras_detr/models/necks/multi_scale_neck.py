@@ -32,9 +32,9 @@ class MultiScaleNeck(keras.layers.Layer):
 
     Returns:
         dict of "tokens" (batch, tokens, hidden_dim); "positions" (batch or 1, tokens, hidden_dim),
-        a level's embedding added to each; "mask", bool (batch, tokens), true on the image, or
-        `None`; "spatial_shapes", a tuple of (height, width) for each level; and "valid_ratios",
-        float32 (batch or 1, levels, 2), the image's share of each map's width and height.
+        a level's embedding added to each; "spatial_shapes", a tuple of (height, width) for each
+        level; "valid_ratios", float32 (batch or 1, levels, 2), the image's share of each map's
+        width and height; and, with a `pixel_mask`, "mask", bool (batch, tokens), true on the image.
 
     Source: Zhu et al. 2021, section A.2; models/deformable_detr.py of the original.
     """
@@ -75,6 +75,7 @@ class MultiScaleNeck(keras.layers.Layer):
                 1 if is_own else 3,
                 strides=1 if is_own else 2,
                 kernel_initializer=_xavier_convolution(1 if is_own else 3, inputs, self.hidden_dim),
+                data_format="channels_last",
                 dtype=self.dtype_policy,
                 name=f"projection_{index}",
             )
@@ -107,15 +108,16 @@ class MultiScaleNeck(keras.layers.Layer):
             tokens.append(flatten_map(features))
             positions.append(flatten_map(codes) + embeddings[index])
             shapes.append(tuple(ops.shape(features)[1:3]))
-        is_masked = pixel_mask is not None
-        whole = ops.ones((1, self.num_levels, 2), "float32")
-        return {
+        outputs = {
             "tokens": ops.concatenate(tokens, axis=1),
             "positions": ops.concatenate(positions, axis=1),
-            "mask": ops.concatenate(masks, axis=1) if is_masked else None,
             "spatial_shapes": _all_alike(shapes),
-            "valid_ratios": ops.stack(ratios, axis=1) if is_masked else whole,
         }
+        if pixel_mask is None:
+            whole = ops.ones((1, self.num_levels, 2), "float32")
+            return {**outputs, "valid_ratios": whole}
+        mask, ratios = ops.concatenate(masks, axis=1), ops.stack(ratios, axis=1)
+        return {**outputs, "mask": mask, "valid_ratios": ratios}
 
     def _maps(self, pyramid):
         """Yield the projected map of each level."""
@@ -129,6 +131,32 @@ class MultiScaleNeck(keras.layers.Layer):
                 padded = ops.pad(source, ((0, 0), (1, 1), (1, 1), (0, 0)))
                 features = norm(projection(padded))
             yield features
+
+    def compute_output_shape(self, pyramid_shape, pixel_mask_shape=None):
+        """Return the shapes of the arrays among the outputs, for `summary`."""
+        levels = _levels_from_below(pyramid_shape, self.num_levels)
+        batch = pyramid_shape[levels[0]][0]
+        sizes = [pyramid_shape[level][1:3] for level in levels]
+        while len(sizes) < self.num_levels:
+            sizes.append([side and (side - 1) // 2 + 1 for side in sizes[-1]])
+        is_known = all(None not in size for size in sizes)
+        num_tokens = sum(height * width for height, width in sizes) if is_known else None
+        outer = 1 if pixel_mask_shape is None else batch
+        masks = {} if pixel_mask_shape is None else {"mask": (batch, num_tokens)}
+        return {
+            "tokens": (batch, num_tokens, self.hidden_dim),
+            "positions": (outer, num_tokens, self.hidden_dim),
+            "valid_ratios": (outer, self.num_levels, 2),
+            **masks,
+        }
+
+    def compute_output_spec(self, *args, **kwargs):
+        """Refuse to stand in a functional model."""
+        raise NotImplementedError(
+            "`MultiScaleNeck` can't be called with `keras.Input`: the sizes of its maps are "
+            "numbers, not tensors. Call the whole detector with it, or a layer whose `call` calls "
+            "the neck."
+        )
 
     def get_config(self):
         """Return the constructor's arguments."""

@@ -25,7 +25,7 @@ class SingleScaleNeck(keras.layers.Layer):
 
     Returns:
         dict of "tokens" (batch, tokens, hidden_dim), "positions" (batch or 1, tokens, hidden_dim)
-        and "mask" (bool (batch, tokens), true on the image; or `None`).
+        and, with a `pixel_mask`, "mask" (bool (batch, tokens), true on the image).
 
     Source: Carion et al. 2020, section 3.2; models/detr.py of the original.
     """
@@ -51,6 +51,7 @@ class SingleScaleNeck(keras.layers.Layer):
             1,
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,
+            data_format="channels_last",
             dtype=self.dtype_policy,
             name="input_projection",
         )
@@ -61,24 +62,23 @@ class SingleScaleNeck(keras.layers.Layer):
     def call(self, pyramid, pixel_mask=None):
         """Return tokens, positions and mask."""
         features = self.input_projection(pyramid[coarsest_level(pyramid)])
+        tokens = {"tokens": flatten_map(features)}
         mask = None
         if pixel_mask is not None:
             mask = mask_of_map(ops.cast(pixel_mask, "bool"), features)
-        positions = self.position_embedding(features, mask)
-        return {
-            "tokens": flatten_map(features),
-            "positions": flatten_map(positions),
-            "mask": None if mask is None else flatten_map(ops.expand_dims(mask, -1))[..., 0],
-        }
+            tokens["mask"] = flatten_map(ops.expand_dims(mask, -1))[..., 0]
+        tokens["positions"] = flatten_map(self.position_embedding(features, mask))
+        return tokens
 
     def compute_output_shape(self, pyramid_shape, pixel_mask_shape=None):
         """Return the shapes of tokens, positions and mask."""
         batch, height, width, _ = pyramid_shape[coarsest_level(pyramid_shape)]
         num_tokens = None if None in (height, width) else height * width
+        masks = {} if pixel_mask_shape is None else {"mask": (batch, num_tokens)}
         return {
             "tokens": (batch, num_tokens, self.hidden_dim),
-            "positions": (batch, num_tokens, self.hidden_dim),
-            "mask": None if pixel_mask_shape is None else (batch, num_tokens),
+            "positions": (batch if masks else 1, num_tokens, self.hidden_dim),
+            **masks,
         }
 
     def get_config(self):
