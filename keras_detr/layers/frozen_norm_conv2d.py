@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_detr.layers.channels import check_channels_last
 from keras_detr.layers.frozen_batch_normalization import FrozenBatchNormalization
 from keras_detr.ops import backends
 
@@ -22,6 +23,7 @@ class FrozenNormConv2D(keras.layers.Conv2D):
         margin: int, how many zeros surround the map on each side, as torch's `padding` has it. Then
             `padding` must be "valid". ("same" pads an even map at the bottom and on the right only
             where strides are 2.)
+        data_format: str, "channels_last", whatever Keras' configuration says.
         **kwargs: of `keras.layers.Conv2D`; there is neither bias nor another activation.
 
     Call arguments:
@@ -33,8 +35,18 @@ class FrozenNormConv2D(keras.layers.Conv2D):
         float (batch, new_height, new_width, filters), in the compute dtype.
     """
 
-    def __init__(self, filters, kernel_size, norm_name="norm", use_relu=False, margin=0, **kwargs):
-        super().__init__(filters, kernel_size, use_bias=False, **kwargs)
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        norm_name="norm",
+        use_relu=False,
+        margin=0,
+        data_format="channels_last",
+        **kwargs,
+    ):
+        check_channels_last(data_format)
+        super().__init__(filters, kernel_size, use_bias=False, data_format=data_format, **kwargs)
         if margin and self.padding != "valid":
             raise ValueError(
                 f'`padding` must be "valid" beside a `margin`, which pads too. Received: '

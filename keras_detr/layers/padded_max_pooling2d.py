@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_detr.layers.channels import check_channels_last
 from keras_detr.ops import backends
 
 
@@ -15,6 +16,7 @@ class PaddedMaxPooling2D(keras.layers.MaxPooling2D):
     Args:
         pool_size: odd int.
         strides: int.
+        data_format: str, "channels_last", whatever Keras' configuration says.
         **kwargs: of `keras.layers.MaxPooling2D`, but for `padding`.
 
     Call arguments:
@@ -26,6 +28,10 @@ class PaddedMaxPooling2D(keras.layers.MaxPooling2D):
 
     Source: torchvision's resnet.py.
     """
+
+    def __init__(self, pool_size=(2, 2), strides=None, data_format="channels_last", **kwargs):
+        check_channels_last(data_format)
+        super().__init__(pool_size, strides, data_format=data_format, **kwargs)
 
     def call(self, inputs):
         """Return the largest numbers."""

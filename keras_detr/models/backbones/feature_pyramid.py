@@ -24,7 +24,7 @@ def pyramid_extractor(backbone):
         (batch, height / stride, width / stride, channels), and the dict of these shapes.
 
     Raises:
-        ValueError: the backbone has neither attribute.
+        ValueError: the backbone has neither attribute, or its maps have their channels first.
     """
     if getattr(backbone, "pyramid_outputs", None):
         outputs = dict(backbone.pyramid_outputs)
@@ -39,6 +39,7 @@ def pyramid_extractor(backbone):
             f"`pyramid_outputs` (KerasHub's). Received: {backbone!r} of type "
             f"{type(backbone).__name__}."
         )
+    _check_channels_last(backbone)
     inputs = backbone.inputs[0] if len(backbone.inputs) == 1 else backbone.inputs
     stretches = _stretches(inputs, outputs)
     stretches[0].model.autocast = backbone.autocast
@@ -52,6 +53,17 @@ def pyramid_extractor(backbone):
         return pyramid
 
     return extract, {level: tuple(output.shape) for level, output in outputs.items()}
+
+
+def _check_channels_last(backbone):
+    for layer in backbone._flatten_layers():
+        if getattr(layer, "data_format", None) == "channels_first":
+            raise ValueError(
+                "`backbone` must have its channels last. Received: a backbone whose layer "
+                f"{layer.name!r} has `data_format='channels_first'`. Build it after "
+                '`keras.config.set_image_data_format("channels_last")`, or with '
+                '`data_format="channels_last"` where it takes that; its weights stay the same.'
+            )
 
 
 class _Stretch(NamedTuple):

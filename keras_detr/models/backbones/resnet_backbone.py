@@ -228,7 +228,10 @@ def _convolve(
 ):
     """Convolve without bias, with torch's symmetric padding, and normalize."""
     if stride > 1 and size == 1 and x.shape[-1] < MIN_STRIDED_CHANNELS:
-        x = keras.layers.AveragePooling2D(1, strides=stride, name=f"{name}_stride")(x)
+        pooling = keras.layers.AveragePooling2D(
+            1, strides=stride, data_format="channels_last", name=f"{name}_stride"
+        )
+        x = pooling(x)
         stride = 1
     convolution = FrozenNormConv2D(
         filters,
