@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_detr.inference.image_sources import find_images
 from keras_detr.ops.boxes import convert_box_format
+from keras_detr.preprocessing.batch_structure import check_batch_size
 
 logger = logging.getLogger("keras_detr")
 
@@ -65,9 +66,10 @@ def detect(model, images, confidence_threshold=0.5, batch_size=None, verbose="au
 
     Raises:
         FileNotFoundError: there is no such file or folder.
-        ValueError: `images` is nothing of these, a folder has no images, or the threshold is
-            outside of 0..1.
+        ValueError: `images` is nothing of these, a folder has no images, the threshold is outside
+            of 0..1, or `batch_size` is no int of at least 1.
     """
+    check_batch_size(batch_size)
     if not 0 <= confidence_threshold <= 1:
         raise ValueError(
             f"`confidence_threshold` must be in 0..1. Received: {confidence_threshold}."

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from keras_detr.preprocessing.array_checks import to_numpy
 from keras_detr.preprocessing.image_reading import (
     IMAGE_SUFFIXES,
     read_image,
@@ -56,7 +57,7 @@ def find_images(images):
         return [ImageSource(None, rgb_of_picture(images))]
     if isinstance(images, (list, tuple)):
         return [source for image in images for source in find_images(image)]
-    array = np.asarray(images)
+    array = to_numpy(images)
     if array.ndim == 4:
         return [ImageSource(None, rgb_of_array(image)) for image in array]
     return [ImageSource(None, rgb_of_array(array))]

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 from scipy import special
 
-from keras_detr.models.detection_data import prediction_inputs, unpadded_size
+from keras_detr.models.detection_data import prediction_batch, unpadded_size
 from keras_detr.ops.boxes import convert_box_format
 
 
@@ -43,7 +43,7 @@ def attend(attention_model, inputs):
         inputs: a batch; see `SetPredictionDetector.decoder_attention`, as for the result.
     """
     detector = attention_model.detector
-    inputs = prediction_inputs(inputs)
+    inputs = prediction_batch(inputs)
     outputs = attention_model.predict_on_batch(inputs)
     logits = outputs.pop("classification")
     if detector.has_no_object:

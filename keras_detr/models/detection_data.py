@@ -1,12 +1,20 @@
 """The structures in which images and boxes come to a detector, brought to one."""
 
-import inspect
+import collections.abc
+import functools
 
 import keras
 from keras import ops
 
-from keras_detr.ops.backends import is_tensorflow_dataset
+from keras_detr.ops.backends import is_data_loader, is_tensorflow_dataset
 from keras_detr.preprocessing import array_checks
+from keras_detr.preprocessing.batch_structure import (
+    NO_BATCH,
+    batch_pair,
+    check_bounding_boxes,
+    input_parts,
+    training_pair,
+)
 from keras_detr.preprocessing.dropped_boxes import DroppedBoxes
 
 
@@ -17,22 +25,9 @@ def split_inputs(inputs):
         inputs: images (batch, height, width, 3), or a dict of "images" and "pixel_mask".
 
     Raises:
-        ValueError: a dict has no images, or images don't have four axes.
+        ValueError: a dict has no images, or images or mask have another shape or type.
     """
-    images, pixel_mask = inputs, None
-    if isinstance(inputs, dict):
-        if "images" not in inputs:
-            raise ValueError(
-                "Inputs given as a dict must have the key 'images' (and may have 'pixel_mask'). "
-                f"Received the keys: {sorted(inputs)}."
-            )
-        images, pixel_mask = inputs["images"], inputs.get("pixel_mask")
-    if len(images.shape) != 4 or images.shape[-1] not in (3, None):
-        raise ValueError(
-            "Images must have the shape (batch, height, width, 3). Received: "
-            f"{tuple(images.shape)}."
-        )
-    return images, pixel_mask
+    return input_parts(inputs)[:2]
 
 
 def split_batch(data):
@@ -44,21 +39,21 @@ def split_batch(data):
     Returns:
         tuple: inputs as images or a dict of "images" and "pixel_mask"; bounding boxes as a dict of
         "boxes" and "classes", or `None`.
+
+    Raises:
+        ValueError: it is none of these.
     """
-    if isinstance(data, (tuple, list)):
-        inputs, targets, *rest = (*data, None) if len(data) == 1 else data
-        if any(entry is not None for entry in rest):
-            raise ValueError(
-                "A batch must be a dict or a pair (inputs, bounding_boxes); sample weights aren't "
-                f"supported. Received: {len(data)} entries."
-            )
-    else:
-        inputs, targets = data, data.get("bounding_boxes") if isinstance(data, dict) else None
-    if isinstance(inputs, dict):
-        inputs = {name: inputs[name] for name in ("images", "pixel_mask") if name in inputs}
-    if isinstance(targets, dict):
+    inputs, targets = batch_pair(data)
+    if targets is not None:
+        check_bounding_boxes(targets)
         targets = {name: targets[name] for name in ("boxes", "classes")}
-    return inputs, targets
+    return _without_extra_entries(inputs), targets
+
+
+def _without_extra_entries(inputs):
+    if not isinstance(inputs, dict):
+        return inputs
+    return {name: inputs[name] for name in ("images", "pixel_mask") if inputs.get(name) is not None}
 
 
 def unpadded_size(inputs):
@@ -79,33 +74,50 @@ def unpadded_size(inputs):
     return ops.sum(is_image[:, :, 0], axis=1), ops.sum(is_image[:, 0, :], axis=1)
 
 
-def training_data(model, x, y=None, is_telling=True):
+def training_data(model, x, y=None):
     """Return the `x` and `y` with which Keras' trainers are to be called.
 
     Args:
         model: the detector, whose number of classes and box format targets must fit.
         x: what the user passed: a data set, a generator, or arrays.
         y: what the user passed: bounding boxes of arrays, or `None`.
-        is_telling: bool, whether the first boxes without area are logged.
 
     Raises:
-        ValueError: arrays don't fit the model. Data sets raise when the batch is read.
+        ValueError: arrays don't fit the model, or there is no batch. Data sets raise when a wrong
+            batch is read.
     """
-    dropped_boxes = DroppedBoxes() if is_telling else None
+    dropped_boxes = DroppedBoxes()
     if is_tensorflow_dataset(x):
         from keras_detr.preprocessing import checked_training_batches
 
-        checked = checked_training_batches(
-            x, model.num_classes, model.bounding_box_format, dropped_boxes
+        classes, box_format = model.num_classes, model.bounding_box_format
+        checked = checked_training_batches(x, classes, box_format, dropped_boxes)
+    else:
+        check = functools.partial(_checked_pair, model, dropped_boxes)
+        checked = _checked_stream(x, check)
+    if checked is None:
+        return training_batch(model, x, y, dropped_boxes)
+    if y is not None:
+        raise ValueError(
+            "`y` must be left out beside a data set or a generator, whose batches hold the boxes. "
+            f"Received: `x` a {type(x).__name__}, and `y`."
         )
-        return checked, None
-    if inspect.isgenerator(x):
-        return (_checked_pair(model, batch, dropped_boxes) for batch in x), None
-    if isinstance(x, keras.utils.PyDataset):
-        return _CheckedPyDataset(model, x, dropped_boxes), None
-    if isinstance(x, dict) or hasattr(x, "shape"):
-        return _checked_pair(model, x if y is None else (x, y), dropped_boxes)
-    return x, y
+    return checked, None
+
+
+def training_batch(model, x, y=None, dropped_boxes=None):
+    """Return arrays as the pair of inputs and dense boxes, both checked.
+
+    Args:
+        model: the detector, whose number of classes and box format targets must fit.
+        x: images or a dict of "images" and perhaps "pixel_mask"; with boxes where `y` is `None`.
+        y: dict of "boxes" and "classes", or `None`.
+        dropped_boxes: `DroppedBoxes` that tells of boxes without area, or `None`.
+
+    Raises:
+        ValueError: they don't fit the model.
+    """
+    return _checked_pair(model, dropped_boxes, x if y is None else (x, y))
 
 
 def prediction_inputs(x):
@@ -115,61 +127,89 @@ def prediction_inputs(x):
         x: a data set or generator of batches, or arrays.
 
     Raises:
-        ValueError: an image has a NaN.
+        ValueError: arrays aren't finite images, or there is no batch. Data sets raise when a wrong
+            batch is read.
     """
     if is_tensorflow_dataset(x):
         from keras_detr.preprocessing import checked_prediction_batches
 
         return checked_prediction_batches(x)
-    if inspect.isgenerator(x):
-        return ((_checked_inputs(batch),) for batch in x)
-    if isinstance(x, dict) or hasattr(x, "shape"):
-        return _checked_inputs(x)
-    return x
+    checked = _checked_stream(x, _prediction_tuple)
+    return prediction_batch(x) if checked is None else checked
 
 
-def _checked_inputs(batch):
-    inputs, _ = split_batch(batch)
-    came = _inputs_as_they_came(batch)
-    image_ids = came.get("image_id") if isinstance(came, dict) else None
-    array_checks.check_images(split_inputs(inputs)[0], image_ids)
-    return inputs
+def prediction_batch(batch):
+    """Return the inputs of a batch of arrays, checked.
+
+    Args:
+        batch: what `split_batch` takes; targets and extra entries are left out.
+
+    Raises:
+        ValueError: it holds no finite images.
+    """
+    inputs = batch_pair(batch)[0]
+    images, _, image_ids = input_parts(inputs)
+    array_checks.check_images(images, image_ids)
+    return _as_arrays(inputs)
 
 
-def _checked_pair(model, batch, dropped_boxes=None):
-    inputs, bounding_boxes = split_batch(batch)
-    if bounding_boxes is None:
-        raise ValueError(
-            "Targets are missing. Pass a dict with 'images' and 'bounding_boxes', or images and "
-            "`y={'boxes': ..., 'classes': ...}`."
-        )
-    split_inputs(inputs)
-    return inputs, array_checks.check_arrays(
-        _inputs_as_they_came(batch),
-        bounding_boxes,
-        model.num_classes,
-        model.bounding_box_format,
-        dropped_boxes,
+def _prediction_tuple(batch):
+    return (prediction_batch(batch),)
+
+
+def _checked_pair(model, dropped_boxes, batch):
+    inputs, targets = training_pair(batch)
+    targets = array_checks.check_arrays(
+        inputs, targets, model.num_classes, model.bounding_box_format, dropped_boxes
+    )
+    return _as_arrays(inputs), targets
+
+
+def _as_arrays(inputs):
+    """Return inputs as arrays that the backend reads, whichever library they come from."""
+    return keras.tree.map_structure(
+        lambda array: array if ops.is_tensor(array) else array_checks.to_numpy(array),
+        _without_extra_entries(inputs),
     )
 
 
-def _inputs_as_they_came(batch):
-    """Return inputs with entries that only messages use, such as the images' ids."""
-    return batch[0] if isinstance(batch, (tuple, list)) else batch
+def _checked_stream(x, check):
+    """Return what yields batches with each one passed through `check`; `None` for arrays."""
+    if isinstance(x, keras.utils.PyDataset):
+        checked = _CheckedPyDataset(x, check)
+        num_batches = checked.num_batches
+    elif isinstance(x, collections.abc.Iterator):
+        return _checked_batches(x, check)
+    elif is_data_loader(x):
+        # Keras knows it by its class; its batches are checked for their structure only.
+        checked, num_batches = x, len(x) if hasattr(x, "__len__") else None
+    else:
+        return None
+    if num_batches == 0:
+        raise ValueError(NO_BATCH)
+    return checked
+
+
+def _checked_batches(batches, check):
+    is_empty = True
+    for batch in batches:
+        is_empty = False
+        yield check(batch)
+    if is_empty:
+        raise ValueError(NO_BATCH)
 
 
 class _CheckedPyDataset(keras.utils.PyDataset):
-    """Check the batches of another data set as they come."""
+    """Pass the batches of another data set through a check as they come."""
 
-    def __init__(self, model, dataset, dropped_boxes):
+    def __init__(self, dataset, check):
         super().__init__(
             workers=dataset.workers,
             use_multiprocessing=dataset.use_multiprocessing,
             max_queue_size=dataset.max_queue_size,
         )
-        self._model = model
         self._dataset = dataset
-        self._dropped_boxes = dropped_boxes
+        self._check = check
 
     def __len__(self):
         return len(self._dataset)
@@ -179,7 +219,7 @@ class _CheckedPyDataset(keras.utils.PyDataset):
         return self._dataset.num_batches
 
     def __getitem__(self, index):
-        return _checked_pair(self._model, self._dataset[index], self._dropped_boxes)
+        return self._check(self._dataset[index])
 
     def on_epoch_begin(self):
         self._dataset.on_epoch_begin()

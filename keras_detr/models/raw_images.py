@@ -5,6 +5,8 @@ import numpy as np
 
 from keras_detr.ops.backends import is_tensorflow_installed
 from keras_detr.ops.boxes import convert_box_format
+from keras_detr.preprocessing.array_checks import to_numpy
+from keras_detr.preprocessing.batch_structure import check_batch_size, check_numbers
 
 # The short side and the long side's limit, in pixels, of the published weights.
 PREPROCESSOR_SIZES = (800, 1333)
@@ -12,7 +14,7 @@ PREPROCESSOR_SIZES = (800, 1333)
 
 def is_list_of_images(x):
     """Return whether a model's input is a list of single images, not a batch."""
-    return isinstance(x, (list, tuple)) and all(getattr(image, "ndim", 0) == 3 for image in x)
+    return isinstance(x, (list, tuple)) and all(getattr(image, "ndim", 0) in (2, 3) for image in x)
 
 
 def check_preprocessor_sizes(sizes):
@@ -73,9 +75,10 @@ def predict_raw_images(model, images, batch_size=None, verbose="auto"):
         dict of NumPy arrays, see `decode_predictions` of a detector; boxes are in its format, of
         the images as they came.
     """
+    check_batch_size(batch_size)
     if not images:
         raise ValueError("`x` must hold at least one image. Received an empty list.")
-    images = [keras.ops.convert_to_numpy(image) for image in images]
+    images = [_checked_image(image, index) for index, image in enumerate(images)]
     if batch_size is None:
         batch_size = 1 if getattr(model.backbone, "dilation", False) else 8
     is_shown = len(images) >= 20 if verbose == "auto" else bool(verbose)
@@ -95,6 +98,19 @@ def predict_raw_images(model, images, batch_size=None, verbose="auto"):
             rows[index] = detection
         progress.add(len(indices))
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def _checked_image(image, index):
+    """Return an image of any library as an array of NumPy."""
+    shape = tuple(image.shape)
+    if len(shape) != 3 or shape[-1] != 3 or 0 in shape:
+        raise ValueError(
+            "`x`, a list of images, must hold arrays (height, width, 3), RGB in 0..255. Received: "
+            f"the shape {shape} for image {index}. `keras_detr.detect` takes grey and transparent "
+            "images too."
+        )
+    check_numbers(image, f"x[{index}]")
+    return to_numpy(image)
 
 
 def _in_original(boxes, bounding_box_format, seen_size, original_size):

@@ -13,9 +13,11 @@ from keras_detr.models.backbones.resnet_backbone import ResNetBackbone
 from keras_detr.models.backbones.resnet_presets import RESNET_PRESETS
 from keras_detr.models.decoder_attention import AttentionModel, attend
 from keras_detr.models.detection_data import (
+    prediction_batch,
     prediction_inputs,
     split_batch,
     split_inputs,
+    training_batch,
     training_data,
     unpadded_size,
 )
@@ -38,9 +40,11 @@ from keras_detr.ops.backends import (
     compiled_for_shapes,
     compiles_exported_programs,
     strategy_scope,
+    variables_kept,
 )
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 from keras_detr.optimizers.detr_optimizer import detr_optimizer
+from keras_detr.preprocessing.batch_structure import check_batch_size
 
 
 class SetPredictionDetector(Task):
@@ -111,7 +115,9 @@ class SetPredictionDetector(Task):
         self._extract_pyramid, self._pyramid_shapes = pyramid_extractor(backbone)
         self._loss_trackers = None
         # Out of Keras' sight, which would count them among the model's layers.
-        self._untracked = SimpleNamespace(preprocessor=None, attention_model=None)
+        self._untracked = SimpleNamespace(
+            preprocessor=None, attention_model=None, trained_paths=None
+        )
 
     # What a detector implements.
 
@@ -239,6 +245,7 @@ class SetPredictionDetector(Task):
             # model in each `train_on_batch`, on JAX and torch.
             self._compile_loss.built = True
         self._loss_trackers = LossTrackers(loss, metrics, self.use_two_stage)
+        self._untracked.trained_paths = None
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Return the total loss of a batch, and track its parts.
@@ -354,7 +361,7 @@ class SetPredictionDetector(Task):
                 batch is a dict of "images", optionally "pixel_mask", and "bounding_boxes" (a dict
                 of "boxes" and "classes"), or a pair (inputs, bounding_boxes).
             y: dict of "boxes" and "classes", if `x` holds arrays of inputs.
-            batch_size: int, of arrays.
+            batch_size: int or `None`, of arrays.
             epochs: int, the number of the last epoch.
             verbose: as in `keras.Model.fit`.
             callbacks: list of `keras.callbacks.Callback`.
@@ -364,15 +371,15 @@ class SetPredictionDetector(Task):
             **kwargs: as in `keras.Model.fit`.
 
         Raises:
-            ValueError: targets don't fit the model, or an image has a NaN; the message shows what.
-                Or no backup of those that are there can be loaded.
+            ValueError: targets don't fit the model, an image has a NaN, or layers were frozen or
+                unfrozen since the first step; the message shows what. Or no backup of those that
+                are there can be loaded.
             FloatingPointError: after an epoch the weights hold a NaN. No callback has seen that
                 epoch, so `ModelCheckpoint` hasn't saved it.
         """
+        check_batch_size(batch_size)
         x, y = training_data(self, x, y)
-        if isinstance(validation_data, (tuple, list)):
-            validation_data = training_data(self, *validation_data)
-        elif validation_data is not None:
+        if validation_data is not None:
             validation_data, targets = training_data(self, validation_data, None)
             validation_data = validation_data if targets is None else (validation_data, targets)
         if y is None and not isinstance(x, keras.utils.PyDataset):
@@ -381,45 +388,61 @@ class SetPredictionDetector(Task):
         self._build_optimizer()
         if self.compiled:
             callbacks, initial_epoch = lasting_callbacks(self, callbacks, initial_epoch, epochs)
-        return super().fit(
-            x,
-            y,
-            batch_size,
-            epochs,
-            verbose,
-            callbacks,
-            *args,
-            validation_data=validation_data,
-            initial_epoch=initial_epoch,
-            **kwargs,
-        )
+        with variables_kept(self):
+            return super().fit(
+                x,
+                y,
+                batch_size,
+                epochs,
+                verbose,
+                callbacks,
+                *args,
+                validation_data=validation_data,
+                initial_epoch=initial_epoch,
+                **kwargs,
+            )
 
     def train_on_batch(self, x, y=None, **kwargs):
         """Take one step on a batch; takes arrays as `fit` does."""
         self._build_optimizer()
-        return super().train_on_batch(*training_data(self, x, y, False), **kwargs)
+        return super().train_on_batch(*training_batch(self, x, y), **kwargs)
 
     def test_on_batch(self, x, y=None, **kwargs):
         """Return the loss and its parts on a batch; takes arrays as `fit` does."""
-        return super().test_on_batch(*training_data(self, x, y, False), **kwargs)
+        return super().test_on_batch(*training_batch(self, x, y), **kwargs)
 
     def predict_on_batch(self, x):
         """Return detections for a batch; takes arrays as `predict` does."""
-        return super().predict_on_batch(prediction_inputs(x))
+        return super().predict_on_batch(prediction_batch(x))
 
     def _build_optimizer(self):
         """Create the optimizer's variables now: inside of a traced step it takes far longer."""
-        if self.compiled and self.optimizer is not None and not self.optimizer.built:
+        if not self.compiled or self.optimizer is None:
+            return
+        if not self.optimizer.built:
             with strategy_scope(self):
                 self.optimizer.build(self.trainable_variables)
+            self._untracked.trained_paths = None
+        paths = {variable.path for variable in self.trainable_variables}
+        trained_paths = self._untracked.trained_paths or paths
+        if paths != trained_paths:
+            changed = sorted(paths ^ trained_paths)
+            raise ValueError(
+                "`trainable` of layers has changed since the optimizer's first step, and it trains "
+                f"the variables of then: {len(changed)} others now, such as {changed[0]!r}. Call "
+                "`compile()` again after freezing or unfreezing layers."
+            )
+        self._untracked.trained_paths = paths
 
-    def evaluate(self, x=None, y=None, *args, **kwargs):
+    def evaluate(self, x=None, y=None, batch_size=None, *args, **kwargs):
         """Return the loss and its parts; takes what `fit` takes."""
+        check_batch_size(batch_size)
         if not kwargs.get("_use_cached_eval_dataset", False):
             x, y = training_data(self, x, y)
-        return super().evaluate(x, y, *args, **kwargs)
+        with variables_kept(self):
+            return super().evaluate(x, y, batch_size, *args, **kwargs)
 
-    def predict(self, x, *args, **kwargs):
+    def predict(self, x, batch_size=None, *args, **kwargs):
         """Return detections for images; takes what `fit` takes, with or without targets.
 
         A list of raw images, arrays (height, width, 3) of any sizes, RGB in 0..255, passes
@@ -430,8 +453,10 @@ class SetPredictionDetector(Task):
             dict of NumPy arrays: see `decode_predictions`.
         """
         if is_list_of_images(x):
-            return predict_raw_images(self, x, *args, **kwargs)
-        return super().predict(prediction_inputs(x), *args, **kwargs)
+            return predict_raw_images(self, x, batch_size, *args, **kwargs)
+        check_batch_size(batch_size)
+        with variables_kept(self):
+            return super().predict(prediction_inputs(x), batch_size, *args, **kwargs)
 
     def decoder_attention(self, inputs):
         """Return where each query looked in the image, in every decoder layer.
@@ -706,6 +731,7 @@ class SetPredictionDetector(Task):
         self.compile(**config)
         if self.built and self.optimizer is not None:
             self.optimizer.build(self.trainable_variables)
+            self._untracked.trained_paths = {v.path for v in self.trainable_variables}
 
     @property
     def layers(self):

@@ -920,6 +920,32 @@ def strategy_scope(model):
     return contextlib.nullcontext() if strategy is None else strategy.scope()
 
 
+@contextlib.contextmanager
+def variables_kept(model):
+    """Return a context in which an error leaves a model the variables of its last good step.
+
+    JAX' trainers take the variables' values away while they run, and an interrupted one doesn't
+    bring them back: without this a single bad batch, or Ctrl-C, would cost the whole model.
+
+    Args:
+        model: `keras.Model`, of which `fit`, `evaluate` or `predict` runs inside.
+    """
+    optimizer = getattr(model, "optimizer", None)
+    variables = [*model.variables, *model.metrics_variables]
+    variables += [] if optimizer is None else optimizer.variables
+    # References: the first step gives this memory away where it can.
+    before = [(variable, variable._value) for variable in variables]
+    try:
+        yield
+    except BaseException:
+        if hasattr(model, "jax_state_sync"):
+            model.jax_state_sync()
+        for variable, value in before:
+            if variable._value is None and value is not None:
+                variable.assign(value)
+        raise
+
+
 def is_tensorflow_installed():
     """Return whether TensorFlow can be imported, without importing it."""
     if "tensorflow" in sys.modules:
@@ -931,3 +957,9 @@ def is_tensorflow_dataset(data):
     """Return whether `data` is a `tf.data.Dataset`, without importing TensorFlow."""
     tensorflow = sys.modules.get("tensorflow")
     return tensorflow is not None and isinstance(data, tensorflow.data.Dataset)
+
+
+def is_data_loader(data):
+    """Return whether `data` is a loader of torch or grain, without importing either."""
+    modules = [cls.__module__ for cls in type(data).__mro__]
+    return any(module.startswith(("torch.utils.data.", "grain.")) for module in modules)

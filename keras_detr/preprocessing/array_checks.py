@@ -5,7 +5,7 @@ import numpy as np
 
 from keras_detr.ops.boxes import check_box_format
 from keras_detr.ops.labels import check_labels
-from keras_detr.preprocessing.batch_structure import x_and_box_parts
+from keras_detr.preprocessing.batch_structure import check_numbers, described, x_and_box_parts
 from keras_detr.preprocessing.box_position import OUTSIDE_ADVICE, has_area, is_outside
 
 
@@ -33,14 +33,9 @@ def check_arrays(x, bounding_boxes, num_classes, bounding_box_format, dropped_bo
     """
     check_box_format(bounding_box_format)
     parts = x_and_box_parts(x, bounding_boxes)
-    images = _to_numpy(parts.images)
-    if images.ndim != 4:
-        raise ValueError(
-            "`images` must have the shape (batch, height, width, 3). "
-            f"Received shape: {images.shape}."
-        )
+    images = to_numpy(parts.images)
     height, width = _image_sizes(images, parts.pixel_mask)
-    boxes, classes = _dense(_rows(parts.boxes), _rows(parts.classes))
+    boxes, classes = _dense(_rows(parts.boxes, "boxes"), _rows(parts.classes, "classes"))
     if boxes.ndim != 3 or boxes.shape[-1] != 4:
         raise ValueError(f"`boxes` must have the shape (batch, N, 4). Received: {boxes.shape}.")
     if boxes.shape[:2] != classes.shape or len(boxes) != len(images):
@@ -73,7 +68,7 @@ def check_images(images, image_ids=None):
     Raises:
         ValueError: an image holds NaN or infinity; the message says which.
     """
-    images = _to_numpy(images)
+    images = to_numpy(images)
     image_ids = _image_ids(image_ids, len(images))
     if np.issubdtype(images.dtype, np.integer) or images.dtype == bool:
         return
@@ -91,7 +86,7 @@ def _image_ids(image_ids, num_images):
     if isinstance(image_ids, (list, tuple)):
         image_ids = np.array(image_ids, dtype=object)
     elif len(getattr(image_ids, "shape", ())) == 1:
-        image_ids = _to_numpy(image_ids)
+        image_ids = to_numpy(image_ids)
     return image_ids if np.shape(image_ids) == (num_images,) else None
 
 
@@ -99,20 +94,34 @@ def _named(image_ids, index):
     return "" if image_ids is None else f" (image_id {image_ids[index]})"
 
 
-def _to_numpy(value):
+def to_numpy(value):
+    """Return an array of any library as NumPy's."""
+    if hasattr(value, "detach"):  # A tensor of torch, which may track gradients.
+        value = value.detach().cpu()
     if isinstance(value, (np.ndarray, list, tuple, float, int)):
         return np.asarray(value)
     return keras.ops.convert_to_numpy(value)
 
 
-def _rows(value):
+def _rows(value, name):
     """Return an array, or a list with an array an image."""
-    if hasattr(value, "row_splits"):  # A ragged tensor of TensorFlow.
-        return [np.asarray(row) for row in value.to_list()]
-    if isinstance(value, (list, tuple)):
-        return [_to_numpy(row) for row in value]
-    value = _to_numpy(value)
-    return list(value) if value.dtype == object else value
+    try:
+        if hasattr(value, "row_splits"):  # A ragged tensor of TensorFlow.
+            rows = [np.asarray(row) for row in value.to_list()]
+        elif isinstance(value, (list, tuple)):
+            rows = [to_numpy(row) for row in value]
+        else:
+            array = to_numpy(value)
+            is_of_rows = array.dtype == object and array.ndim == 1
+            rows = [to_numpy(row) for row in array] if is_of_rows else array
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`{name}` must be an array of numbers, or a list with one such array an image. "
+            f"Received: {described(value)}."
+        ) from error
+    for row in rows if isinstance(rows, list) else [rows]:
+        check_numbers(row, name)
+    return rows
 
 
 def _dense(boxes, classes):
@@ -158,12 +167,7 @@ def _image_sizes(images, pixel_mask):
     if pixel_mask is None:
         height = np.full((len(images), 1), images.shape[1])
         return height, np.full((len(images), 1), images.shape[2])
-    mask = _to_numpy(pixel_mask) != 0
-    if mask.shape != images.shape[:3]:
-        raise ValueError(
-            "`pixel_mask` must have the shape of `images`, without channels. Received the shapes "
-            f"{mask.shape} and {images.shape}."
-        )
+    mask = to_numpy(pixel_mask) != 0
     return mask[:, :, 0].sum(1, keepdims=True), mask[:, 0, :].sum(1, keepdims=True)
 
 

@@ -1,5 +1,9 @@
-"""The structures a training batch may come in. Python only: no array library is touched."""
+"""The structures a batch may come in, and what arrays show without a look at their values.
 
+Python only: no array library is touched, so that a check costs a training step nothing.
+"""
+
+import numbers
 from typing import Any, NamedTuple
 
 
@@ -22,7 +26,7 @@ class BatchParts(NamedTuple):
 
 
 def batch_parts(batch):
-    """Find images, mask, boxes and classes in a batch.
+    """Find images, mask, boxes and classes in a training batch.
 
     Args:
         batch: dict with "images", "bounding_boxes" and perhaps "pixel_mask" and "image_id", or a
@@ -32,25 +36,55 @@ def batch_parts(batch):
     Raises:
         ValueError: something is missing, or there are sample weights.
     """
+    return x_and_box_parts(*training_pair(batch))
+
+
+def training_pair(batch):
+    """Return a training batch as a pair of inputs and bounding boxes.
+
+    Args:
+        batch: as in `batch_parts`.
+
+    Raises:
+        ValueError: it is something else, boxes are missing, or there are sample weights.
+    """
+    x, bounding_boxes = batch_pair(batch)
+    if bounding_boxes is None:
+        raise ValueError(
+            "Targets are missing: a training batch needs 'bounding_boxes' beside 'images'. Pass a "
+            "dict with both, or images and `y={'boxes': ..., 'classes': ...}`. Received: "
+            f"{described(batch)}."
+        )
+    return x, bounding_boxes
+
+
+def batch_pair(batch):
+    """Return a batch as a pair of inputs and bounding boxes, or `None` where these don't come.
+
+    Args:
+        batch: as in `batch_parts`, or inputs alone.
+
+    Raises:
+        ValueError: it is none of these, or there are sample weights.
+    """
     if isinstance(batch, dict):
-        if "bounding_boxes" not in batch:
-            raise ValueError(
-                "A training batch needs the key 'bounding_boxes' beside 'images'. "
-                f"Received the keys {sorted(batch)}."
-            )
-        return x_and_box_parts(batch, batch["bounding_boxes"])
-    if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
+        return batch, batch.get("bounding_boxes")
+    if not isinstance(batch, (tuple, list)):
+        return batch, None
+    x, bounding_boxes, *rest = (*batch, None, None)
+    is_pair = 1 <= len(batch) <= 3 and (bounding_boxes is None or isinstance(bounding_boxes, dict))
+    if not is_pair:
         raise ValueError(
-            "A training batch is a dict with 'images' and 'bounding_boxes', or a tuple "
-            f"(images, bounding_boxes). Received: {type(batch).__name__}"
-            + (f" of {len(batch)} entries." if isinstance(batch, (tuple, list)) else ".")
+            "A batch must be a dict with 'images' and perhaps 'bounding_boxes', or a pair of "
+            "images and a dict of 'boxes' and 'classes'. Received: "
+            f"{described(batch)}. {ONE_ARRAY_ADVICE}"
         )
-    if len(batch) == 3 and batch[2] is not None:
+    if any(entry is not None for entry in rest):
         raise ValueError(
-            "`sample_weight`, a batch's third entry, isn't supported: the loss weighs by class "
-            "and by box. Leave it out: (images, bounding_boxes)."
+            "`sample_weight`, a batch's third entry, must be left out: sample weights aren't "
+            "supported, because the loss weighs by class and by box."
         )
-    return x_and_box_parts(batch[0], batch[1])
+    return x, bounding_boxes
 
 
 def x_and_box_parts(x, bounding_boxes):
@@ -61,23 +95,175 @@ def x_and_box_parts(x, bounding_boxes):
         bounding_boxes: dict of "boxes" and "classes".
 
     Raises:
-        ValueError: something is missing.
+        ValueError: something is missing, or `check_images_and_mask` raises.
     """
-    if isinstance(x, dict):
-        if "images" not in x:
-            raise ValueError(f"`x` needs the key 'images'. Received the keys {sorted(x)}.")
-        images, pixel_mask, image_ids = x["images"], x.get("pixel_mask"), x.get("image_id")
-    else:
-        images, pixel_mask, image_ids = x, None, None
-    if not isinstance(bounding_boxes, dict) or not {"boxes", "classes"} <= set(bounding_boxes):
-        is_dict = isinstance(bounding_boxes, dict)
-        hint = ""
-        if is_dict and "labels" in bounding_boxes:
-            hint = " Rename 'labels' to 'classes'."
-        raise ValueError(
-            "`bounding_boxes` must be a dict with 'boxes' (batch, N, 4) and 'classes' (batch, N). "
-            f"Received: {sorted(bounding_boxes) if is_dict else type(bounding_boxes).__name__}."
-            + hint
-        )
+    images, pixel_mask, image_ids = input_parts(x)
+    check_bounding_boxes(bounding_boxes)
     boxes, classes = bounding_boxes["boxes"], bounding_boxes["classes"]
     return BatchParts(images, pixel_mask, boxes, classes, image_ids)
+
+
+def input_parts(x):
+    """Return images, pixel mask and images' ids of a model's input, `None` for what isn't there.
+
+    Args:
+        x: images, or a dict of "images" and perhaps "pixel_mask" and "image_id".
+
+    Raises:
+        ValueError: a dict has no images, or `check_images_and_mask` raises.
+    """
+    images, pixel_mask, image_ids = x, None, None
+    if isinstance(x, dict):
+        if "images" not in x:
+            raise ValueError(
+                "Inputs given as a dict must have the key 'images' (and may have 'pixel_mask'). "
+                f"Received the keys: {sorted(x, key=str)}."
+            )
+        images, pixel_mask, image_ids = x["images"], x.get("pixel_mask"), x.get("image_id")
+    check_images_and_mask(images, pixel_mask)
+    return images, pixel_mask, image_ids
+
+
+def check_bounding_boxes(bounding_boxes):
+    """Check that there are boxes and classes.
+
+    Raises:
+        ValueError: it is no dict with both.
+    """
+    if isinstance(bounding_boxes, dict) and {"boxes", "classes"} <= set(bounding_boxes):
+        return
+    has_labels = isinstance(bounding_boxes, dict) and "labels" in bounding_boxes
+    raise ValueError(
+        "`bounding_boxes` must be a dict with 'boxes' (batch, N, 4) and 'classes' (batch, N). "
+        f"Received: {described(bounding_boxes)}."
+        + (" Rename 'labels' to 'classes'." if has_labels else "")
+    )
+
+
+NO_BATCH = (
+    "`x` gave no batch: the data set is empty, or the generator has been read to its end already. "
+    "Check the files and filters behind it, and create a generator anew for each call."
+)
+ONE_ARRAY_ADVICE = (
+    "Images of one size become one array with `np.stack(images)`; `predict` takes a list of images "
+    "(height, width, 3) of any sizes, and `keras_detr.detect` files, PIL's images and others too."
+)
+
+
+def check_images_and_mask(images, pixel_mask=None):
+    """Check types, shapes and dtypes of images and their mask, as far as they are known.
+
+    Args:
+        images: should be an array (batch, height, width, 3) of numbers.
+        pixel_mask: should be an array (batch, height, width), or `None`.
+
+    Raises:
+        ValueError: it is something else; the message says what came, and what to do.
+    """
+    shape = _shape(images)
+    if hasattr(images, "row_splits"):
+        raise ValueError(
+            "`images` must be one dense tensor, and came ragged. Give the images of a batch one "
+            "size: map `keras_detr.preprocessing.PadToCanvas` before `.batch()`."
+        )
+    if shape is None:
+        raise ValueError(
+            "`images` must be an array (batch, height, width, 3). Received: "
+            f"{described(images)}. {ONE_ARRAY_ADVICE}"
+        )
+    if len(shape) != 4 or shape[-1] not in (3, None) or 0 in shape:
+        raise ValueError(
+            "`images` must have the shape (batch, height, width, 3), of at least one image. "
+            f"Received: {shape}.{_shape_advice(shape)}"
+        )
+    check_numbers(images, "images")
+    if pixel_mask is None:
+        return
+    mask_shape = _shape(pixel_mask)
+    if mask_shape is None or not _are_compatible(mask_shape, shape[:3]):
+        raise ValueError(
+            "`pixel_mask` must have the shape of `images` without channels, (batch, height, "
+            "width): 1 on the image and 0 on padding. Received: "
+            f"{mask_shape or described(pixel_mask)}, for images of the shape {shape}."
+        )
+    check_numbers(pixel_mask, "pixel_mask", ("bool",))
+
+
+def check_numbers(array, name, other_dtypes=()):
+    """Check that an array's dtype is one of real numbers.
+
+    Args:
+        array: of any library.
+        name: str, of the argument.
+        other_dtypes: tuple of str, what it may be instead.
+
+    Raises:
+        ValueError: it is another.
+    """
+    dtype = getattr(array, "dtype", None)
+    text = str(getattr(dtype, "name", dtype)).removeprefix("torch.")
+    if not text.startswith(("int", "uint", "float", "bfloat", *other_dtypes)):
+        raise ValueError(
+            f"`{name}` must be an array of numbers (int or float). Received: {described(array)}."
+        )
+
+
+def check_batch_size(batch_size):
+    """Check that images can be taken so many at a time.
+
+    Args:
+        batch_size: int of at least 1, or `None` for a default.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    is_number = isinstance(batch_size, numbers.Integral) and not isinstance(batch_size, bool)
+    if batch_size is not None and not (is_number and batch_size >= 1):
+        raise ValueError(
+            "`batch_size` must be an int of at least 1, or None for the default. Received: "
+            f"{batch_size!r}."
+        )
+
+
+def described(value):
+    """Return what came, in a few words: its type, shape and dtype, or what it holds."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return repr(value)[:80]
+    if isinstance(value, dict):
+        return f"a dict with the keys {sorted(value, key=str)}"
+    name = type(value).__name__
+    if isinstance(value, (list, tuple)):
+        kinds = sorted({type(entry).__name__ for entry in value})
+        return f"a {name} of {len(value)} ({', '.join(kinds)})" if kinds else f"an empty {name}"
+    shape = _shape(value)
+    return name if shape is None else f"{name} of shape {shape} and dtype {value.dtype}"
+
+
+def _shape(array):
+    """Return the shape of an array, `None` for what isn't one."""
+    shape = getattr(array, "shape", None)
+    is_array = shape is not None and hasattr(array, "dtype")
+    return tuple(shape) if is_array else None
+
+
+def _are_compatible(shape, other):
+    pairs = zip(shape, other, strict=False)
+    return len(shape) == len(other) and all(
+        None in pair or int(pair[0]) == int(pair[1]) for pair in pairs
+    )
+
+
+def _shape_advice(shape):
+    """Return what to do with images of another shape, after a space."""
+    if len(shape) == 3 and shape[-1] == 3:
+        return (
+            " A single image gets a batch axis with `images[None]`, and a data set batches with "
+            "`.batch(...)`."
+        )
+    if len(shape) == 4 and shape[-1] == 4:
+        return " Leave transparency out: `images[..., :3]`."
+    if len(shape) == 4 and shape[-1] == 1:
+        return " Grey becomes RGB with `np.repeat(images, 3, axis=-1)`."
+    if len(shape) == 4 and shape[1] == 3:
+        return " Channels become the last axis with `np.moveaxis(images, 1, -1)`."
+    return ""

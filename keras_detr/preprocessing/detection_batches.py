@@ -3,7 +3,12 @@
 import tensorflow as tf
 
 from keras_detr.ops.boxes import check_box_format
-from keras_detr.preprocessing.batch_structure import batch_parts
+from keras_detr.preprocessing.batch_structure import (
+    NO_BATCH,
+    batch_parts,
+    check_numbers,
+    input_parts,
+)
 from keras_detr.preprocessing.box_position import OUTSIDE_ADVICE, has_area, is_outside
 from keras_detr.preprocessing.runtime_checks import checked
 
@@ -38,6 +43,7 @@ def checked_training_batches(dataset, num_classes, bounding_box_format, dropped_
     # Without a Python branch on a tensor there is nothing to rewrite, which would take seconds.
     @tf.autograph.experimental.do_not_convert
     def checked_batch(*batch):
+        batch = _with_ranks(batch)
         parts = batch_parts(batch[0] if len(batch) == 1 else batch)
         image_ids = _image_ids(parts.image_ids)
         images, height, width = _checked_images(parts.images, parts.pixel_mask, image_ids)
@@ -48,12 +54,10 @@ def checked_training_batches(dataset, num_classes, bounding_box_format, dropped_
         if dropped_boxes is not None:
             is_empty = ~has_area(boxes, height, width, bounding_box_format, tf) & (classes >= 0)
             boxes = _told(dropped_boxes, boxes, is_empty, image_ids)
-        x = {"images": images}
-        if parts.pixel_mask is not None:
-            x["pixel_mask"] = parts.pixel_mask
+        x = _model_inputs(images, parts.pixel_mask)
         return x, {"boxes": boxes, "classes": classes}
 
-    return dataset.map(checked_batch, num_parallel_calls=tf.data.AUTOTUNE)
+    return _some(dataset).map(checked_batch, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def checked_prediction_batches(dataset):
@@ -74,13 +78,39 @@ def checked_prediction_batches(dataset):
     # Without a Python branch on a tensor there is nothing to rewrite, which would take seconds.
     @tf.autograph.experimental.do_not_convert
     def checked_batch(*batch):
-        x = batch[0]
-        x = x if isinstance(x, dict) else {"images": x}
-        image_ids = _image_ids(x.get("image_id"))
-        images, _, _ = _checked_images(x["images"], x.get("pixel_mask"), image_ids)
-        return ({**{key: x[key] for key in ("pixel_mask",) if key in x}, "images": images},)
+        images, pixel_mask, image_ids = input_parts(_with_ranks(batch[0]))
+        images, _, _ = _checked_images(images, pixel_mask, _image_ids(image_ids))
+        return (_model_inputs(images, pixel_mask),)
 
-    return dataset.map(checked_batch, num_parallel_calls=tf.data.AUTOTUNE)
+    return _some(dataset).map(checked_batch, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _some(dataset):
+    if dataset.cardinality() == 0:
+        raise ValueError(NO_BATCH)
+    return dataset
+
+
+_NUM_AXES = {"images": 4, "pixel_mask": 3, "boxes": 3, "classes": 2}
+
+
+def _with_ranks(part, name="images"):
+    """Give tensors whose rank isn't known the rank that they must have, checked while reading."""
+    if isinstance(part, dict):
+        return {key: _with_ranks(value, key) for key, value in part.items()}
+    if isinstance(part, tuple):
+        return tuple(_with_ranks(entry) for entry in part)
+    num_axes = _NUM_AXES.get(name)
+    if num_axes is None or not tf.is_tensor(part) or part.shape.rank is not None:
+        return part
+    message = [f"`{name}` must have {num_axes} axes. Received the shape", tf.shape(part)]
+    part = checked(part, tf.equal(tf.rank(part), num_axes), message)
+    return tf.ensure_shape(part, [None] * num_axes)
+
+
+def _model_inputs(images, pixel_mask):
+    masks = {} if pixel_mask is None else {"pixel_mask": pixel_mask}
+    return {"images": images, **masks}
 
 
 def _image_ids(image_ids):
@@ -112,16 +142,11 @@ def _told(dropped_boxes, boxes, is_empty, image_ids):
 
 
 def _checked_images(images, pixel_mask, image_ids):
-    if isinstance(images, tf.RaggedTensor):
-        raise ValueError(
-            "`images` must be one dense tensor, and came ragged. Give the images of a batch one "
-            "size: map `keras_detr.preprocessing.PadToCanvas` before `.batch()`."
-        )
-    if images.shape.rank not in (None, 4):
-        raise ValueError(
-            "`images` must have the shape (batch, height, width, 3). Received: "
-            f"{tuple(images.shape)}. Batch the data set before `fit`, with `.batch(...)`."
-        )
+    shape = tf.shape(images)
+    message = "`images` must have the shape (batch, height, width, 3), of at least one image."
+    is_right = tf.reduce_all(shape > 0) & tf.equal(shape[-1], 3)
+    images = checked(images, is_right, [message, "Received:", shape])
+    images = tf.ensure_shape(images, (None, None, None, 3))
     if not images.dtype.is_integer:
         # A sum holds no copy of the images, and isn't finite if one value isn't.
         sums = tf.reduce_sum(_at_least_float32(images), axis=[1, 2, 3])
@@ -140,11 +165,6 @@ def _checked_images(images, pixel_mask, image_ids):
         size = tf.cast(tf.shape(images), tf.float32)
         ones = tf.ones([tf.shape(images)[0], 1])
         return images, ones * size[1], ones * size[2]
-    if pixel_mask.shape.rank not in (None, 3):
-        raise ValueError(
-            "`pixel_mask` must have the shape (batch, height, width). "
-            f"Received: {tuple(pixel_mask.shape)}."
-        )
     images = _agreeing(images, pixel_mask, 3, "`pixel_mask` must have the shape of `images`")
     mask = tf.cast(tf.not_equal(tf.cast(pixel_mask, tf.float32), 0.0), tf.float32)
     height = tf.reduce_sum(mask[:, :, 0], axis=1, keepdims=True)
@@ -152,6 +172,8 @@ def _checked_images(images, pixel_mask, image_ids):
 
 
 def _dense(boxes, classes):
+    check_numbers(boxes, "boxes")
+    check_numbers(classes, "classes")
     if isinstance(boxes, tf.RaggedTensor) and isinstance(classes, tf.RaggedTensor):
         num_boxes, num_classes = boxes.row_lengths(), classes.row_lengths()
         boxes = checked(

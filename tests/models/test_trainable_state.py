@@ -164,3 +164,24 @@ def test_paths_of_frozen_layers(detector):
     assert [path for path in frozen_paths(model) if "encoder" in path] == ["encoder"]
     with pytest.raises(ValueError, match=r"doesn't have: \['encoder/layer_9'\]"):
         apply_frozen_paths(model, ["encoder/layer_9"])
+
+
+@pytest.mark.parametrize("optimizer", ["auto", "sgd"])
+@pytest.mark.parametrize("was_frozen", [True, False])
+def test_layers_that_change_after_the_first_step(optimizer, was_frozen):
+    # TensorFlow's compiled step would go on training what it was made for, without a word.
+    model = DETECTORS["detr"].build()
+    model.encoder.trainable = not was_frozen
+    model.compile(optimizer, run_eagerly=True)
+    batch = tiny_batch(batch_size=2)
+    model.fit(batch, verbose=0)
+    model.encoder.trainable = was_frozen
+    for call in (lambda: model.fit(batch, verbose=0), lambda: model.train_on_batch(batch)):
+        with pytest.raises(ValueError, match=r"'encoder/.*Call `compile\(\)` again"):
+            call()
+    model.evaluate(batch, verbose=0)
+    model.compile(optimizer, run_eagerly=True)
+    before = values(model.encoder)
+    model.fit(batch, verbose=0)
+    after = values(model.encoder)
+    assert was_frozen == any((after[path] != value).any() for path, value in before.items())
