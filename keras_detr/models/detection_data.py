@@ -9,13 +9,13 @@ from keras import ops
 from keras_detr.ops.backends import is_data_loader, is_tensorflow_dataset
 from keras_detr.preprocessing import array_checks
 from keras_detr.preprocessing.batch_structure import (
-    NO_BATCH,
     batch_pair,
     check_bounding_boxes,
     input_parts,
     training_pair,
 )
 from keras_detr.preprocessing.dropped_boxes import DroppedBoxes
+from keras_detr.preprocessing.input_checks import NO_BATCH
 
 
 def split_inputs(inputs):

@@ -44,7 +44,7 @@ from keras_detr.ops.backends import (
 )
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 from keras_detr.optimizers.detr_optimizer import detr_optimizer
-from keras_detr.preprocessing.batch_structure import check_batch_size
+from keras_detr.preprocessing.input_checks import check_batch_size
 
 
 class SetPredictionDetector(Task):

@@ -5,8 +5,9 @@ import numpy as np
 
 from keras_detr.ops.boxes import check_box_format
 from keras_detr.ops.labels import check_labels
-from keras_detr.preprocessing.batch_structure import check_numbers, described, x_and_box_parts
+from keras_detr.preprocessing.batch_structure import x_and_box_parts
 from keras_detr.preprocessing.box_position import OUTSIDE_ADVICE, has_area, is_outside
+from keras_detr.preprocessing.input_checks import check_numbers, described
 
 
 def check_arrays(x, bounding_boxes, num_classes, bounding_box_format, dropped_boxes=None):

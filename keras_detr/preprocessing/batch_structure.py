@@ -1,10 +1,12 @@
-"""The structures a batch may come in, and what arrays show without a look at their values.
+"""The structures a batch may come in. Python only: no array library is touched."""
 
-Python only: no array library is touched, so that a check costs a training step nothing.
-"""
-
-import numbers
 from typing import Any, NamedTuple
+
+from keras_detr.preprocessing.input_checks import (
+    ONE_ARRAY_ADVICE,
+    check_images_and_mask,
+    described,
+)
 
 
 class BatchParts(NamedTuple):
@@ -138,132 +140,3 @@ def check_bounding_boxes(bounding_boxes):
         f"Received: {described(bounding_boxes)}."
         + (" Rename 'labels' to 'classes'." if has_labels else "")
     )
-
-
-NO_BATCH = (
-    "`x` gave no batch: the data set is empty, or the generator has been read to its end already. "
-    "Check the files and filters behind it, and create a generator anew for each call."
-)
-ONE_ARRAY_ADVICE = (
-    "Images of one size become one array with `np.stack(images)`; `predict` takes a list of images "
-    "(height, width, 3) of any sizes, and `keras_detr.detect` files, PIL's images and others too."
-)
-
-
-def check_images_and_mask(images, pixel_mask=None):
-    """Check types, shapes and dtypes of images and their mask, as far as they are known.
-
-    Args:
-        images: should be an array (batch, height, width, 3) of numbers.
-        pixel_mask: should be an array (batch, height, width), or `None`.
-
-    Raises:
-        ValueError: it is something else; the message says what came, and what to do.
-    """
-    shape = _shape(images)
-    if hasattr(images, "row_splits"):
-        raise ValueError(
-            "`images` must be one dense tensor, and came ragged. Give the images of a batch one "
-            "size: map `keras_detr.preprocessing.PadToCanvas` before `.batch()`."
-        )
-    if shape is None:
-        raise ValueError(
-            "`images` must be an array (batch, height, width, 3). Received: "
-            f"{described(images)}. {ONE_ARRAY_ADVICE}"
-        )
-    if len(shape) != 4 or shape[-1] not in (3, None) or 0 in shape:
-        raise ValueError(
-            "`images` must have the shape (batch, height, width, 3), of at least one image. "
-            f"Received: {shape}.{_shape_advice(shape)}"
-        )
-    check_numbers(images, "images")
-    if pixel_mask is None:
-        return
-    mask_shape = _shape(pixel_mask)
-    if mask_shape is None or not _are_compatible(mask_shape, shape[:3]):
-        raise ValueError(
-            "`pixel_mask` must have the shape of `images` without channels, (batch, height, "
-            "width): 1 on the image and 0 on padding. Received: "
-            f"{mask_shape or described(pixel_mask)}, for images of the shape {shape}."
-        )
-    check_numbers(pixel_mask, "pixel_mask", ("bool",))
-
-
-def check_numbers(array, name, other_dtypes=()):
-    """Check that an array's dtype is one of real numbers.
-
-    Args:
-        array: of any library.
-        name: str, of the argument.
-        other_dtypes: tuple of str, what it may be instead.
-
-    Raises:
-        ValueError: it is another.
-    """
-    dtype = getattr(array, "dtype", None)
-    text = str(getattr(dtype, "name", dtype)).removeprefix("torch.")
-    if not text.startswith(("int", "uint", "float", "bfloat", *other_dtypes)):
-        raise ValueError(
-            f"`{name}` must be an array of numbers (int or float). Received: {described(array)}."
-        )
-
-
-def check_batch_size(batch_size):
-    """Check that images can be taken so many at a time.
-
-    Args:
-        batch_size: int of at least 1, or `None` for a default.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    is_number = isinstance(batch_size, numbers.Integral) and not isinstance(batch_size, bool)
-    if batch_size is not None and not (is_number and batch_size >= 1):
-        raise ValueError(
-            "`batch_size` must be an int of at least 1, or None for the default. Received: "
-            f"{batch_size!r}."
-        )
-
-
-def described(value):
-    """Return what came, in a few words: its type, shape and dtype, or what it holds."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return repr(value)[:80]
-    if isinstance(value, dict):
-        return f"a dict with the keys {sorted(value, key=str)}"
-    name = type(value).__name__
-    if isinstance(value, (list, tuple)):
-        kinds = sorted({type(entry).__name__ for entry in value})
-        return f"a {name} of {len(value)} ({', '.join(kinds)})" if kinds else f"an empty {name}"
-    shape = _shape(value)
-    return name if shape is None else f"{name} of shape {shape} and dtype {value.dtype}"
-
-
-def _shape(array):
-    """Return the shape of an array, `None` for what isn't one."""
-    shape = getattr(array, "shape", None)
-    is_array = shape is not None and hasattr(array, "dtype")
-    return tuple(shape) if is_array else None
-
-
-def _are_compatible(shape, other):
-    pairs = zip(shape, other, strict=False)
-    return len(shape) == len(other) and all(
-        None in pair or int(pair[0]) == int(pair[1]) for pair in pairs
-    )
-
-
-def _shape_advice(shape):
-    """Return what to do with images of another shape, after a space."""
-    if len(shape) == 3 and shape[-1] == 3:
-        return (
-            " A single image gets a batch axis with `images[None]`, and a data set batches with "
-            "`.batch(...)`."
-        )
-    if len(shape) == 4 and shape[-1] == 4:
-        return " Leave transparency out: `images[..., :3]`."
-    if len(shape) == 4 and shape[-1] == 1:
-        return " Grey becomes RGB with `np.repeat(images, 3, axis=-1)`."
-    if len(shape) == 4 and shape[1] == 3:
-        return " Channels become the last axis with `np.moveaxis(images, 1, -1)`."
-    return ""

@@ -3,13 +3,9 @@
 import tensorflow as tf
 
 from keras_detr.ops.boxes import check_box_format
-from keras_detr.preprocessing.batch_structure import (
-    NO_BATCH,
-    batch_parts,
-    check_numbers,
-    input_parts,
-)
+from keras_detr.preprocessing.batch_structure import batch_parts, input_parts
 from keras_detr.preprocessing.box_position import OUTSIDE_ADVICE, has_area, is_outside
+from keras_detr.preprocessing.input_checks import NO_BATCH, check_numbers
 from keras_detr.preprocessing.runtime_checks import checked
 
 

@@ -255,3 +255,34 @@ def test_raw_images_are_checked_before_tensorflow_is_needed(model, monkeypatch):
     monkeypatch.setattr(raw_images, "is_tensorflow_installed", lambda: False)
     with pytest.raises(ValueError, match="for image 0"):
         model.predict([IMAGES[0, :, :, 0]])
+
+
+def test_a_bad_batch_costs_no_weights():
+    model = tiny_detr(num_encoder_layers=1, num_decoder_layers=1)
+    model.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
+    before = model.get_weights()
+    good, bad = (IMAGES, TARGETS), (IMAGES[..., 0], TARGETS)
+    # JAX takes the values out of a model while it is trained.
+    for batches in ((bad,), (good, good, good, bad)):
+        for call in (model.evaluate, model.predict, model.fit):
+            with pytest.raises(ValueError, match=SHAPE):
+                call(Batches(*batches), verbose=0)
+            for value, expected in zip(model.get_weights(), before, strict=True):
+                np.testing.assert_array_equal(value, expected)
+    model.fit(*good, verbose=0)
+
+
+def test_batches_of_torchs_loader(model):
+    torch = pytest.importorskip("torch", reason="needs torch")
+
+    def loader(*batches):
+        batches = keras.tree.map_structure(torch.tensor, list(batches))
+        return torch.utils.data.DataLoader(batches, batch_size=None)
+
+    model.fit(loader((IMAGES, TARGETS), (IMAGES, TARGETS)), verbose=0)
+    for data, message in (
+        (loader(), "`x` gave no batch"),
+        (loader((IMAGES[..., 0], TARGETS)), SHAPE),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.fit(data, verbose=0)
