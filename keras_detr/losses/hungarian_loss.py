@@ -1,5 +1,7 @@
 """The loss between a set of predictions and a set of objects."""
 
+import copy
+
 import keras
 from keras import ops
 
@@ -246,7 +248,7 @@ class HungarianLoss(keras.losses.Loss):
     @classmethod
     def from_config(cls, config):
         """Build from `get_config`."""
-        config = dict(config)
+        config = copy.deepcopy(config)
         config["classification"] = keras.saving.deserialize_keras_object(config["classification"])
         return cls(**config)
 

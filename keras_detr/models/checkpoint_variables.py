@@ -12,7 +12,7 @@ class CheckpointVariable(NamedTuple):
     Attributes:
         variable: `keras.Variable`.
         torch_shape: tuple of int, the shape of torch's tensor.
-        is_table: bool, whether a matrix is a table of vectors, which both sides store alike, rather
+        is_table: bool, whether both sides store it alike, as they do a table of vectors, rather
             than a kernel, which torch transposes.
     """
 
@@ -22,18 +22,22 @@ class CheckpointVariable(NamedTuple):
 
     def from_torch(self, tensor):
         """Return the variable's value for a tensor in torch's layout."""
+        if self.is_table:
+            return tensor
         if len(self.torch_shape) == 4:
             return np.transpose(tensor, (2, 3, 1, 0))
-        if len(self.torch_shape) == 2 and not self.is_table:
+        if len(self.torch_shape) == 2:
             tensor = tensor.T
         return np.reshape(tensor, self.variable.shape)
 
     def to_torch(self):
         """Return the variable's value in torch's layout, float32."""
         value = np.asarray(self.variable.numpy(), "float32")
+        if self.is_table:
+            return value
         if len(self.torch_shape) == 4:
             return np.transpose(value, (3, 2, 0, 1))
-        if len(self.torch_shape) == 2 and not self.is_table:
+        if len(self.torch_shape) == 2:
             return np.reshape(value, self.torch_shape[::-1]).T
         return np.reshape(value, self.torch_shape)
 
@@ -60,7 +64,7 @@ def vector(variable):
 
 
 def table(variable):
-    """Tie a table of vectors (rows, size)."""
+    """Tie a table of vectors (rows, size), or what only Keras has, of any shape."""
     return CheckpointVariable(variable, tuple(variable.shape), is_table=True)
 
 

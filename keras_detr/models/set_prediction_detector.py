@@ -1,6 +1,7 @@
 """The abstract task: a detector that predicts a set of objects and trains through `fit`."""
 
 import contextlib
+import copy
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -577,7 +578,8 @@ class SetPredictionDetector(Task):
         levels = config.pop("pyramid_level_inputs", None)
         for name in cls._parts:
             if isinstance(config.get(name), dict):
-                config[name] = keras.saving.deserialize_keras_object(config[name])
+                # Keras takes apart what it is given, that of functional models among them.
+                config[name] = keras.saving.deserialize_keras_object(copy.deepcopy(config[name]))
         if levels and not getattr(config["backbone"], "pyramid_level_inputs", None):
             config["backbone"].pyramid_level_inputs = levels
         model = cls(**config)
@@ -702,6 +704,8 @@ class SetPredictionDetector(Task):
         """Return a saved configuration with other arguments, its decoder kept in step."""
         saved_queries = config.get("num_queries")
         config = {**config, **arguments}
+        if "backbone" in arguments:
+            config["pyramid_level_inputs"] = None
         decoder = config.get("prediction_decoder")
         if isinstance(decoder, dict):
             settings = {**decoder["config"], "bounding_box_format": config["bounding_box_format"]}
@@ -725,7 +729,7 @@ class SetPredictionDetector(Task):
 
     def compile_from_config(self, config):
         """Compile as the saved model was."""
-        config = keras.saving.deserialize_keras_object(config)
+        config = keras.saving.deserialize_keras_object(copy.deepcopy(config))
         for name in ("loss_weights", "weighted_metrics"):
             config.pop(name, None)
         self.compile(**config)

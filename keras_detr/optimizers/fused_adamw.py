@@ -1,5 +1,7 @@
 """AdamW with fewer and faster operations."""
 
+import copy
+
 import keras
 from keras import ops
 
@@ -109,6 +111,7 @@ class FusedAdamW(keras.optimizers.AdamW):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Return the form of AdamW that is fastest on this backend."""
+        config = copy.deepcopy(config)
         if backends.has_fused_adam():
             return super().from_config(config, custom_objects)
         return keras.optimizers.AdamW.from_config(config, custom_objects)

@@ -1,5 +1,7 @@
 """Layers made of layers: one pipeline after another, or one of several."""
 
+import copy
+
 import keras
 import tensorflow as tf
 
@@ -79,7 +81,7 @@ class RandomChoice(BoxAwareLayer):
     def from_config(cls, config):
         pipelines = [
             [keras.saving.deserialize_keras_object(layer) for layer in pipeline]
-            for pipeline in config["pipelines"]
+            for pipeline in copy.deepcopy(config["pipelines"])
         ]
         return cls(**{**config, "pipelines": pipelines})
 

@@ -7,10 +7,14 @@ from keras_detr.models.checkpoint_variables import table
 
 
 def backbone_variables(backbone):
-    """Return a backbone's variables; another's than `ResNetBackbone` go by their own paths."""
+    """Return a backbone's variables; of another than `ResNetBackbone` its weights by their order.
+
+    Their paths aren't those of a backbone built from its configuration, in a `Sequential` one, and
+    need not be unlike.
+    """
     if isinstance(backbone, ResNetBackbone):
         return {f"backbone.{name}": entry for name, entry in resnet_variables(backbone).items()}
-    return {f"backbone.{variable.path}": table(variable) for variable in backbone.variables}
+    return {f"backbone.{i}": table(weight) for i, weight in enumerate(backbone.weights)}
 
 
 def position_variables(position_embedding):

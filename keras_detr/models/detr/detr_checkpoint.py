@@ -18,8 +18,8 @@ def detr_variables(model):
         model: `DETR`.
 
     Returns:
-        dict of name -> `CheckpointVariable`. A backbone that isn't a `ResNetBackbone` goes by its
-        own variables' paths.
+        dict of name -> `CheckpointVariable`. The weights of a backbone that isn't a
+        `ResNetBackbone` go by their order.
     """
     size = model.hidden_dim
     variables = {

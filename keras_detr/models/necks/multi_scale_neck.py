@@ -1,5 +1,7 @@
 """From a feature pyramid to the tokens that Deformable DETR's encoder reads."""
 
+import copy
+
 import keras
 from keras import ops
 
@@ -171,7 +173,7 @@ class MultiScaleNeck(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         """Build from `get_config`."""
-        config = dict(config)
+        config = copy.deepcopy(config)
         config["position_embedding"] = keras.saving.deserialize_keras_object(
             config["position_embedding"]
         )

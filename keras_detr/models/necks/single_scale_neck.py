@@ -1,5 +1,7 @@
 """From one feature map to the tokens that DETR's encoder reads."""
 
+import copy
+
 import keras
 from keras import ops
 
@@ -92,7 +94,7 @@ class SingleScaleNeck(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         """Build from `get_config`."""
-        config = dict(config)
+        config = copy.deepcopy(config)
         config["position_embedding"] = keras.saving.deserialize_keras_object(
             config["position_embedding"]
         )

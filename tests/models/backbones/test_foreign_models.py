@@ -68,6 +68,10 @@ def test_a_foreign_backbone_trains_and_is_saved(build, tmp_path):
         np.testing.assert_allclose(
             ops.convert_to_numpy(loaded(inputs)[name]), ops.convert_to_numpy(value), atol=1e-5
         )
+    other = type(model).from_preset(tmp_path / "preset", num_classes=5)
+    assert other.num_classes == 5
+    for actual, expected in zip(other.backbone.weights, backbone.weights, strict=True):
+        np.testing.assert_array_equal(actual.numpy(), expected.numpy())
 
 
 @pytest.mark.slow
