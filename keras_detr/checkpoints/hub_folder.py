@@ -11,7 +11,7 @@ import numpy as np
 
 from .hub import CorruptedFileError, HubFile, NotInRepositoryError, fetch
 from .hub_preprocessor import preprocessor_normalization, preprocessor_sizes
-from .reading import WEIGHT_FILE_NAMES, read_tensors, shard_names
+from .reading import WEIGHT_FILE_NAMES, read_json_text, read_tensors, shard_names
 
 logger = logging.getLogger("keras_detr")
 
@@ -139,12 +139,14 @@ def _read_config(path):
 
 def _read_json(path):
     """Read a file that holds a JSON object."""
+    text = read_json_text(path)
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"Can't read {str(path)!r} ({path.stat().st_size:,} bytes): {error}. It should be the "
-            "JSON file of a Hub repository; download it again."
+            "JSON file of a Hub repository: download it again, and if it is the same then, tell "
+            "the repository's owner."
         ) from error
     if not isinstance(config, dict):
         raise ValueError(f"{str(path)!r} should hold a JSON object. Received: {config!r:.60}.")

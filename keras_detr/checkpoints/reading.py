@@ -1,12 +1,13 @@
 """Read the tensors of a checkpoint file, whatever wrote it, into NumPy arrays."""
 
-import argparse
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, deserialize
+from safetensors import SafetensorError, deserialize, safe_open
+
+from .reading_torch import read_torch
+from .unreadable import check_regular_file, unreadable
 
 # In the order of preference: safetensors can't hold code, and need no torch.
 WEIGHT_FILE_NAMES = (
@@ -17,7 +18,7 @@ WEIGHT_FILE_NAMES = (
 )
 
 _TORCH_SUFFIXES = (".pth", ".pt", ".bin")
-_GIT_LFS_POINTER = b"version https://git-lfs"
+_LARGEST_JSON = 2**26
 _DTYPES = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
@@ -48,7 +49,7 @@ def read_tensors(path) -> dict[str, np.ndarray]:
 
     Raises:
         FileNotFoundError: there is no such file, or a shard of it is missing.
-        ValueError: the file is cut off, damaged, or no checkpoint.
+        ValueError: the file is cut off, damaged, or no checkpoint; or it isn't a regular file.
         ImportError: the file needs torch, and torch isn't installed.
     """
     path = Path(path)
@@ -59,16 +60,40 @@ def read_tensors(path) -> dict[str, np.ndarray]:
             f"There is no checkpoint file {str(path)!r}. Check the path, or download "
             "the file first."
         )
+    check_regular_file(path)
     if path.name.endswith(".index.json"):
         return _read_shards(path)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     if path.suffix in _TORCH_SUFFIXES:
-        return _read_torch(path)
+        return read_torch(path)
+    # What Keras saves has its own reader.
+    advice = {
+        ".keras": " Load a saved model with `keras.saving.load_model`.",
+        ".h5": " Load saved weights of Keras with the model's `load_weights`.",
+    }
     raise ValueError(
         f"`path` must end in .safetensors, .pth, .pt, .bin or .index.json, or be a folder. "
-        f"Received: {str(path)!r}."
+        f"Received: {str(path)!r}.{advice.get(path.suffix, '')}"
     )
+
+
+def read_json_text(path):
+    """Return the text of a JSON file.
+
+    Args:
+        path: path.
+
+    Raises:
+        ValueError: it isn't a regular file, is far larger than any configuration, or holds no text.
+    """
+    check_regular_file(path)
+    if path.stat().st_size > _LARGEST_JSON:
+        raise unreadable(path, f"a JSON file has at most {_LARGEST_JSON:,} bytes here")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise unreadable(path, error) from error
 
 
 def shard_names(index_path) -> tuple[str, ...]:
@@ -91,29 +116,15 @@ def _find_weights(folder):
     )
 
 
-def _unreadable(path, reason):
-    """Make the error of a file that can't be read."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        is_pointer = file.read(len(_GIT_LFS_POINTER)) == _GIT_LFS_POINTER
-    if is_pointer:
-        advice = "It is a Git LFS pointer, not the weights themselves: run `git lfs pull`."
-    else:
-        advice = (
-            "It was cut off or damaged on its way, or is no checkpoint: delete it and download it "
-            "again."
-        )
-    return ValueError(
-        f"Can't read the checkpoint {str(path)!r} ({size:,} bytes): {reason}. {advice}"
-    )
-
-
 def _read_safetensors(path):
     """Read a .safetensors file."""
     try:
+        # The header tells whether the file is what it says, before all of it is read.
+        with safe_open(path, framework="numpy"):
+            pass
         views = deserialize(path.read_bytes())
-    except SafetensorError as error:
-        raise _unreadable(path, error) from error
+    except (SafetensorError, MemoryError) as error:
+        raise unreadable(path, error) from error
     return {name: _to_array(path, name, view) for name, view in views}
 
 
@@ -135,50 +146,21 @@ def _to_array(path, name, view):
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
-def _read_torch(path):
-    """Read a file that torch wrote."""
-    try:
-        import torch
-    except ImportError as error:
-        raise ImportError(
-            f"Reading {path.name!r} needs torch, which isn't installed. Run "
-            '`pip install "keras_detr[torch]"`, or pass a .safetensors file, which needs no torch.'
-        ) from error
-    try:
-        # The official training script stores its arguments in the file: a plain Namespace is
-        # harmless, and everything else that isn't a tensor stays forbidden.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # on damaged bytes torch raises almost any type
-        reason = str(error).strip().split("\n")[0].rstrip(".") or "the file ends too early"
-        raise _unreadable(path, f"{type(error).__name__}: {reason}") from error
-    for key in ("model", "state_dict"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-            break
-    tensors = {}
-    if isinstance(content, Mapping):
-        tensors = {str(k): v.detach() for k, v in content.items() if isinstance(v, torch.Tensor)}
-    if not tensors:
-        raise _unreadable(path, "it holds no dictionary of tensors")
-    narrow = (torch.bfloat16, torch.float16)
-    return {k: (v.float() if v.dtype in narrow else v).numpy() for k, v in tensors.items()}
-
-
 def _read_index(path):
     """Read the `weight_map` of an index file: dict of tensor name to file name."""
+    text = read_json_text(path)
     try:
-        weight_map = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        weight_map = json.loads(text)["weight_map"]
         names = set(weight_map.values())
         # A name with a folder in it could point anywhere on this machine.
         is_index = bool(names) and all(
             Path(name).name == name and Path(name).suffix in (".safetensors", *_TORCH_SUFFIXES)
             for name in names
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _unreadable(path, f"it is no index of shards ({error})") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise unreadable(path, f"it is no index of shards ({error})") from error
     if not is_index:
-        raise _unreadable(path, "it is no index of shards beside it")
+        raise unreadable(path, "it is no index of shards beside it")
     return weight_map
 
 
@@ -195,7 +177,7 @@ def _read_shards(path):
         tensors.update(read_tensors(shard))
     missing = sorted(weight_map.keys() - tensors.keys())
     if missing:
-        raise _unreadable(
+        raise unreadable(
             path, f"its shards lack {len(missing)} tensors, the first is {missing[0]!r}"
         )
     return tensors

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -162,6 +163,19 @@ def test_sizes_that_are_not_understood(tmp_path, caplog, content):
 def test_a_config_that_is_no_json_object(tmp_path, content):
     write(tmp_path, {"config.json": content})
     with pytest.raises(ValueError, match=r"config\.json"):
+        resolve_hub_folder(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_a_config_that_is_no_regular_file(tmp_path, kind):
+    path = tmp_path / "config.json"
+    make = {
+        "pipe": lambda: os.mkfifo(path),
+        "device": lambda: path.symlink_to("/dev/zero"),
+        "folder": path.mkdir,
+    }
+    make[kind]()
+    with pytest.raises(ValueError, match=r"config\.json' must be a regular file"):
         resolve_hub_folder(tmp_path)
 
 

@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import os
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +127,52 @@ def test_torch_files_cut_off(tmp_path, kept):
         read_tensors(path)
 
 
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_torch_files_of_which_a_byte_is_damaged(tmp_path, is_zip):
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "x.pth"
+    content = {name: torch.tensor(value) for name, value in TENSORS.items()}
+    torch.save(content, path, _use_new_zipfile_serialization=is_zip)
+    whole = path.read_bytes()
+    for position in range(0, len(whole), len(whole) // 40):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 7]) + whole[position + 1 :])
+        try:
+            tensors = read_tensors(path)
+        except ValueError as error:
+            assert str(path) in str(error)
+        else:
+            if is_zip:
+                # Only zip files have checksums, by which damaged weights are found.
+                assert_same(tensors, TENSORS)
+
+
+def test_torch_files_that_unpack_to_far_more(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save({"x": torch.zeros(1).expand(2**45)}, tmp_path / "expanded.pth")
+    torch.save({"x": torch.zeros(2**20)}, tmp_path / "whole.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "whole.pth") as whole,
+        zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for name in whole.namelist():
+            bomb.writestr(name, whole.read(name))
+    for name in ("expanded.pth", "bomb.pth"):
+        with pytest.raises(ValueError, match=rf"{name}'.*unpacks to [0-9,]+ bytes"):
+            read_tensors(tmp_path / name)
+
+
+def test_tensors_that_numpy_has_not(tmp_path):
+    torch = pytest.importorskip("torch")
+    for name, tensor in (
+        ("sparse", torch.eye(3).to_sparse()),
+        ("meta", torch.zeros(3, device="meta")),
+        ("float8", torch.zeros(3, dtype=torch.float8_e4m3fn)),
+    ):
+        torch.save({"x": tensor}, tmp_path / f"{name}.pth")
+        with pytest.raises(ValueError, match=rf"{name}\.pth"):
+            read_tensors(tmp_path / f"{name}.pth")
+
+
 def test_without_torch(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     (tmp_path / "x.pth").write_bytes(b"anything")
@@ -141,10 +189,33 @@ def test_missing_files(tmp_path):
         read_tensors(tmp_path)
 
 
-def test_an_unknown_suffix(tmp_path):
-    (tmp_path / "model.h5").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"must end in .*model\.h5"):
-        read_tensors(tmp_path / "model.h5")
+@pytest.mark.parametrize(
+    ("name", "advice"), [("x.npz", ""), ("x.keras", "load_model"), ("x.weights.h5", "load_weights")]
+)
+def test_an_unknown_suffix(tmp_path, name, advice):
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ValueError, match=rf"must end in .*{name}'.*{advice}"):
+        read_tensors(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["x.safetensors", "x.pth", "model.safetensors.index.json"])
+@pytest.mark.parametrize("is_link", [False, True])
+def test_what_is_no_regular_file(tmp_path, name, is_link):
+    pipe = tmp_path / ("pipe" if is_link else name)
+    os.mkfifo(pipe)
+    if is_link:
+        (tmp_path / name).symlink_to(pipe)
+    with pytest.raises(ValueError, match=rf"{name}' must be a regular file"):
+        read_tensors(tmp_path / name)
+
+
+def test_devices_and_folders_in_the_place_of_weights(tmp_path):
+    (tmp_path / "zero.safetensors").symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match=r"zero\.safetensors' must be a regular file"):
+        read_tensors(tmp_path / "zero.safetensors")
+    (tmp_path / "model.safetensors").mkdir()
+    with pytest.raises(ValueError, match=r"model\.safetensors' must be a regular file"):
+        read_tensors(tmp_path)
 
 
 def test_a_git_lfs_pointer(tmp_path):
@@ -185,6 +256,27 @@ def test_any_damaged_byte_never_crashes(position, change):
     damaged = bytearray(BYTES)
     damaged[position] ^= change
     check_damaged(bytes(damaged))
+
+
+@pytest.mark.parametrize("length", [0, 1, 10**9, 2**60, 2**64 - 1])
+def test_absurd_lengths_of_headers(length):
+    assert not check_damaged(length.to_bytes(8, "little") + BYTES[8:])
+
+
+def test_a_file_far_longer_than_its_header_says(tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(BYTES)
+    os.truncate(path, 2**40)
+    with pytest.raises(ValueError, match=r"x\.safetensors' \(1,099,511,627,776 bytes\)"):
+        read_tensors(path)
+    index = tmp_path / "model.safetensors.index.json"
+    index.touch()
+    os.truncate(index, 2**40)
+    with pytest.raises(ValueError, match="a JSON file has at most"):
+        read_tensors(tmp_path)
+    index.write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="no index of shards"):
+        read_tensors(tmp_path)
 
 
 @pytest.fixture

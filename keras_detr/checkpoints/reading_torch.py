@@ -1,0 +1,87 @@
+"""Read the tensors of a file that torch wrote."""
+
+import argparse
+import zipfile
+from collections.abc import Mapping
+
+from .unreadable import unreadable
+
+# A file may unpack to so many times its own size: weights hardly shrink, and torch doesn't try.
+_LARGEST_GROWTH = 10
+
+
+def read_torch(path):
+    """Read a .pth, .pt or .bin file.
+
+    Args:
+        path: path of a regular file.
+
+    Returns:
+        dict of name to array; see `read_tensors`.
+
+    Raises:
+        ValueError: the file is cut off, damaged, or no checkpoint.
+        ImportError: torch isn't installed.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(
+            f"Reading {path.name!r} needs torch, which isn't installed. Run "
+            '`pip install "keras_detr[torch]"`, or pass a .safetensors file, which needs no torch.'
+        ) from error
+    try:
+        _check_archive(path)
+        # The official training script stores its arguments in the file: a plain Namespace is
+        # harmless, and everything else that isn't a tensor stays forbidden.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        arrays = _to_arrays(torch, _unwrapped(content), _LARGEST_GROWTH * path.stat().st_size)
+    except Exception as error:  # on damaged bytes torch raises almost any type
+        reason = str(error).strip().split("\n")[0].rstrip(".") or "the file ends too early"
+        raise unreadable(path, f"{type(error).__name__}: {reason}") from error
+    if not arrays:
+        raise unreadable(path, "it holds no dictionary of tensors")
+    return arrays
+
+
+def _check_archive(path):
+    """Compare the parts of a zip file with their checksums, which torch doesn't.
+
+    Raises:
+        ValueError: a part is damaged, or all of them unpack to far more than the file.
+        zipfile.BadZipFile: the file is cut off.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        size = sum(part.file_size for part in archive.infolist())
+        _check_size(size, _LARGEST_GROWTH * path.stat().st_size)
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"its part {damaged!r} is damaged")
+
+
+def _unwrapped(content):
+    """Take off the official wrapping."""
+    for key in ("model", "state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            return content[key]
+    return content
+
+
+def _to_arrays(torch, content, most_bytes):
+    """Return the tensors of a dictionary as arrays, and nothing of anything else."""
+    if not isinstance(content, Mapping):
+        return {}
+    tensors = {str(k): v.detach() for k, v in content.items() if isinstance(v, torch.Tensor)}
+    # A tensor may repeat a single number as often as it says.
+    _check_size(sum(v.numel() * v.element_size() for v in tensors.values()), most_bytes)
+    narrow = (torch.bfloat16, torch.float16)
+    return {k: (v.float() if v.dtype in narrow else v).numpy() for k, v in tensors.items()}
+
+
+def _check_size(size, most_bytes):
+    """Refuse content that grows out of all proportion when it is unpacked."""
+    if size > most_bytes:
+        raise ValueError(f"it unpacks to {size:,} bytes, far more than it has")
