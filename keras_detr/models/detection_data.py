@@ -50,6 +50,15 @@ def split_batch(data):
     return _without_extra_entries(inputs), targets
 
 
+def split_training_batch(data):
+    """Return what `split_batch` does, of a batch with targets.
+
+    Raises:
+        ValueError: it is something else, or targets are missing.
+    """
+    return split_batch(training_pair(data))
+
+
 def _without_extra_entries(inputs):
     if not isinstance(inputs, dict):
         return inputs

@@ -18,6 +18,7 @@ from keras_detr.models.detection_data import (
     prediction_inputs,
     split_batch,
     split_inputs,
+    split_training_batch,
     training_batch,
     training_data,
     unpadded_size,
@@ -291,12 +292,12 @@ class SetPredictionDetector(Task):
     def train_step(self, *args):
         """Take one step; batches may be KerasCV's dict as well as a pair."""
         *state, data = args
-        return super().train_step(*state, split_batch(data))
+        return super().train_step(*state, split_training_batch(data))
 
     def test_step(self, *args):
         """Evaluate one batch; batches may be KerasCV's dict as well as a pair."""
         *state, data = args
-        return super().test_step(*state, split_batch(data))
+        return super().test_step(*state, split_training_batch(data))
 
     def predict_step(self, *args):
         """Return detections of one batch, without computing what they don't need."""

@@ -78,7 +78,7 @@ def batch_pair(batch):
     if not is_pair:
         raise ValueError(
             "A batch must be a dict with 'images' and perhaps 'bounding_boxes', or a pair of "
-            "images and a dict of 'boxes' and 'classes'. Received: "
+            "images and a dict with 'boxes' and 'classes'. Received: "
             f"{described(batch)}. {ONE_ARRAY_ADVICE}"
         )
     if any(entry is not None for entry in rest):

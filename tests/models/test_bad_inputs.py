@@ -283,6 +283,7 @@ def test_batches_of_torchs_loader(model):
     for data, message in (
         (loader(), "`x` gave no batch"),
         (loader((IMAGES[..., 0], TARGETS)), SHAPE),
+        (loader((IMAGES,)), "Targets are missing"),
     ):
         with pytest.raises(ValueError, match=message):
             model.fit(data, verbose=0)
