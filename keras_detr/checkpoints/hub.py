@@ -2,7 +2,8 @@
 
 The transfer is huggingface_hub's: it shows progress, takes up again where a connection broke off,
 and moves a file to its final name only when it is complete. What it leaves out is done here: the
-content is compared with a hash, so that neither a damaged transfer nor a damaged disk gets through.
+content is compared with a hash, so that neither a damaged transfer nor a damaged disk gets through,
+and a damaged file is fetched anew.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import constants, hf_hub_download
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -31,7 +32,7 @@ class HubFile:
         filename: str, the path inside the repository.
         revision: str, a branch, a tag or a commit.
         sha256: optional str, the SHA-256 of the content in hexadecimal, or its first 8 digits or
-            more. Without it the Hub's own hash is compared, which it has for weights.
+            more. Without it the Hub's own hash is compared.
     """
 
     repo_id: str
@@ -62,6 +63,8 @@ class NotInRepositoryError(FileNotFoundError):
 def fetch(hub_file: HubFile, local_files_only: bool = False) -> Path:
     """Return the verified local path of a file on the Hub, downloading it if need be.
 
+    A file whose content is wrong is removed from the cache and downloaded once more.
+
     Args:
         hub_file: `HubFile`.
         local_files_only: whether to look in the cache only.
@@ -75,11 +78,27 @@ def fetch(hub_file: HubFile, local_files_only: bool = False) -> Path:
             doesn't exist (then a `NotInRepositoryError`).
         PermissionError: the repository asks for a login or for consent to its terms.
         ConnectionError: the transfer broke off. Nothing half-written stays.
-        CorruptedFileError: the content is wrong. It is removed from the cache.
+        OSError: the cache can't be written, on a full disk for example.
+        CorruptedFileError: the content is wrong, that of a second download too, or there is no way
+            to download it again. It is removed from the cache.
         ValueError: the repository's name is malformed.
     """
+    path = _download(hub_file, local_files_only)
     try:
-        path = Path(
+        _verify(hub_file, path)
+    except CorruptedFileError as error:
+        try:
+            path = _download(hub_file, local_files_only)
+        except (OSError, ValueError):
+            raise error from None
+        _verify(hub_file, path)
+    return path
+
+
+def _download(hub_file, local_files_only):
+    """Return the local path of a file on the Hub; see `fetch`."""
+    try:
+        return Path(
             hf_hub_download(
                 hub_file.repo_id,
                 hub_file.filename,
@@ -115,13 +134,17 @@ def fetch(hub_file: HubFile, local_files_only: bool = False) -> Path:
         ) from error
     except Exception as error:  # the HTTP client's types differ among huggingface_hub's versions
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's fault, not the network's
+            # The disk's fault, not the network's.
+            raise OSError(
+                error.errno,
+                f"{error.strerror}: {str(hub_file)!r} can't be written into the cache "
+                f"{constants.HF_HUB_CACHE!r}. Make room or give access there, or set HF_HOME to "
+                "another folder",
+            ) from error
         raise ConnectionError(
             f"The download of {str(hub_file)!r} from {constants.ENDPOINT} broke off: {error}. "
             "Nothing half-written was kept; try again."
         ) from error
-    _verify(hub_file, path)
-    return path
 
 
 def _advice_without_network(hub_file, local_files_only):
@@ -150,17 +173,16 @@ def _verify(hub_file, path):
         CorruptedFileError: they differ.
     """
     blob = _blob_of(path)
-    # The Hub names the blob of an LFS file by the SHA-256 of its content.
-    hub_hash = blob.name if re.fullmatch(r"[0-9a-f]{64}", blob.name) else None
+    hub_hash = _hub_hash(hub_file, path, blob)
     expected = hub_file.sha256 or hub_hash
     if expected is None:
         return
-    with path.open("rb") as file:
-        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    actual = _content_hash(path, None if hub_file.sha256 else hub_hash)
     if actual.startswith(expected):
         return
-    received = f"{str(hub_file)!r} should have the SHA-256 {expected}, but has {actual}."
-    if actual == hub_hash:
+    kind = "Git hash" if len(expected) == 40 and not hub_file.sha256 else "SHA-256"
+    received = f"{str(hub_file)!r} should have the {kind} {expected}, but has {actual}."
+    if _content_hash(path, hub_hash) == hub_hash:
         # Removing it would not help, and others may be using it: the Hub's file has changed.
         raise CorruptedFileError(
             f"{received} It came intact from {constants.ENDPOINT}, so the repository serves other "
@@ -174,10 +196,43 @@ def _verify(hub_file, path):
             f"Delete {str(path)!r} and {str(blob)!r}, which couldn't be removed, and try again."
         )
     else:
-        advice = "It was removed from the cache: try again to download it anew."
+        advice = "It was removed from the cache: try again, with a connection, to download it anew."
     raise CorruptedFileError(
         f"{received} The content was damaged on its way or on the disk. {advice}"
     )
+
+
+def _hub_hash(hub_file, path, blob):
+    """Return the Hub's own hash of a cached file, or `None` where there is no way to know it.
+
+    The cache names a blob by its hash: the SHA-256 of LFS files, Git's SHA-1 of others. Without
+    symbolic links the file has its own name, and only the Hub knows the hash.
+    """
+    tag = blob.name
+    if blob == path:
+        try:
+            address = hf_hub_url(
+                hub_file.repo_id, hub_file.filename, revision=_commit_of(hub_file, path)
+            )
+            tag = get_hf_file_metadata(address).etag or ""
+        except Exception:  # without a connection, a whole file in the cache is as good as ever
+            return None
+    return tag if re.fullmatch(r"[0-9a-f]{64}|[0-9a-f]{40}", tag) else None
+
+
+def _commit_of(hub_file, path):
+    """Return the commit of a cached file: the cache keeps it in a folder named by its commit."""
+    return path.parents[hub_file.filename.count("/")].name
+
+
+def _content_hash(path, like):
+    """Return the hash of a file's content, of the kind of another hash; by default SHA-256."""
+    with path.open("rb") as file:
+        if like is None or len(like) == 64:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        # Git's hash of a file.
+        digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+        return hashlib.file_digest(file, lambda: digest).hexdigest()
 
 
 def _blob_of(path):

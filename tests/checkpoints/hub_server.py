@@ -142,7 +142,7 @@ def _send(request, status, content, headers, limit=None):
         request.close_connection = True
 
 
-def run_client(expression, *, endpoint, home, is_offline=False):
+def run_client(expression, *, endpoint, home, is_offline=False, has_links=True):
     """Evaluate an expression over `keras_detr.checkpoints` in a fresh process.
 
     huggingface_hub reads its environment when it is imported, hence the process.
@@ -152,6 +152,7 @@ def run_client(expression, *, endpoint, home, is_offline=False):
         endpoint: str, address of the Hub.
         home: path, its cache.
         is_offline: bool, whether HF_HUB_OFFLINE is set.
+        has_links: bool, whether the cache is made of symbolic links, as it isn't on Windows.
 
     Returns:
         dict with "value", or with "error" (names of the exception's classes) and "message"; and
@@ -163,6 +164,8 @@ def run_client(expression, *, endpoint, home, is_offline=False):
         "HF_ENDPOINT": endpoint,
         "HF_HOME": str(home),
         "HF_HUB_OFFLINE": str(int(is_offline)),
+        "HF_HUB_DISABLE_SYMLINKS": str(int(not has_links)),
+        "HF_HUB_DISABLE_SYMLINKS_WARNING": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "NO_PROXY": "127.0.0.1",
         "TQDM_POSITION": "-1",  # shows the progress bar without a terminal

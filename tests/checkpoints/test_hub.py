@@ -141,6 +141,37 @@ def test_damage_on_the_disk_is_found_at_the_next_load(hub, revision):
     assert_right(hub.ask(fetch))
 
 
+FETCH_CONFIG = f"str(fetch(HubFile({REPO!r}, 'config.json')))"
+
+
+@pytest.mark.parametrize(
+    ("name", "has_links"),
+    [("config.json", True), ("config.json", False), ("model.safetensors", True)],
+)
+def test_a_damaged_file_is_fetched_anew(hub, name, has_links):
+    fetch = f"str(fetch(HubFile({REPO!r}, {name!r})))"
+    path = Path(hub.ask(fetch, has_links=has_links)["value"])
+    whole = path.read_bytes()
+    for content in (b"", b'{"model_type": "yolo"}'):
+        path.write_bytes(content)
+        answer = hub.ask(fetch, has_links=has_links)
+        assert answer.get("value") == str(path), answer
+        assert path.read_bytes() == whole
+    assert path.is_symlink() == has_links
+    # Without a connection the same file serves as it is.
+    hub.close()
+    assert Path(hub.ask(fetch, has_links=has_links)["value"]).read_bytes() == whole
+
+
+def test_a_damaged_small_file_without_a_connection(hub):
+    path = Path(hub.ask(FETCH_CONFIG)["value"])
+    path.write_bytes(b'{"model_type": "yolo"}')
+    answer = hub.ask(FETCH_CONFIG, is_offline=True)
+    assert_error(answer, "CorruptedFileError", "Git hash", "with a connection")
+    assert cached_files(hub) == []
+    assert Path(hub.ask(FETCH_CONFIG)["value"]).read_bytes() == hub.files[REPO, "config.json"]
+
+
 def test_damage_behind_a_shared_blob_is_removed_too(hub):
     path = Path(hub.ask(FETCH)["value"])
     blob = path.resolve()
@@ -162,10 +193,8 @@ def test_a_pinned_hash(hub):
     answer = hub.ask(pinned.format(REPO, "model.safetensors", "0" * 8))
     assert_error(answer, "CorruptedFileError", "00000000", SHA256, "came intact", "`revision`")
     assert len(cached_files(hub)) == 2
-    # A file without a hash of the Hub's.
     answer = hub.ask(pinned.format(REPO, "config.json", "0" * 64))
-    assert_error(answer, "CorruptedFileError", "config.json", "removed from the cache")
-    assert len(cached_files(hub)) == 2
+    assert_error(answer, "CorruptedFileError", "config.json", "came intact")
 
 
 @pytest.mark.parametrize("sha256", ["e632da1", "E632DA11", "detr-r50", "0" * 65])
