@@ -1,6 +1,8 @@
 """Fetching and verifying, with the real huggingface_hub client and a Hub on 127.0.0.1."""
 
+import errno
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from keras_detr import checkpoints
 from keras_detr.checkpoints import HubFile
 
 from .hub_server import COMMIT, HubServer, run_client
@@ -195,6 +198,16 @@ def test_a_pinned_hash(hub):
     assert len(cached_files(hub)) == 2
     answer = hub.ask(pinned.format(REPO, "config.json", "0" * 64))
     assert_error(answer, "CorruptedFileError", "config.json", "came intact")
+
+
+def test_a_full_disk(monkeypatch):
+    def fill_up(*args, **kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checkpoints.hub, "hf_hub_download", fill_up)
+    with pytest.raises(OSError, match=rf"'{REPO}/model\.safetensors'.*cache.*HF_HOME") as raised:
+        checkpoints.fetch(HubFile(REPO, "model.safetensors"))
+    assert raised.value.errno == errno.ENOSPC
 
 
 @pytest.mark.parametrize("sha256", ["e632da1", "E632DA11", "detr-r50", "0" * 65])
