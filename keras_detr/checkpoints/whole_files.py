@@ -46,6 +46,11 @@ def folder_beside(path):
         raise OSError(error.errno or errno.EIO, reason, str(path)) from error
 
 
+def is_unfinished(path):
+    """Return whether a path is that of a folder from `folder_beside`, in use or left behind."""
+    return path.name.startswith(_PREFIX)
+
+
 def check_space(folder, num_bytes):
     """Check that a disk has room, so that it isn't filled up in vain.
 

@@ -2,12 +2,13 @@
 
 import json
 import logging
-import os
 import shutil
 from pathlib import Path
 
 import keras
 import numpy as np
+
+from keras_detr.checkpoints.whole_files import folder_beside, move_folder
 
 logger = logging.getLogger("keras_detr")
 
@@ -15,7 +16,6 @@ _WEIGHTS = "model.weights.h5"
 _STATE = "state.json"
 _ARRAYS = "arrays.npz"
 _ARRAY = "numpy array"
-_UNFINISHED = ".unfinished"
 # What Keras' own BackupAndRestore leaves.
 _KERAS_FILES = ("latest.weights.h5", "training_metadata.json")
 
@@ -23,8 +23,8 @@ _KERAS_FILES = ("latest.weights.h5", "training_metadata.json")
 class BackupCopies:
     """Keep the last copies of a model that trains, with a state beside its weights.
 
-    A copy is a folder, whose name is its number. It is written beside its place and renamed once it
-    is whole; only then an older one is deleted.
+    A copy is a folder, whose name is its number. It gets its place once it is whole; only then an
+    older one is deleted.
 
     Args:
         folder: str or path, with nothing else in it.
@@ -43,13 +43,14 @@ class BackupCopies:
             state: nested dicts and lists of JSON values and arrays.
         """
         copies = self._copies()
-        name = f"{int(copies[-1].name) + 1 if copies else 0:08d}"
-        unfinished = self.folder / f"{name}{_UNFINISHED}"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        model.save_weights(unfinished / _WEIGHTS)
-        _write_state(unfinished, state)
-        os.replace(unfinished, self.folder / name)
+        place = self.folder / f"{int(copies[-1].name) + 1 if copies else 0:08d}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with folder_beside(place) as beside:
+            unfinished = beside / place.name
+            unfinished.mkdir()
+            model.save_weights(unfinished / _WEIGHTS)
+            _write_state(unfinished, state)
+            move_folder(unfinished, place)
         for copy in copies[: len(copies) + 1 - self.num_kept]:
             shutil.rmtree(copy)
         self._delete_files_of_keras()
@@ -81,8 +82,8 @@ class BackupCopies:
 
     def delete(self):
         """Delete all copies, and the folder if nothing else is in it."""
-        for folder in [*self._copies(), *self.folder.glob(f"*{_UNFINISHED}")]:
-            shutil.rmtree(folder)
+        for copy in self._copies():
+            shutil.rmtree(copy)
         self._delete_files_of_keras()
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()

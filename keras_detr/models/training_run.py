@@ -1,9 +1,10 @@
 """A folder with the results of one training, which never overwrites those of another."""
 
 import json
-import os
 import shutil
 from pathlib import Path
+
+from keras_detr.checkpoints.whole_files import folder_beside, is_unfinished, move_file
 
 _RECORD = "run.json"
 
@@ -67,7 +68,7 @@ class TrainingRun:
         advice = "Choose another folder, or delete it if nothing in it is needed."
         if self.folder.exists() and not self.folder.is_dir():
             raise FileExistsError(f"`folder` must name a folder: {str(self.folder)!r} is a file.")
-        others = {p.name for p in self.folder.glob("*")} - {_RECORD, f"{_RECORD}.unfinished"}
+        others = [p for p in self.folder.glob("*") if p != path and not is_unfinished(p)]
         if not path.exists():
             if others:
                 raise FileExistsError(
@@ -92,9 +93,10 @@ class TrainingRun:
 
     def _write_record(self):
         record = {"settings": self._settings, "is_finished": self.is_finished}
-        unfinished = self.folder / f"{_RECORD}.unfinished"
-        unfinished.write_text(json.dumps(record, indent=2), encoding="utf-8")
-        os.replace(unfinished, self.folder / _RECORD)
+        path = self.folder / _RECORD
+        with folder_beside(path) as beside:
+            (beside / _RECORD).write_text(json.dumps(record, indent=2), encoding="utf-8")
+            move_file(beside / _RECORD, path)
 
 
 def _differing(recorded, wanted):

@@ -51,7 +51,7 @@ def test_another_training_is_refused(is_finished, tmp_path):
 def test_a_record_alone_is_replaced(tmp_path):
     TrainingRun(tmp_path, SETTINGS)
     # As a kill leaves it.
-    (tmp_path / "run.json.unfinished").write_text("{")
+    (tmp_path / ".keras_detr-unfinished-0").mkdir()
     TrainingRun(tmp_path, {"epochs": 1})
     assert json.loads((tmp_path / "run.json").read_text())["settings"] == {"epochs": 1}
 
