@@ -61,7 +61,7 @@ def test_files_of_every_backend_load(saved, backend):
         assert row["boxes"] < 1e-4, row
         assert row.get("state", 0) == 0, row
         # The loss is about 15.
-        assert row.get("loss", 0) < 1e-4, row
+        assert row["loss"] < 1e-4, row
 
 
 @pytest.mark.every_backend
