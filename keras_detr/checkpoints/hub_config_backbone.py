@@ -6,7 +6,7 @@ stand in for absent keys; written by versions 4 and 5.
 
 import re
 
-from .hub_config_fields import check, count
+from .hub_config_fields import check, check_type, count, items
 
 # Name: block type, blocks of each stage, channels of each stage. The stem has 64 channels.
 _RESNETS = {
@@ -34,11 +34,9 @@ def backbone_settings(config):
     Raises:
         ValueError: the config describes a backbone that this package doesn't build.
     """
-    backbone = config.get("backbone_config")
-    if backbone is None:
-        # The way of transformers 4: a name, and extra arguments for timm.
-        arguments = config.get("backbone_kwargs") or {}
-        is_dilated = _is_dilated("backbone_kwargs", arguments) or bool(config.get("dilation"))
+    field, backbone = _description(config)
+    if field == "backbone_kwargs":
+        is_dilated = _is_dilated(field, backbone) or bool(config.get("dilation"))
         if is_dilated and not _is_of_timm(config):
             _refuse_unused_dilation()
         return {**_named_resnet("backbone", config.get("backbone") or "resnet50")} | {
@@ -68,18 +66,27 @@ def stages_handed_out(config, default):
         str, the field that says so, and tuple of int, the stages from 1 to 4, 0 for the stem.
         A name that isn't a stage's stays as it is.
     """
-    backbone = config.get("backbone_config")
-    field = "backbone_kwargs" if backbone is None else "backbone_config"
-    described = (config.get("backbone_kwargs") or {}) if backbone is None else backbone
-    indices, features = described.get("out_indices"), described.get("out_features")
-    if indices:
+    field, described = _description(config)
+    if described.get("out_indices"):
         # Counted from the stem, or from behind.
+        indices = items(described, f"{field}.out_indices", (), int, "ints")
         stages = (i + _LAST_STAGE + 1 if i < 0 else i for i in indices)
         return f"{field}.out_indices", tuple(stages)
-    if features:
+    if described.get("out_features"):
+        features = items(described, f"{field}.out_features", (), str, "names")
         return f"{field}.out_features", tuple(_STAGES.get(name, name) for name in features)
-    is_asked = backbone is None and _is_of_timm(config)
+    is_asked = field == "backbone_kwargs" and _is_of_timm(config)
     return f"{field}.out_indices", default if is_asked else (_LAST_STAGE,)
+
+
+def _description(config):
+    """Return the field that describes the backbone, and the dict in it."""
+    if config.get("backbone_config") is not None:
+        field, described = "backbone_config", config["backbone_config"]
+    else:
+        # The way of transformers 4: a name, and extra arguments for timm.
+        field, described = "backbone_kwargs", config.get("backbone_kwargs") or {}
+    return field, check_type(field, described, dict, "a JSON object")
 
 
 def _is_of_timm(config):
@@ -121,8 +128,9 @@ def _described_resnet(backbone):
     check("backbone_config.hidden_act", backbone.get("hidden_act", "relu"), ("relu",))
     block_type = backbone.get("layer_type", "bottleneck")
     check("backbone_config.layer_type", block_type, ("basic", "bottleneck"))
-    depths = tuple(backbone.get("depths", (3, 4, 6, 3)))
-    hidden_sizes = tuple(backbone.get("hidden_sizes", (256, 512, 1024, 2048)))
+    depths = items(backbone, "backbone_config.depths", (3, 4, 6, 3), int, "ints")
+    default = (256, 512, 1024, 2048)
+    hidden_sizes = items(backbone, "backbone_config.hidden_sizes", default, int, "ints")
     if len(depths) != 4 or len(hidden_sizes) != 4:
         raise ValueError(
             "`backbone_config.depths` and `backbone_config.hidden_sizes` of the Hub config must "

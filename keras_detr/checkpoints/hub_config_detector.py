@@ -5,7 +5,7 @@ models/deformable_detr/configuration_deformable_detr.py.
 """
 
 from .hub_config_backbone import backbone_settings
-from .hub_config_fields import check, count, shared_count
+from .hub_config_fields import check, check_type, count, shared_count
 
 _UNUSED_LABEL = "N/A"
 _ACTIVATIONS = ("relu", "gelu", "silu")
@@ -32,6 +32,11 @@ def detector_settings(config, model_type, num_queries, feed_forward_dim):
     check("position_embedding_type", position_embedding, ("sine", "learned"))
     activation = config.get("activation_function", "relu")
     check("activation_function", activation, _ACTIVATIONS)
+    dropout = check_type("dropout", config.get("dropout", 0.1), (int, float), "a number")
+    if not 0 <= dropout < 1:
+        raise ValueError(
+            f"`dropout` of the Hub config must be in [0, 1). Received: {dropout!r:.80}."
+        )
     rows, names = _classes_in_use(config)
     return {
         **backbone_settings(config),
@@ -44,7 +49,7 @@ def detector_settings(config, model_type, num_queries, feed_forward_dim):
         "num_encoder_layers": count(config, "encoder_layers", 6),
         "num_decoder_layers": count(config, "decoder_layers", 6),
         "feed_forward_dim": shared_count(config, "ffn_dim", feed_forward_dim),
-        "dropout": float(config.get("dropout", 0.1)),
+        "dropout": float(dropout),
         "activation": activation,
         "position_embedding": position_embedding,
     }

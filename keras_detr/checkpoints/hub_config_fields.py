@@ -8,6 +8,22 @@ def check(field, value, supported):
         raise ValueError(f"`{field}` of the Hub config must be {expected}. Received: {value!r}.")
 
 
+def check_type(field, value, kind, expected):
+    """Return a value of this type, or refuse it, naming its field and what was expected."""
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError(
+            f"`{field}` of the Hub config must be {expected}. Received: {value!r:.80}."
+        )
+    return value
+
+
+def items(config, field, default, kind, expected):
+    """Return a list of the config as a tuple whose items all have one type."""
+    name = field.rsplit(".", 1)[-1]
+    values = check_type(field, config.get(name, default), (list, tuple), f"a list of {expected}")
+    return tuple(check_type(field, value, kind, f"a list of {expected}") for value in values)
+
+
 def count(config, field, default):
     """Return a positive integer of the config."""
     value = config.get(field, default)

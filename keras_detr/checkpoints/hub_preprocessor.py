@@ -4,7 +4,7 @@ Source: transformers models/detr/image_processing_detr.py, whose defaults stand 
 written by versions 4 and 5.
 """
 
-import math
+import sys
 from typing import Any
 
 _SIZES = (800, 1333)
@@ -97,4 +97,8 @@ def _numbers(config, field, default, count):
 
 
 def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and abs(value) <= sys.float_info.max
+    )

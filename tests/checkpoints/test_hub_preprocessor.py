@@ -78,6 +78,7 @@ def test_normalization(config, expected):
         ({"image_mean": "0.5"}, "`image_mean`.*3 numbers"),
         ({"image_std": [0.5, 0, 0.5]}, r"`image_std`.*must be above 0\. Received: \(0\.5, 0\.0"),
         ({"image_std": [0.5, float("nan"), 0.5]}, "`image_std`.*3 numbers"),
+        ({"image_mean": 10**400}, "`image_mean`.*3 numbers"),
         ({"rescale_factor": "1/255"}, "`rescale_factor`.*a number"),
         ({"rescale_factor": 0}, "`rescale_factor`.*must be above 0"),
     ],
