@@ -75,6 +75,8 @@ def find_parts(folder):
     for names in (("train",), ("valid", "val")):
         found = [path for name in names for path in folder.glob(f"{name}/_annotations.coco.json")]
         found += [path for name in names for path in folder.glob(f"annotations/*_{name}*.json")]
+        # A named pipe would be waited for.
+        found = [path for path in found if path.is_file()]
         if not found:
             parts.append(None)
             continue

@@ -124,7 +124,6 @@ def decode_image(path, decode_otherwise):
         uint8 (height, width, 3) and str scalar.
     """
 
-    @tf.autograph.experimental.do_not_convert
     def decode_other(path):
         return attempted(_decode_plain_png, decode_otherwise, path)
 
@@ -145,7 +144,6 @@ def attempted(function, otherwise, value):
     return given.concatenate(values.map(otherwise)).take(1).get_single_element()
 
 
-@tf.autograph.experimental.do_not_convert
 def _decode_plain_jpeg(path):
     """Decode a JPEG file of which TensorFlow and PIL give the same pixels, or fail."""
     content = _read_file(path, "jpe?g")
@@ -155,7 +153,6 @@ def _decode_plain_jpeg(path):
     return decode_jpeg(_if(is_plain, content)), tf.constant("")
 
 
-@tf.autograph.experimental.do_not_convert
 def _decode_plain_png(path):
     """Decode a PNG file of which TensorFlow and PIL give the same pixels, or fail."""
     content = _read_file(path, "png")

@@ -132,9 +132,12 @@ def _elements(images, boxes, bounding_box_format, shuffle_files, broken):
     if shuffle_files:
         rows = rows.shuffle(number)
     dataset = rows.map(element, num_parallel_calls=tf.data.AUTOTUNE)
-    if broken.is_skipped:
-        dataset = dataset.filter(lambda element: tf.size(element["images"]) > 0)
-    return dataset
+    return dataset.filter(_has_pixels) if broken.is_skipped else dataset
+
+
+@tf.autograph.experimental.do_not_convert
+def _has_pixels(element):
+    return tf.size(element["images"]) > 0
 
 
 def _read_image(row, path, image_size, broken):

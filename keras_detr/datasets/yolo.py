@@ -80,8 +80,8 @@ def load_yolo(
 def _read_settings(path):
     try:
         content = read_regular(path, _LARGEST_SETTINGS).decode("utf-8")
-        # Every word stays a text: "no" and "on" may name classes, and nothing is merged, which
-        # could grow without end.
+        # Every word stays a text: "no" and "on" may name classes. Nothing is merged, which grows
+        # without end in some versions.
         settings = yaml.load(content, yaml.BaseLoader)
     except FileNotFoundError:
         raise FileNotFoundError(

@@ -180,6 +180,7 @@ def _measured(dataset, report, num_measured):
         with tf.control_dependencies([done]):
             return {**element, "images": tf.identity(images)}
 
+    @tf.autograph.experimental.do_not_convert
     def nothing(_):
         return dataset.take(tf.numpy_function(report.finish, [], tf.int64))
 
