@@ -7,7 +7,8 @@ import numpy as np
 from safetensors import SafetensorError, deserialize, safe_open
 
 from .reading_torch import read_torch
-from .unreadable import check_regular_file, unreadable
+from .regular_files import check_regular
+from .unreadable import unreadable
 
 # In the order of preference: safetensors can't hold code, and need no torch.
 WEIGHT_FILE_NAMES = (
@@ -60,7 +61,7 @@ def read_tensors(path) -> dict[str, np.ndarray]:
             f"There is no checkpoint file {str(path)!r}. Check the path, or download "
             "the file first."
         )
-    check_regular_file(path)
+    check_regular(path)
     if path.name.endswith(".index.json"):
         return _read_shards(path)
     if path.suffix == ".safetensors":
@@ -87,7 +88,7 @@ def read_json_text(path):
     Raises:
         ValueError: it isn't a regular file, is far larger than any configuration, or holds no text.
     """
-    check_regular_file(path)
+    check_regular(path)
     if path.stat().st_size > _LARGEST_JSON:
         raise unreadable(path, f"a JSON file has at most {_LARGEST_JSON:,} bytes here")
     try:

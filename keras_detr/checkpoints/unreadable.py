@@ -3,22 +3,6 @@
 _GIT_LFS_POINTER = b"version https://git-lfs"
 
 
-def check_regular_file(path):
-    """Refuse what isn't a file: reading a pipe or a device may never end.
-
-    Args:
-        path: path of something that exists.
-
-    Raises:
-        ValueError: it is a folder, a pipe, a socket or a device, or a link to one.
-    """
-    if not path.is_file():
-        raise ValueError(
-            f"{str(path)!r} must be a regular file, or a link to one, and is a folder, a pipe, a "
-            "socket or a device. Put the file itself in its place."
-        )
-
-
 def unreadable(path, reason):
     """Make the error of a checkpoint file that can't be read.
 

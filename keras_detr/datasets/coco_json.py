@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 
+from keras_detr.checkpoints.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, shown
 from keras_detr.datasets.detection_records import (
     LARGEST_SIDE,
@@ -18,7 +19,6 @@ from keras_detr.datasets.detection_records import (
 )
 from keras_detr.datasets.image_files import checked_folder
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
-from keras_detr.preprocessing.regular_files import read_regular
 
 _LARGEST_ID = np.iinfo(np.int64).max
 

@@ -2,13 +2,13 @@
 
 import os
 
+from keras_detr.checkpoints.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, shown
 from keras_detr.datasets.detection_records import LARGEST_SIDE, BoxRow, box_table, image_table
 from keras_detr.datasets.image_files import checked_folder, file_names
 from keras_detr.datasets.plain_xml import read_xml
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
 from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES
-from keras_detr.preprocessing.regular_files import read_regular
 
 # In bytes.
 _LARGEST_LIST = 256_000_000

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from keras_detr.preprocessing.regular_files import read_regular
+from keras_detr.checkpoints.regular_files import read_regular
 
 
 def pipe(path):
@@ -33,7 +33,9 @@ def test_what_is_no_regular_file(tmp_path, kind, monkeypatch):
     KINDS[kind](tmp_path / "a")
     (tmp_path / "b").symlink_to("a")
     for name in ("a", "b"):
-        with pytest.raises(ValueError, match=rf"/{name}' is {kind}; a regular file was expected"):
+        with pytest.raises(
+            ValueError, match=rf"/{name}' must be a regular file, or a link to one, and is {kind}"
+        ):
             read_regular(tmp_path / name)
 
 

@@ -26,7 +26,10 @@ def check_regular(path):
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
         kind = _KINDS.get(stat.S_IFMT(mode), "something else")
-        raise ValueError(f"{os.fspath(path)!r} is {kind}; a regular file was expected")
+        raise ValueError(
+            f"{os.fspath(path)!r} must be a regular file, or a link to one, and is {kind}. Put the "
+            "file itself in its place."
+        )
 
 
 def read_regular(path, largest=None):
