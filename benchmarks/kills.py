@@ -140,9 +140,9 @@ def kill_one(writer, path, seconds):
     Returns:
         str, the mark of the model that was being saved.
     """
-    # A process like this one is there at once, but TensorFlow and JAX don't live on in a copy.
-    is_copy = keras.backend.backend() == "torch"
-    context = multiprocessing.get_context("fork" if is_copy else "spawn")
+    # A copy of a process that has imported all and run nothing: such a one is there at once.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", "keras_detr.export"])
     listener, speaker = context.Pipe(duplex=False)
     process = context.Process(target=save_until_killed, args=(writer, path, speaker))
     process.start()

@@ -213,7 +213,7 @@ class DeformableDETR(SetPredictionDetector):
     def _decode(self, pyramid, pixel_mask, training, **settings):
         """Return what the decoder makes of a feature pyramid, and raw outputs of the encoder."""
         flat = self.neck(pyramid, pixel_mask)
-        shapes, ratios, mask = flat["spatial_shapes"], flat["valid_ratios"], flat.get("mask")
+        shapes, ratios, mask = flat["spatial_shapes"], flat["valid_ratios"], flat["mask"]
         centers = _centers(shapes, ratios)
         memory = self.encoder(
             flat["tokens"],

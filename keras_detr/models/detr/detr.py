@@ -152,8 +152,7 @@ class DETR(SetPredictionDetector):
     def _decode(self, pyramid, pixel_mask, training, **settings):
         """Return what the decoder makes of a feature pyramid."""
         flat = self.neck(pyramid, pixel_mask)
-        mask = flat.get("mask")
-        mask = None if mask is None else ops.expand_dims(mask, 1)
+        mask = None if flat["mask"] is None else ops.expand_dims(flat["mask"], 1)
         memory = self.encoder(
             flat["tokens"], flat["positions"], attention_mask=mask, training=training
         )

@@ -34,9 +34,9 @@ class MultiScaleNeck(keras.layers.Layer):
 
     Returns:
         dict of "tokens" (batch, tokens, hidden_dim); "positions" (batch or 1, tokens, hidden_dim),
-        a level's embedding added to each; "spatial_shapes", a tuple of (height, width) for each
-        level; "valid_ratios", float32 (batch or 1, levels, 2), the image's share of each map's
-        width and height; and, with a `pixel_mask`, "mask", bool (batch, tokens), true on the image.
+        a level's embedding added to each; "mask", bool (batch, tokens), true on the image, or
+        `None`; "spatial_shapes", a tuple of (height, width) for each level; and "valid_ratios",
+        float32 (batch or 1, levels, 2), the image's share of each map's width and height.
 
     Source: Zhu et al. 2021, section A.2; models/deformable_detr.py of the original.
     """
@@ -110,16 +110,15 @@ class MultiScaleNeck(keras.layers.Layer):
             tokens.append(flatten_map(features))
             positions.append(flatten_map(codes) + embeddings[index])
             shapes.append(tuple(ops.shape(features)[1:3]))
-        outputs = {
+        is_masked = pixel_mask is not None
+        whole = ops.ones((1, self.num_levels, 2), "float32")
+        return {
             "tokens": ops.concatenate(tokens, axis=1),
             "positions": ops.concatenate(positions, axis=1),
+            "mask": ops.concatenate(masks, axis=1) if is_masked else None,
             "spatial_shapes": _all_alike(shapes),
+            "valid_ratios": ops.stack(ratios, axis=1) if is_masked else whole,
         }
-        if pixel_mask is None:
-            whole = ops.ones((1, self.num_levels, 2), "float32")
-            return {**outputs, "valid_ratios": whole}
-        mask, ratios = ops.concatenate(masks, axis=1), ops.stack(ratios, axis=1)
-        return {**outputs, "mask": mask, "valid_ratios": ratios}
 
     def _maps(self, pyramid):
         """Yield the projected map of each level."""

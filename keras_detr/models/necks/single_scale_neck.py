@@ -27,7 +27,7 @@ class SingleScaleNeck(keras.layers.Layer):
 
     Returns:
         dict of "tokens" (batch, tokens, hidden_dim), "positions" (batch or 1, tokens, hidden_dim)
-        and, with a `pixel_mask`, "mask" (bool (batch, tokens), true on the image).
+        and "mask" (bool (batch, tokens), true on the image; or `None`).
 
     Source: Carion et al. 2020, section 3.2; models/detr.py of the original.
     """
@@ -64,16 +64,18 @@ class SingleScaleNeck(keras.layers.Layer):
     def call(self, pyramid, pixel_mask=None):
         """Return tokens, positions and mask."""
         features = self.input_projection(pyramid[coarsest_level(pyramid)])
-        tokens = {"tokens": flatten_map(features)}
         mask = None
         if pixel_mask is not None:
             mask = mask_of_map(ops.cast(pixel_mask, "bool"), features)
-            tokens["mask"] = flatten_map(ops.expand_dims(mask, -1))[..., 0]
-        tokens["positions"] = flatten_map(self.position_embedding(features, mask))
-        return tokens
+        positions = self.position_embedding(features, mask)
+        return {
+            "tokens": flatten_map(features),
+            "positions": flatten_map(positions),
+            "mask": None if mask is None else flatten_map(ops.expand_dims(mask, -1))[..., 0],
+        }
 
     def compute_output_shape(self, pyramid_shape, pixel_mask_shape=None):
-        """Return the shapes of tokens, positions and mask."""
+        """Return the shapes of tokens, positions and, with a `pixel_mask`, mask."""
         batch, height, width, _ = pyramid_shape[coarsest_level(pyramid_shape)]
         num_tokens = None if None in (height, width) else height * width
         masks = {} if pixel_mask_shape is None else {"mask": (batch, num_tokens)}
@@ -82,6 +84,15 @@ class SingleScaleNeck(keras.layers.Layer):
             "positions": (batch if masks else 1, num_tokens, self.hidden_dim),
             **masks,
         }
+
+    def compute_output_spec(self, pyramid, pixel_mask=None):
+        """Return what stands for the outputs in a functional model, where all are tensors."""
+        if pixel_mask is None:
+            raise NotImplementedError(
+                "`SingleScaleNeck` can be called with `keras.Input` only if there is a "
+                "`pixel_mask`. Pass `keras.Input((None, None))` for it."
+            )
+        return super().compute_output_spec(pyramid, pixel_mask)
 
     def get_config(self):
         """Return the constructor's arguments."""

@@ -59,7 +59,7 @@ def test_tokens_are_the_projected_cells_row_by_row():
         rtol=1e-4,
         atol=1e-5,
     )
-    assert "mask" not in outputs
+    assert outputs["mask"] is None
     assert tuple(outputs["positions"].shape) == (1, 6, 8)
 
 
