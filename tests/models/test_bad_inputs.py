@@ -265,7 +265,8 @@ def test_a_bad_batch_costs_no_weights():
     # JAX takes the values out of a model while it is trained.
     for batches in ((bad,), (good, good, good, bad)):
         for call in (model.evaluate, model.predict, model.fit):
-            with pytest.raises(ValueError, match=SHAPE):
+            # TensorFlow wraps what a data set raises in an error of its own.
+            with pytest.raises(Exception, match=SHAPE):
                 call(Batches(*batches), verbose=0)
             for value, expected in zip(model.get_weights(), before, strict=True):
                 np.testing.assert_array_equal(value, expected)
