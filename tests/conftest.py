@@ -58,10 +58,13 @@ def pytest_runtest_setup(item):
 def pytest_collection_modifyitems(config, items):
     """Leave out GPU tests where there is no GPU: no command could bring one.
 
-    The tests that run a backend's whole suite come first: at the end one process would wait for the
-    other.
+    The tests that run a backend's whole suite come first in each of the two processes, which begin
+    at the first test and in the middle: at the end one process would wait for the other.
     """
-    items.sort(key=lambda item: item.path != LONGEST_FILE)
+    longest = [item for item in items if item.path == LONGEST_FILE]
+    others = [item for item in items if item.path != LONGEST_FILE]
+    middle = len(items) // 2
+    items[:] = longest[:1] + others[: middle - 1] + longest[1:] + others[middle - 1 :]
     on_gpu = [item for item in items if item.get_closest_marker("gpu")]
     if on_gpu and not has_gpu():
         items[:] = [item for item in items if item not in on_gpu]
