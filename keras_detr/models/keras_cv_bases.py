@@ -34,13 +34,22 @@ class Backbone(_KerasCVBackbone):
         super(_KerasCVBackbone, cls).__init_subclass__(**kwargs)
 
 
-class Task(_KerasCVTask):
-    """A `keras_cv.models.Task` where KerasCV can be imported.
+class _NeverFunctional(type(_KerasCVTask)):
+    """Keep a class a plain `keras.Model`, whatever happens to those that it is made from.
 
     As soon as a program builds one of KerasCV's own tasks, which are functional models, Keras makes
-    `Functional` the base of `keras_cv.models.Task`, and so of this class. What a functional model
-    does its own way is therefore taken from `keras.Model` here.
+    `Functional` a base of `keras_cv.models.Task`, and so of its subclasses. Keras then looks for a
+    graph of layers in them: in `summary`, `clone_model`, `save`, and when they are called.
     """
+
+    def mro(cls):
+        of_model = keras.Model.__mro__
+        own = [base for base in super().mro() if base not in of_model]
+        return [*(base for base in own if not base.__module__.startswith("keras.")), *of_model]
+
+
+class Task(_KerasCVTask, metaclass=_NeverFunctional):
+    """A `keras_cv.models.Task` where KerasCV can be imported, and never a functional model."""
 
     def __init__(self, *args, **kwargs):
         keras.Model.__init__(self, *args, **kwargs)
@@ -50,14 +59,6 @@ class Task(_KerasCVTask):
 
     save = save_model
     save_weights = save_weights
-    build = keras.Model.build
-    compute_output_shape = keras.Model.compute_output_shape
-    compute_output_spec = keras.Model.compute_output_spec
-    add_loss = keras.Model.add_loss
-    input_spec = keras.Model.input_spec
-    _assert_input_compatibility = keras.Model._assert_input_compatibility
-    _lock_state = keras.Model._lock_state
-    _obj_type = keras.Model._obj_type
 
     def __init_subclass__(cls, **kwargs):
         # KerasCV would replace the docstring of `from_preset`.

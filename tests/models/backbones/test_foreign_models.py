@@ -89,6 +89,8 @@ def test_our_backbone_serves_retina_net_and_both_live_in_one_program(tmp_path):
     # KerasCV's task has just become a functional model, and with it the base class of ours.
     for detector in (before, tiny_detr()):
         assert isinstance(detector, keras_cv.models.Task)
+        detector.summary(print_fn=lambda line: None, expand_nested=True)
+        assert type(keras.models.clone_model(detector)) is type(detector)
         detector.compile(optimizer="sgd", run_eagerly=True)
         detector.fit(batch, verbose=0)
         detector.save(tmp_path / "detector.keras")
