@@ -36,7 +36,7 @@ def deserializes(name, config):
     status = 1
     try:
         found = keras.saving.deserialize_keras_object(config)
-        status = 0 if type(found).__name__ in (name, config.get("becomes", name)) else 1
+        status = 0 if type(found).__name__ == name else 1
     except BaseException:
         traceback.print_exc()
     finally:

@@ -11,7 +11,7 @@ def shapes_of(side):
 
 def ours(side):
     """Return a callable that computes the six layers."""
-    from keras_detr.layers.deformable_encoder import DeformableEncoder
+    from keras_detr.layers.deformable_detr.encoder import DeformableEncoder
 
     shapes = shapes_of(side)
     num_tokens = sum(height * width for height, width in shapes)

@@ -99,7 +99,7 @@ def draw(*shape):
 def resnet50(height, width, is_dilated):
     """Return its convolutions, as often as they occur, and the sizes of its maps."""
     from keras_detr import ResNetBackbone
-    from keras_detr.layers import FrozenNormConv2D
+    from keras_detr.layers.primitives.frozen_norm_conv2d import FrozenNormConv2D
 
     backbone = ResNetBackbone(50, dilation=is_dilated, input_shape=(height, width, 3))
     convolutions = []

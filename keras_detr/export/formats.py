@@ -17,7 +17,7 @@ from keras_detr.export.litert_file import write_litert
 from keras_detr.export.metadata import BOUNDING_BOX_FORMAT
 from keras_detr.export.onnx_file import write_onnx
 from keras_detr.export.saved_model import write_saved_model
-from keras_detr.ops.backends import can_trace_for_tensorflow
+from keras_detr.ops.backends import current
 
 INPUT_DTYPES = ("uint8", "float32")
 
@@ -128,12 +128,7 @@ def _suffixes():
 
 
 def _check_setting(model, format):
-    if not can_trace_for_tensorflow():
-        raise NotImplementedError(
-            "Exporting needs Keras' TensorFlow backend: save the model (`model.save('model.keras')`"
-            "), load it in a process with the environment variable KERAS_BACKEND=tensorflow, and "
-            "export there. Weights are the same on all backends."
-        )
+    current().check_export()
     wanted = FORMATS[format]
     half = {part.compute_dtype for part in model._flatten_layers()} - {"float32"}
     if half and not wanted.takes_half:

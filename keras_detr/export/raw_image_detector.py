@@ -3,7 +3,7 @@
 from keras import ops
 
 from keras_detr.export.resizing import resize_images, resized_size
-from keras_detr.ops.backends import portable_programs
+from keras_detr.ops.backends.portable import portable_programs
 
 
 class RawImageDetector:

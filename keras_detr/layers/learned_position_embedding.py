@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_detr.layers.initializers import HostUniform
+from keras_detr.layers.primitives.initializers import HostUniform
 
 
 @keras.saving.register_keras_serializable("keras_detr")

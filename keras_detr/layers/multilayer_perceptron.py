@@ -2,8 +2,8 @@
 
 import keras
 
-from keras_detr.layers.initializers import torch_linear_initializers
-from keras_detr.layers.token_dense import TokenDense
+from keras_detr.layers.primitives.initializers import torch_linear_initializers
+from keras_detr.layers.primitives.token_dense import TokenDense
 
 
 @keras.saving.register_keras_serializable("keras_detr")

@@ -10,7 +10,7 @@ from keras_detr.losses.input_checks import check_predictions, check_targets
 from keras_detr.losses.matching_costs import giou_cost, l1_cost
 from keras_detr.losses.softmax_classification import SoftmaxClassification
 from keras_detr.losses.target_objects import pack_target_objects
-from keras_detr.ops import backends
+from keras_detr.ops.backends import current
 from keras_detr.ops.boxes import center_to_corners, generalized_iou
 from keras_detr.ops.linear_assignment import METHODS, linear_assignment
 
@@ -129,7 +129,7 @@ class HungarianLoss(keras.losses.Loss):
         """
         names = (*self.component_names, *self.encoder_component_names)
         total = sum(components[name] for name in names if name in components)
-        return total / backends.num_replicas()
+        return total / current().num_replicas()
 
     def components(self, y_true, y_pred, is_compiled_by_xla=False):
         """Return the parts of the loss and what else is worth logging.
@@ -155,7 +155,7 @@ class HungarianLoss(keras.losses.Loss):
         num_objects = ops.cast(ops.sum(objects.num_objects), "float32")
         # At least 1 over all replicas, as one device would have it.
         divisor = (
-            ops.maximum(backends.sum_over_replicas(num_objects), 1.0) / backends.num_replicas()
+            ops.maximum(current().sum_over_replicas(num_objects), 1.0) / current().num_replicas()
         )
         queries = self._match(logits, boxes, objects, objects.classes, is_compiled_by_xla)
         losses = self._losses(logits, boxes, objects, objects.classes, queries, divisor)
@@ -299,4 +299,4 @@ def _box_losses(boxes, queries, objects):
 
 
 def _mean_over_replicas(value):
-    return backends.sum_over_replicas(value) / backends.num_replicas()
+    return current().sum_over_replicas(value) / current().num_replicas()

@@ -1,8 +1,6 @@
 """Errors for targets and predictions that no loss should be computed from."""
 
-from keras import ops
-
-from keras_detr.ops import backends
+from keras_detr.ops.backends import current
 from keras_detr.ops.labels import check_labels
 
 # The axes of predictions before their last one, by the prefix of their names.
@@ -45,8 +43,9 @@ def check_targets(y_true, batch_size, num_classes):
             f"`y_true` and `y_pred` must speak of the same images. Received: {boxes_shape[0]} "
             f"images with targets and {batch_size} with predictions."
         )
-    if backends.is_concrete(y_true["classes"]):
-        check_labels(ops.convert_to_numpy(y_true["classes"]), num_classes)
+    classes = current().known_values(y_true["classes"])
+    if classes is not None:
+        check_labels(classes, num_classes)
 
 
 def check_predictions(y_pred):

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_detr.ops import backends
+from keras_detr.ops.backends import current
 
 
 def multi_scale_deformable_attention(values, spatial_shapes, sampling_locations, attention_weights):
@@ -38,48 +38,33 @@ def multi_scale_deformable_attention(values, spatial_shapes, sampling_locations,
     spatial_shapes = tuple(tuple(shape) for shape in spatial_shapes)
     _check(values, spatial_shapes, sampling_locations, attention_weights)
 
-    @backends.custom_gradient
+    backend = current()
+
+    def sample(program, *arrays):
+        # Heads, the third axis of all arrays, know nothing of each other.
+        return backend.run(program, *arrays, split_axis=2, spatial_shapes=spatial_shapes)
+
+    @backend.custom_gradient
     def attend(values, locations, weights):
         def gradients(upstream):
-            return _by_heads(_gradients, (values, locations, weights, upstream), spatial_shapes)
+            return sample(_gradients, values, locations, weights, upstream)
 
-        return sums(values, locations, weights), gradients
-
-    def sums(*arrays):
-        return _by_heads(_sums, arrays, spatial_shapes)[0]
+        return sample(_sums, values, locations, weights)[0], gradients
 
     locations, weights = (
         ops.cast(array, "float32") for array in (sampling_locations, attention_weights)
     )
-    compute = sums if backends.is_program_portable() else attend
     batch, num_queries, num_heads = ops.shape(attention_weights)[:3]
     return ops.reshape(
-        compute(values, locations, weights), (batch, num_queries, num_heads * values.shape[3])
+        attend(values, locations, weights), (batch, num_queries, num_heads * values.shape[3])
     )
 
 
-def _by_heads(program, arrays, spatial_shapes):
-    """Run a program on some heads at a time, where several programs run side by side.
-
-    Args:
-        program: callable of arrays whose third axis is that of heads, to a tuple of such arrays.
-        arrays: its arguments, of all heads.
-        spatial_shapes: sequence of (height, width).
-    """
-    num_parts = math.gcd(arrays[0].shape[2], backends.num_parallel_programs())
-    if num_parts == 1:
-        return program(*arrays, spatial_shapes=spatial_shapes)
-    parts = zip(*(ops.split(array, num_parts, axis=2) for array in arrays), strict=True)
-    results = [program(*part, spatial_shapes=spatial_shapes) for part in parts]
-    return tuple(ops.concatenate(result, axis=2) for result in zip(*results, strict=True))
-
-
-@backends.compiled_by_xla
 def _sums(values, locations, weights, spatial_shapes):
     """Return what each head of each query gathers: a tuple of (batch, queries, heads, size)."""
     table, first_cells = _padded_table(values, spatial_shapes)
     corners = _corners(locations, spatial_shapes)
-    sums = backends.weighted_row_sums(
+    sums = current().weighted_row_sums(
         table,
         _rows(corners, weights, first_cells),
         [_flat(weights * share) for share in corners.shares],
@@ -87,7 +72,6 @@ def _sums(values, locations, weights, spatial_shapes):
     return (ops.reshape(ops.cast(sums, values.dtype), (*ops.shape(weights)[:3], values.shape[3])),)
 
 
-@backends.compiled_by_xla
 def _gradients(values, locations, weights, upstream, spatial_shapes):
     """Return the gradients to values, locations and weights.
 
@@ -99,7 +83,7 @@ def _gradients(values, locations, weights, upstream, spatial_shapes):
     rows = _rows(corners, weights, first_cells)
     upstream = ops.reshape(ops.cast(upstream, "float32"), (-1, values.shape[3]))
     factors = [_flat(weights * share) for share in corners.shares]
-    table_gradient, products = backends.weighted_row_gradients(table, rows, factors, upstream)
+    table_gradient, products = current().weighted_row_gradients(table, rows, factors, upstream)
     # What a point would give if it were on the corner.
     left, right, lower_left, lower_right = (
         ops.reshape(product, ops.shape(weights)) for product in products

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 from scipy.optimize import linear_sum_assignment
 
-from keras_detr.ops import backends
+from keras_detr.ops.backends import current
 
 METHODS = ("auto", "host", "in_graph")
 
@@ -39,16 +39,21 @@ def linear_assignment(cost, num_objects, method="auto", is_compiled_by_xla=False
         raise ValueError(f"`method` must be one of {METHODS}. Received: {method!r}.")
     cost = ops.stop_gradient(ops.cast(cost, "float32"))
     num_objects = ops.cast(num_objects, "int32")
-    if method == "auto":
-        is_host = backends.prefers_host_calls(cost, is_compiled_by_xla)
-        method = "host" if is_host else "in_graph"
+    arrays, result = [cost, num_objects], (tuple(cost.shape[:2]), "int32")
     if method == "host":
-        return backends.call_on_host(
-            assign_on_host, [cost, num_objects], shape=tuple(cost.shape[:2]), dtype="int32"
-        )
+        return current().call_on_host(assign_on_host, arrays, *result)
+    if method == "in_graph":
+        return assign_in_graph(*arrays)
+    return current().call_where_fastest(
+        assign_on_host, assign_in_graph, arrays, *result, is_compiled_by_xla=is_compiled_by_xla
+    )
+
+
+def assign_in_graph(cost, num_objects):
+    """Solve a batch of assignment problems with `keras.ops`; see `linear_assignment`."""
     if 0 in tuple(cost.shape[:2]):
         return ops.zeros(ops.shape(cost)[:2], "int32")
-    return _assign_in_graph(_replace_non_finite(cost, num_objects), num_objects)
+    return _solve_in_graph(_replace_non_finite(cost, num_objects), num_objects)
 
 
 def assign_on_host(cost, num_objects):
@@ -115,7 +120,7 @@ def _price_of_non_finite(largest, num_objects):
     return 2.0 * largest * num_objects + 1.0
 
 
-def _assign_in_graph(cost, num_objects):
+def _solve_in_graph(cost, num_objects):
     """Solve with shortest augmenting paths, all problems side by side in one loop.
 
     At first every object gets its cheapest query, unless one before it wants the same. For each

@@ -4,7 +4,7 @@ import re
 
 import keras
 
-from keras_detr.optimizers.fused_adamw import adamw
+from keras_detr.optimizers.fused_adamw import FusedAdamW
 from keras_detr.optimizers.global_clip_multi_optimizer import GlobalClipMultiOptimizer
 
 
@@ -52,7 +52,7 @@ def detr_optimizer(
         )
 
     def group(rate, name):
-        return adamw(rate, weight_decay=weight_decay, beta_2=0.999, epsilon=1e-8, name=name)
+        return FusedAdamW(rate, weight_decay=weight_decay, beta_2=0.999, epsilon=1e-8, name=name)
 
     optimizers = keras.optimizers.OptimizerMap(group(learning_rate, "adamw"))
     optimizers[_pattern(backbone_paths)] = group(backbone_learning_rate, "backbone_adamw")

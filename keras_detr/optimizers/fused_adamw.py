@@ -1,81 +1,41 @@
-"""AdamW with fewer and faster operations."""
-
-import copy
+"""AdamW in one operation for each variable."""
 
 import keras
 from keras import ops
 
-from keras_detr.ops import backends
-
-
-def adamw(*args, **kwargs):
-    """Return AdamW in the form that is fastest on this backend.
-
-    Takes the arguments of `keras.optimizers.AdamW`, computes the same numbers, and is saved so that
-    each backend loads its own form.
-    """
-    if backends.has_fused_adam():
-        return FusedAdamW(*args, **kwargs)
-    return keras.optimizers.AdamW(*args, **kwargs)
+from keras_detr.ops.backends import current
 
 
 @keras.saving.register_keras_serializable("keras_detr")
 class FusedAdamW(keras.optimizers.AdamW):
-    """AdamW in a single operation: of TensorFlow for each variable, of torch for all of them.
+    """AdamW in one operation for each variable, where the backend has one.
 
-    `keras.optimizers.AdamW` makes forty operations of it, for each variable. DETR has 300: they
-    take a fifth of a step's time on TensorFlow and an eighth on torch, as much memory as all the
-    weights, and half of the time before TensorFlow's first step.
+    `keras.optimizers.AdamW` makes forty operations of it. DETR has 300 variables: on TensorFlow
+    they take a fifth of a step's time, as much memory as all the weights, and half of the time
+    before the first step.
 
-    Takes the arguments of `keras.optimizers.AdamW`. With `amsgrad`, which the operation doesn't
-    know, and on other backends it is that one.
+    Takes the arguments of `keras.optimizers.AdamW`, and computes the same numbers. With `amsgrad`,
+    which those operations don't know, it is that one.
     """
 
-    # What holds during one step: the betas to its power, and the weight decay.
-    _powers = None
+    # Of the step that is being taken: its number, which counts from 1, and the weight decay.
+    _step = None
     _decay = None
 
     def apply(self, grads, trainable_variables=None):
         """Update the variables."""
-        if not self._is_fused():
+        if self.amsgrad:
             super().apply(grads, trainable_variables)
             return
-        if not backends.updates_variables_together():
-            self._powers = self._betas_to_the_step()
+        # A number where it can be read: a GPU would have to wait for each variable's tensor.
+        self._step = current().known_number(ops.convert_to_tensor(self.iterations + 1))
         # Hidden from the base class, which would apply it in its own way.
         self._decay, self.weight_decay = self.weight_decay, None
         try:
             super().apply(grads, trainable_variables)
         finally:
-            self._powers = None
+            self._step = None
             self.weight_decay, self._decay = self._decay, None
-
-    def _is_fused(self):
-        return backends.has_fused_adam() and not self.amsgrad
-
-    def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        if not (self._is_fused() and backends.updates_variables_together()):
-            super()._backend_update_step(grads, trainable_variables, learning_rate)
-            return
-        pairs = list(zip(grads, trainable_variables, strict=True))
-        for is_decayed in (True, False):
-            group = [pair for pair in pairs if self._is_decayed(pair[1]) == is_decayed]
-            if group:
-                self._update_together(*zip(*group, strict=True), learning_rate, is_decayed)
-
-    def _update_together(self, gradients, variables, learning_rate, is_decayed):
-        indices = [self._get_variable_index(variable) for variable in variables]
-        backends.fused_adam_steps(
-            variables,
-            [self._momentums[index] for index in indices],
-            [self._velocities[index] for index in indices],
-            [ops.cast(g, v.dtype) for g, v in zip(gradients, variables, strict=True)],
-            step=int(self.iterations) + 1,
-            learning_rate=float(learning_rate),
-            betas=(self.beta_1, self.beta_2),
-            epsilon=self.epsilon,
-            weight_decay=self._decay if is_decayed else 0.0,
-        )
 
     def update_step(self, gradient, variable, learning_rate):
         """Update one variable.
@@ -85,33 +45,19 @@ class FusedAdamW(keras.optimizers.AdamW):
             variable: variable of the backend.
             learning_rate: scalar.
         """
-        if not self._is_fused() or backends.updates_variables_together():
+        if self.amsgrad:
             super().update_step(gradient, variable, learning_rate)
             return
         index = self._get_variable_index(variable)
-        backends.fused_adam_step(
+        is_decayed = self._decay is not None and self._use_weight_decay(variable)
+        current().adamw_step(
             variable,
             self._momentums[index],
             self._velocities[index],
             ops.cast(gradient, variable.dtype),
-            beta_powers=self._powers or self._betas_to_the_step(),
+            step=self.iterations + 1 if self._step is None else self._step,
             learning_rate=learning_rate,
             betas=(self.beta_1, self.beta_2),
             epsilon=self.epsilon,
-            kept=1.0 - learning_rate * self._decay if self._is_decayed(variable) else None,
+            weight_decay=self._decay if is_decayed else 0.0,
         )
-
-    def _is_decayed(self, variable):
-        return self._decay is not None and self._use_weight_decay(variable)
-
-    def _betas_to_the_step(self):
-        step = ops.cast(self.iterations + 1, "float32")
-        return ops.power(self.beta_1, step), ops.power(self.beta_2, step)
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """Return the form of AdamW that is fastest on this backend."""
-        config = copy.deepcopy(config)
-        if backends.has_fused_adam():
-            return super().from_config(config, custom_objects)
-        return keras.optimizers.AdamW.from_config(config, custom_objects)

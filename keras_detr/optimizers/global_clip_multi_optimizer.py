@@ -5,7 +5,7 @@ import contextlib
 import keras
 from keras import ops
 
-from keras_detr.ops import backends
+from keras_detr.ops.backends import current
 
 
 @keras.saving.register_keras_serializable("keras_detr")
@@ -72,8 +72,8 @@ def _clip_by_global_norm(grads, clip_norm):
     square = 0.0
     for grad in grads:
         if grad is not None:
-            total = backends.sum_over_replicas(ops.convert_to_tensor(grad))
-            square = square + backends.sum_of_squares(ops.cast(total, "float32"))
+            total = current().sum_over_replicas(ops.convert_to_tensor(grad))
+            square = square + current().sum_of_squares(ops.cast(total, "float32"))
     norm = ops.sqrt(square)
     # The original divides by norm + 1e-6 and never scales up.
     scale = ops.minimum(clip_norm / (norm + 1e-6), 1.0)

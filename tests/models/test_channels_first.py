@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_detr.layers import FrozenNormConv2D, PaddedMaxPooling2D
+from keras_detr.layers.primitives.frozen_norm_conv2d import FrozenNormConv2D
+from keras_detr.layers.primitives.padded_max_pooling2d import PaddedMaxPooling2D
 
 from .detectors import inputs_of, tiny_backbone, tiny_batch, tiny_deformable_detr, tiny_detr
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_detr.ops.backends import portable_programs
+from keras_detr.ops.backends.portable import portable_programs
 from keras_detr.ops.deformable_attention import multi_scale_deformable_attention
 from tests.ops.gradients import compiled, value_and_gradients
 

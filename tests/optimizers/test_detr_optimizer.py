@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_detr.layers import FrozenNormConv2D
-from keras_detr.ops import backends
+from keras_detr.layers.primitives.frozen_norm_conv2d import FrozenNormConv2D
+from keras_detr.ops.backends import current
 from keras_detr.optimizers import GlobalClipMultiOptimizer, detr_optimizer, fused_adamw
 
 pytestmark = pytest.mark.every_backend
@@ -135,12 +135,12 @@ def test_accumulated_gradients_step_by_their_mean():
 @pytest.mark.parametrize("is_laid_out", [True, False])
 def test_kernels_step_in_whatever_order_memory_holds_them(is_laid_out, monkeypatch):
     if not is_laid_out:
-        monkeypatch.setattr(backends, "lay_out_for_convolutions", lambda variable: None)
+        monkeypatch.setattr(type(current()), "lay_out_kernel", lambda backend, variable: None)
     layer = FrozenNormConv2D(6, 3)
     layer.build((None, 8, 8, 5))
     gradients = random_gradients([layer.kernel], 3, 0.1)
     expected = adamw(arrays_of([layer.kernel]), gradients, [1e-2], 0.5, clip_norm=None)
-    optimizer = fused_adamw.adamw(1e-2, weight_decay=0.5, beta_2=0.999, epsilon=1e-8)
+    optimizer = fused_adamw.FusedAdamW(1e-2, weight_decay=0.5, beta_2=0.999, epsilon=1e-8)
     apply(optimizer, [layer.kernel], gradients)
     check_equal([layer.kernel], expected)
 

@@ -5,9 +5,9 @@ from typing import ClassVar
 import keras
 
 from keras_detr.checkpoints import RESNET_TABLE
-from keras_detr.layers.frozen_norm_conv2d import FrozenNormConv2D
-from keras_detr.layers.initializers import kaiming_normal_fan_out
-from keras_detr.layers.padded_max_pooling2d import PaddedMaxPooling2D
+from keras_detr.layers.primitives.frozen_norm_conv2d import FrozenNormConv2D
+from keras_detr.layers.primitives.initializers import kaiming_normal_fan_out
+from keras_detr.layers.primitives.padded_max_pooling2d import PaddedMaxPooling2D
 from keras_detr.models.backbones.resnet_checkpoint import resnet_variables
 from keras_detr.models.backbones.resnet_presets import RESNET_PRESETS
 from keras_detr.models.keras_cv_bases import Backbone
@@ -17,9 +17,6 @@ from keras_detr.models.saved_preset import save_preset
 NUM_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 BOTTLENECK_DEPTHS = (50, 101)
 BOTTLENECK_EXPANSION = 4
-# The kernel with which TensorFlow's CPU computes gradients of strided 1x1 convolutions (oneDNN's,
-# of AVX512) writes past its memory where a map has fewer channels than a vector has numbers.
-MIN_STRIDED_CHANNELS = 16
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STANDARD_DEVIATION = (58.395, 57.12, 57.375)
 
@@ -227,12 +224,6 @@ def _convolve(
     x, filters, size, name, norm_name, stride=1, dilation=1, use_relu=False, residual=None
 ):
     """Convolve without bias, with torch's symmetric padding, and normalize."""
-    if stride > 1 and size == 1 and x.shape[-1] < MIN_STRIDED_CHANNELS:
-        pooling = keras.layers.AveragePooling2D(
-            1, strides=stride, data_format="channels_last", name=f"{name}_stride"
-        )
-        x = pooling(x)
-        stride = 1
     convolution = FrozenNormConv2D(
         filters,
         size,

@@ -1,6 +1,6 @@
 """ResNet's variables by torchvision's names."""
 
-from keras_detr.layers import FrozenNormConv2D
+from keras_detr.layers.primitives.frozen_norm_conv2d import FrozenNormConv2D
 from keras_detr.models.checkpoint_variables import convolution, vector
 
 _NORM_VARIABLES = {

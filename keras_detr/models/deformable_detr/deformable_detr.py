@@ -12,13 +12,17 @@ from keras_detr.checkpoints import (
     deformable_detr_settings,
     resolve_shared_heads,
 )
-from keras_detr.layers.deformable_decoder import DeformableDecoder
-from keras_detr.layers.deformable_encoder import DeformableEncoder
-from keras_detr.layers.encoder_proposals import EncoderProposals
-from keras_detr.layers.initializers import HostNormal, torch_linear_initializers, xavier_uniform
+from keras_detr.layers.deformable_detr.decoder import DeformableDecoder
+from keras_detr.layers.deformable_detr.encoder import DeformableEncoder
+from keras_detr.layers.deformable_detr.encoder_proposals import EncoderProposals
 from keras_detr.layers.multilayer_perceptron import MultilayerPerceptron
+from keras_detr.layers.primitives.initializers import (
+    HostNormal,
+    torch_linear_initializers,
+    xavier_uniform,
+)
+from keras_detr.layers.primitives.token_dense import TokenDense
 from keras_detr.layers.set_prediction_decoder import SetPredictionDecoder
-from keras_detr.layers.token_dense import TokenDense
 from keras_detr.losses.hungarian_loss import HungarianLoss
 from keras_detr.models.deformable_detr.deformable_detr_checkpoint import deformable_detr_variables
 from keras_detr.models.deformable_detr.deformable_detr_presets import (
@@ -196,7 +200,7 @@ class DeformableDETR(SetPredictionDetector):
 
     def predict_set(self, pyramid, pixel_mask, training, return_auxiliary):
         """Return the raw outputs for a feature pyramid."""
-        (states, boxes), outputs = self._decode(
+        (states, boxes, _), outputs = self._decode(
             pyramid, pixel_mask, training=training, return_intermediate=return_auxiliary
         )
         outputs = outputs if return_auxiliary else {}
@@ -204,8 +208,8 @@ class DeformableDETR(SetPredictionDetector):
 
     def attend_set(self, pyramid, pixel_mask):
         """Return the raw outputs for a feature pyramid, and what the decoder read."""
-        (states, boxes, points, weights), _ = self._decode(
-            pyramid, pixel_mask, training=False, return_intermediate=False, return_attention=True
+        (states, boxes, (points, weights)), _ = self._decode(
+            pyramid, pixel_mask, training=False, return_intermediate=False
         )
         attention = {"sampling_points": points, "attention_weights": weights}
         return {**raw_outputs(self._classify(states), boxes), **attention}

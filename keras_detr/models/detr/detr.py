@@ -6,12 +6,12 @@ import keras
 from keras import ops
 
 from keras_detr.checkpoints import DETR_TABLE, detr_settings
-from keras_detr.layers.detr_decoder import DETRDecoder
-from keras_detr.layers.detr_encoder import DETREncoder
-from keras_detr.layers.initializers import torch_linear_initializers
+from keras_detr.layers.detr.decoder import DETRDecoder
+from keras_detr.layers.detr.encoder import DETREncoder
 from keras_detr.layers.multilayer_perceptron import MultilayerPerceptron
+from keras_detr.layers.primitives.initializers import torch_linear_initializers
+from keras_detr.layers.primitives.token_dense import TokenDense
 from keras_detr.layers.set_prediction_decoder import SetPredictionDecoder
-from keras_detr.layers.token_dense import TokenDense
 from keras_detr.losses.hungarian_loss import HungarianLoss
 from keras_detr.models.detr.detr_checkpoint import detr_variables
 from keras_detr.models.detr.detr_presets import DETR_PRESETS, detr_arguments
@@ -134,14 +134,14 @@ class DETR(SetPredictionDetector):
 
     def predict_set(self, pyramid, pixel_mask, training, return_auxiliary):
         """Return the raw outputs for a feature pyramid."""
-        states = self._decode(
+        states, _ = self._decode(
             pyramid, pixel_mask, training=training, return_intermediate=return_auxiliary
         )
         return self._read(states)
 
     def attend_set(self, pyramid, pixel_mask):
         """Return the raw outputs for a feature pyramid, and what the decoder attended to."""
-        states, weights = self._decode(
+        states, (weights,) = self._decode(
             pyramid, pixel_mask, training=False, return_intermediate=False, return_attention=True
         )
         height, width = ops.shape(pyramid[coarsest_level(pyramid)])[1:3]

@@ -5,8 +5,8 @@ import copy
 import keras
 from keras import ops
 
-from keras_detr.layers.group_norm import GroupNorm
-from keras_detr.layers.initializers import HostNormal, xavier_uniform
+from keras_detr.layers.primitives.group_norm import GroupNorm
+from keras_detr.layers.primitives.initializers import HostNormal, xavier_uniform
 from keras_detr.layers.sine_position_embedding import SinePositionEmbedding
 from keras_detr.models.necks.token_maps import flatten_map, mask_of_map
 

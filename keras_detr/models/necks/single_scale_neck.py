@@ -5,7 +5,7 @@ import copy
 import keras
 from keras import ops
 
-from keras_detr.layers.initializers import torch_linear_initializers
+from keras_detr.layers.primitives.initializers import torch_linear_initializers
 from keras_detr.layers.sine_position_embedding import SinePositionEmbedding
 from keras_detr.models.necks.token_maps import flatten_map, mask_of_map
 

@@ -1,0 +1,1 @@
+"""Deformable DETR's transformer (Zhu et al. 2021)."""

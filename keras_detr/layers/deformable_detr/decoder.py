@@ -1,0 +1,221 @@
+"""Deformable DETR's decoder, and its layer."""
+
+import keras
+from keras import ops
+
+from keras_detr.layers.deformable_detr.multi_scale_deformable_attention import (
+    MultiScaleDeformableAttention,
+)
+from keras_detr.layers.primitives.transformer_part import TransformerPart
+
+
+@keras.saving.register_keras_serializable("keras_detr")
+class DeformableDecoderLayer(TransformerPart):
+    """Let the object queries attend to each other, then read points around their references.
+
+    Args:
+        num_levels: int, feature maps.
+        num_points: int, points that a head reads on each map.
+        **kwargs: of `TransformerPart`.
+
+    Call arguments:
+        states: (batch, queries, size), what each query has gathered so far.
+        query_positions: (batch or 1, queries, size), added to queries and keys but not to values.
+        reference_points: float32 (batch, queries, levels, 2 or 4).
+        memory: (batch, tokens, size), the encoder's output.
+        spatial_shapes: sequence of (height, width) of the levels.
+        token_mask: bool (batch, tokens), true on the image, or `None`.
+
+    Returns:
+        pair of states (batch, queries, size), and of what `MultiScaleDeformableAttention` says of
+        where was read.
+
+    Source: Zhu et al. 2021, section 4.1; models/deformable_transformer.py of the original, which
+    numbers the norm after self-attention 2 and that after cross-attention 1.
+    """
+
+    def __init__(self, num_levels=4, num_points=4, **kwargs):
+        # Reference points stay in float32.
+        super().__init__(autocast=False, **kwargs)
+        self.num_levels = num_levels
+        self.num_points = num_points
+
+    def build(self, states_shape, *_, **__):
+        """Create the sub-layers, named as in the original."""
+        size = states_shape[-1]
+        self.residual_dropout = self.new_residual_dropout()
+        self.self_attn = self.new_attention("self_attn", size)
+        self.cross_attn = MultiScaleDeformableAttention(
+            self.num_heads,
+            self.num_levels,
+            self.num_points,
+            dtype=self.dtype_policy,
+            name="cross_attn",
+        )
+        self.cross_attn.build(states_shape)
+        self.feed_forward = self.new_feed_forward(size)
+        self.norm1 = self.new_norm("norm1", size)
+        self.norm2 = self.new_norm("norm2", size)
+        self.norm3 = self.new_norm("norm3", size)
+
+    def call(
+        self,
+        states,
+        query_positions,
+        reference_points,
+        memory,
+        spatial_shapes,
+        token_mask=None,
+        training=None,
+    ):
+        """Apply self-attention, deformable cross-attention, then the feed-forward network."""
+        values = self.norm_before(self.norm2, states)
+        placed = values + query_positions
+        gathered, _ = self.self_attn(placed, values, placed, training=training)
+        states = self.add_and_norm(self.norm2, states, gathered, training)
+
+        gathered, attention = self.cross_attn(
+            self.norm_before(self.norm1, states) + query_positions,
+            reference_points,
+            memory,
+            spatial_shapes=spatial_shapes,
+            token_mask=token_mask,
+        )
+        states = self.add_and_norm(self.norm1, states, gathered, training)
+
+        changes = self.feed_forward(self.norm_before(self.norm3, states), training=training)
+        return self.add_and_norm(self.norm3, states, changes, training), attention
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "num_levels": self.num_levels,
+            "num_points": self.num_points,
+        }
+
+
+@keras.saving.register_keras_serializable("keras_detr")
+class DeformableDecoder(TransformerPart):
+    """Turn object queries and their reference points into states and boxes.
+
+    Args:
+        num_layers: int.
+        num_levels: int, feature maps.
+        num_points: int, points that a head reads on each map.
+        use_box_refinement: bool, whether each layer refers to the boxes of the one before, instead
+            of the first reference points.
+        **kwargs: of `TransformerPart`.
+
+    Call arguments:
+        states: (batch, queries, size), what the queries start with.
+        query_positions: (batch or 1, queries, size).
+        reference_points: float32 (batch, queries, 2 or 4), relative to the unpadded image.
+        memory: (batch, tokens, size), the encoder's output.
+        spatial_shapes: sequence of (height, width) of the levels.
+        valid_ratios: float32 (batch or 1, levels, 2), the image's share of each padded map's width
+            and height.
+        predict_boxes: callable of (layer's index, states, reference points) that returns boxes
+            float32 (batch, queries, 4).
+        token_mask: bool (batch, tokens), true on the image, or `None`.
+        return_intermediate: bool, whether to return states and boxes after every layer instead of
+            the last one only.
+
+    Returns:
+        triple of states (batch, layers, queries, size), of boxes (batch, layers, queries, 4), where
+        `layers` is `num_layers` or 1, and of where all layers read: a pair of the points, float32
+        (batch, num_layers, queries, heads, levels, points, 2), x and y relative to the unpadded
+        image, and of their weights, float32 (batch, num_layers, queries, heads, levels, points).
+        No gradient flows from a layer's boxes to those before.
+
+    Source: Zhu et al. 2021, sections 4.1 and 4.2; models/deformable_transformer.py of the original.
+    """
+
+    def __init__(
+        self, num_layers=6, num_levels=4, num_points=4, use_box_refinement=False, **kwargs
+    ):
+        # Reference points stay in float32.
+        super().__init__(autocast=False, **kwargs)
+        self.num_layers = num_layers
+        self.num_levels = num_levels
+        self.num_points = num_points
+        self.use_box_refinement = use_box_refinement
+
+    def build(self, states_shape, *_, **__):
+        """Create the layers."""
+        self.decoder_layers = [
+            DeformableDecoderLayer(
+                self.num_levels,
+                self.num_points,
+                **self.transformer_settings(),
+                dtype=self.dtype_policy,
+                name=f"layer_{index}",
+            )
+            for index in range(self.num_layers)
+        ]
+        for layer in self.decoder_layers:
+            layer.build(states_shape)
+
+    def call(
+        self,
+        states,
+        query_positions,
+        reference_points,
+        memory,
+        spatial_shapes,
+        valid_ratios,
+        predict_boxes,
+        token_mask=None,
+        return_intermediate=True,
+        training=None,
+    ):
+        """Return states and boxes of all layers, or of the last one."""
+        all_states, all_boxes, all_points, all_weights = [], [], [], []
+        for index, layer in enumerate(self.decoder_layers):
+            states, (points, weights) = layer(
+                states,
+                query_positions,
+                _on_padded_maps(reference_points, valid_ratios),
+                memory,
+                spatial_shapes=spatial_shapes,
+                token_mask=token_mask,
+                training=training,
+            )
+            is_last = index == self.num_layers - 1
+            if self.use_box_refinement or return_intermediate or is_last:
+                boxes = predict_boxes(index, states, reference_points)
+            if return_intermediate or is_last:
+                all_states.append(states)
+                all_boxes.append(boxes)
+            all_points.append(_on_image(points, valid_ratios))
+            all_weights.append(weights)
+            if self.use_box_refinement:
+                reference_points = ops.stop_gradient(boxes)
+        states, boxes, points, weights = (
+            ops.stack(of_layers, axis=1)
+            for of_layers in (all_states, all_boxes, all_points, all_weights)
+        )
+        return states, boxes, (points, weights)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "num_layers": self.num_layers,
+            "num_levels": self.num_levels,
+            "num_points": self.num_points,
+            "use_box_refinement": self.use_box_refinement,
+        }
+
+
+def _on_image(points, valid_ratios):
+    """Return points of the padded maps relative to the unpadded image."""
+    return points / valid_ratios[:, None, None, :, None]
+
+
+def _on_padded_maps(reference_points, valid_ratios):
+    """Return references relative to each padded map: (batch, queries, levels, 2 or 4)."""
+    ratios = ops.expand_dims(valid_ratios, 1)
+    if reference_points.shape[-1] == 4:
+        ratios = ops.concatenate([ratios, ratios], axis=-1)
+    return ops.expand_dims(reference_points, 2) * ratios

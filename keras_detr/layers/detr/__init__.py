@@ -1,0 +1,1 @@
+"""DETR's transformer (Carion et al. 2020)."""

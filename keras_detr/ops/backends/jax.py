@@ -1,0 +1,107 @@
+"""What JAX does faster, or must do otherwise."""
+
+import contextlib
+import functools
+
+import jax
+import keras
+import numpy as np
+from keras import ops
+
+from keras_detr.ops.backends import lean_feed_forward, row_chunks
+from keras_detr.ops.backends.interface import Backend, program_key
+from keras_detr.ops.backends.program_cache import ProgramCache
+
+# Of the bits that decide whether dropout keeps a number.
+NUM_RANDOM_VALUES = 2**16
+
+
+class JaxBackend(Backend):
+    """Compute on JAX, whose trainers compile whole steps, by XLA."""
+
+    def __init__(self):
+        self._programs = ProgramCache()
+
+    def call_on_host(self, function, arrays, shape, dtype):
+        if not any(map(_is_traced, arrays)):
+            return super().call_on_host(function, arrays, shape, dtype)
+
+        def call(*arrays):
+            return function(*map(np.asarray, arrays))
+
+        return jax.pure_callback(call, jax.ShapeDtypeStruct(shape, dtype), *arrays)
+
+    def known_values(self, array):
+        return None if _is_traced(array) else super().known_values(array)
+
+    def run(self, function, *arrays, split_axis=None, **settings):
+        if any(isinstance(array, keras.KerasTensor) for array in arrays):
+            return function(*arrays, **settings)
+        program = self._programs.get(
+            program_key(function, arrays, settings),
+            lambda: jax.jit(functools.partial(function, **settings)),
+        )
+        return program(*arrays)
+
+    def dropout(self, inputs, rate, seed_generator):
+        """Keep only the mask for the gradient."""
+        is_kept, scale = self.dropout_mask(ops.shape(inputs), rate, seed_generator)
+        return ops.where(is_kept, inputs * scale, ops.zeros_like(inputs))
+
+    def dropout_mask(self, shape, rate, seed_generator):
+        """Draw 16 bits for each number, where Keras draws 32.
+
+        A training step of DETR takes 4% less time.
+        """
+        # At least one of the values is kept.
+        num_dropped = min(round(rate * NUM_RANDOM_VALUES), NUM_RANDOM_VALUES - 1)
+        bits = jax.random.bits(seed_generator.next(), shape, "uint16")
+        return bits >= num_dropped, NUM_RANDOM_VALUES / (NUM_RANDOM_VALUES - num_dropped)
+
+    def relu_feed_forward(self, tokens, kernels, biases, rate, seed_generator):
+        return lean_feed_forward.relu_feed_forward(
+            self, tokens, kernels, biases, rate, seed_generator
+        )
+
+    def weighted_row_sums(self, table, indices, weights):
+        return row_chunks.weighted_row_sums(_take, table, indices, weights)
+
+    def weighted_row_gradients(self, table, indices, weights, upstream):
+        return row_chunks.weighted_row_gradients(_take, _add, table, indices, weights, upstream)
+
+    @contextlib.contextmanager
+    def variables_kept(self, model):
+        """Give back the values that Keras' trainers take away from the variables while they run.
+
+        An interrupted trainer doesn't bring them back: a single bad batch, or Ctrl-C, would cost
+        the whole model.
+        """
+        optimizer = getattr(model, "optimizer", None)
+        variables = [*model.variables, *model.metrics_variables]
+        variables += [] if optimizer is None else optimizer.variables
+        # References: the first step gives this memory away where it can.
+        before = [(variable, variable._value) for variable in variables]
+        try:
+            yield
+        except BaseException:
+            model.jax_state_sync()
+            for variable, value in before:
+                if variable._value is None and value is not None:
+                    variable.assign(value)
+            raise
+
+
+def _is_traced(array):
+    return isinstance(array, jax.core.Tracer)
+
+
+def _take(table, index):
+    # The indices are right, so nothing needs to be filled in for wrong ones.
+    return table.at[index].get(mode="promise_in_bounds")
+
+
+def _add(table, index, rows):
+    return table.at[index].add(rows, mode="promise_in_bounds")
+
+
+BACKEND = JaxBackend()

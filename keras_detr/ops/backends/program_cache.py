@@ -1,0 +1,34 @@
+"""A bounded store of compiled programs."""
+
+import collections
+
+
+class ProgramCache:
+    """Keep the programs that were used last, each under its key.
+
+    A service that meets thousands of image sizes compiles for each, and must not keep them all.
+
+    Args:
+        capacity: int, how many programs are kept.
+    """
+
+    def __init__(self, capacity=128):
+        self.capacity = capacity
+        self._programs = collections.OrderedDict()
+
+    def __len__(self):
+        return len(self._programs)
+
+    def get(self, key, build):
+        """Return the program of a key, built if it isn't kept.
+
+        Args:
+            key: hashable.
+            build: callable without arguments that returns the program.
+        """
+        if key not in self._programs:
+            self._programs[key] = build()
+            if len(self._programs) > self.capacity:
+                self._programs.popitem(last=False)
+        self._programs.move_to_end(key)
+        return self._programs[key]

@@ -1,0 +1,232 @@
+"""What TensorFlow does faster, or must do otherwise."""
+
+import functools
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from keras_detr.ops.backends import compiled_norms, lean_feed_forward, row_chunks
+from keras_detr.ops.backends.interface import Backend, program_key
+from keras_detr.ops.backends.program_cache import ProgramCache
+
+# A loop of XLA runs on one core; TensorFlow runs several programs at a time.
+NUM_PARALLEL_PROGRAMS = 4
+# The weights of one head's attention: with fewer, all heads are computed at once; with more, its
+# queries are divided into blocks.
+FEWEST_WEIGHTS, MOST_WEIGHTS = 2**18, 2**21
+# What a part of a convolution's kernel may take of the cache.
+MOST_BYTES_OF_KERNEL = 2**19 + 2**17
+# oneDNN's gradient of a strided 1x1 convolution (AVX512) writes past its memory where a map has
+# fewer channels than a vector has numbers.
+FEWEST_STRIDED_CHANNELS = 16
+
+
+class TensorFlowBackend(Backend):
+    """Compute on TensorFlow, whose programs XLA compiles in parts."""
+
+    def __init__(self):
+        self._programs = ProgramCache()
+
+    # Programs and the host.
+
+    def call_on_host(self, function, arrays, shape, dtype):
+        if tf.executing_eagerly():
+            return tf.convert_to_tensor(function(*map(np.asarray, arrays)), dtype)
+        result = tf.numpy_function(function, arrays, dtype, stateful=False)
+        result.set_shape(shape)
+        return result
+
+    def call_where_fastest(
+        self, on_host, in_program, arrays, shape, dtype, is_compiled_by_xla=False
+    ):
+        # A loop in the graph takes longer than the call.
+        if is_compiled_by_xla:
+            return in_program(*arrays)
+        return self.call_on_host(on_host, arrays, shape, dtype)
+
+    def known_values(self, array):
+        if tf.is_tensor(array) and not tf.executing_eagerly():
+            return None
+        return super().known_values(array)
+
+    def run(self, function, *arrays, split_axis=None, **settings):
+        """Let XLA compile a program within the program, in parts that run side by side."""
+        if any(isinstance(array, keras.KerasTensor) for array in arrays):
+            return function(*arrays, **settings)
+        if split_axis is None:
+            return self._run_compiled(function, arrays, settings)
+        num_parts = math.gcd(arrays[0].shape[split_axis], NUM_PARALLEL_PROGRAMS)
+        parts = zip(
+            *(ops.split(array, num_parts, axis=split_axis) for array in arrays), strict=True
+        )
+        results = [self._run_compiled(function, part, settings) for part in parts]
+        return tuple(
+            ops.concatenate(result, axis=split_axis) for result in zip(*results, strict=True)
+        )
+
+    def _run_compiled(self, function, arrays, settings):
+        # A program for each shape: TensorFlow would warn of one that is traced for several.
+        program = self._programs.get(
+            program_key(function, arrays, settings),
+            lambda: tf.function(functools.partial(function), jit_compile=True, autograph=False),
+        )
+        return program(*arrays, **settings)
+
+    def check_export(self):
+        """Programs for other runtimes are TensorFlow's, or converted from them."""
+
+    # Tokens.
+
+    def attention(self, query, key, value, bias=None):
+        """Compute so few sums at a time that their weights stay in a processor's cache."""
+        num_heads, num_targets = query.shape[1:3]
+        num_weights = None if None in (num_targets, key.shape[3]) else num_targets * key.shape[3]
+        is_small = num_weights is not None and num_weights < FEWEST_WEIGHTS
+        if is_small or _has_gpu():
+            return super().attention(query, key, value, bias)
+        num_blocks = math.ceil((num_weights or 0) / MOST_WEIGHTS) or 1
+        heads = zip(
+            *(ops.split(array, num_heads, axis=1) for array in (query, key, value)), strict=True
+        )
+        sums = [self._attention_in_blocks(*head, bias, num_blocks) for head in heads]
+        return ops.concatenate(sums, axis=1)
+
+    def _attention_in_blocks(self, query, key, value, bias, num_blocks):
+        if num_blocks == 1:
+            return super().attention(query, key, value, bias)
+        size = -(-query.shape[2] // num_blocks)
+        is_shared = bias is None or bias.shape[2] == 1
+        sums = []
+        for start in range(0, query.shape[2], size):
+            block = slice(start, start + size)
+            own_bias = bias if is_shared else bias[:, :, block]
+            sums.append(super().attention(query[:, :, block], key, value, own_bias))
+        return ops.concatenate(sums, axis=2)
+
+    def layer_norm(self, tokens, scale, offset, epsilon):
+        return compiled_norms.layer_norm(self, tokens, scale, offset, epsilon)
+
+    def group_norm(self, features, scale, offset, num_groups, epsilon):
+        return compiled_norms.group_norm(self, features, scale, offset, num_groups, epsilon)
+
+    def relu_feed_forward(self, tokens, kernels, biases, rate, seed_generator):
+        return lean_feed_forward.relu_feed_forward(
+            self, tokens, kernels, biases, rate, seed_generator
+        )
+
+    def add_bias(self, features, bias):
+        """Use the form that compiled programs compute while they multiply or convolve."""
+        return tf.nn.bias_add(features, bias)
+
+    # Feature maps.
+
+    def convolution(self, inputs, kernel, bias, residual=None, *, training=False, **settings):
+        """Divide the filters where one image is convolved, and guard against damaged memory."""
+        strides = settings.get("strides", (1, 1))
+        is_strided_1x1 = max(strides) > 1 and kernel.shape[:2] == (1, 1)
+        if is_strided_1x1 and inputs.shape[-1] < FEWEST_STRIDED_CHANNELS:
+            inputs = inputs[:, :: strides[0], :: strides[1]]
+            settings = {**settings, "strides": (1, 1)}
+        convolve = functools.partial(super().convolution, inputs, **settings)
+        num_parts = 1 if training else _num_parts_of_kernel(inputs, kernel)
+        arrays = [kernel, bias, *([] if residual is None else [residual])]
+        if num_parts == 1:
+            return convolve(*arrays)
+        parts = zip(*(ops.split(array, num_parts, axis=-1) for array in arrays), strict=True)
+        return ops.concatenate([convolve(*part) for part in parts], axis=-1)
+
+    # Rows of a table.
+
+    def weighted_row_sums(self, table, indices, weights):
+        return row_chunks.weighted_row_sums(tf.gather, table, indices, weights)
+
+    def weighted_row_gradients(self, table, indices, weights, upstream):
+        return row_chunks.weighted_row_gradients(
+            tf.gather, _add_rows, table, indices, weights, upstream
+        )
+
+    # Training.
+
+    def sum_of_squares(self, value):
+        """Return the sum without an array of squares."""
+        return 2.0 * tf.nn.l2_loss(value)
+
+    def adamw_step(
+        self,
+        variable,
+        momentum,
+        velocity,
+        gradient,
+        step,
+        learning_rate,
+        betas,
+        epsilon,
+        weight_decay=0.0,
+    ):
+        """Update in one operation, or two with weight decay."""
+
+        def scalar(value):
+            return tf.cast(value, variable.dtype)
+
+        if weight_decay:
+            # Not earlier: a program would compute it first of all, and hold a second copy of every
+            # variable while it computes all gradients.
+            with tf.control_dependencies([gradient]):
+                variable.assign(variable * scalar(1.0 - learning_rate * weight_decay))
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=momentum.value.handle,
+            v=velocity.value.handle,
+            beta1_power=scalar(tf.pow(betas[0], scalar(step))),
+            beta2_power=scalar(tf.pow(betas[1], scalar(step))),
+            lr=scalar(learning_rate),
+            beta1=scalar(betas[0]),
+            beta2=scalar(betas[1]),
+            epsilon=scalar(epsilon),
+            grad=gradient,
+        )
+
+    def strategy_scope(self, model):
+        """Return the scope of the `tf.distribute` strategy that the model was built with."""
+        strategy = getattr(model, "distribute_strategy", None)
+        return super().strategy_scope(model) if strategy is None else strategy.scope()
+
+    # Several devices.
+
+    def num_replicas(self):
+        return tf.distribute.get_strategy().num_replicas_in_sync
+
+    def sum_over_replicas(self, value):
+        context = tf.distribute.get_replica_context()
+        if self.num_replicas() == 1 or context is None:
+            return value
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+@functools.cache
+def _has_gpu():
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
+def _num_parts_of_kernel(inputs, kernel):
+    """Return into how many parts the filters of a convolution are worth dividing.
+
+    For a single image, TensorFlow's kernels for processors read all filters again for each row of
+    the map: a part of them stays in the cache, all of them don't.
+    """
+    rows, columns, channels, filters = kernel.shape
+    is_slow = rows * columns > 1 and inputs.shape[0] in (1, None) and kernel.dtype == "float32"
+    if not is_slow or channels != inputs.shape[-1] or _has_gpu():
+        return 1
+    num_parts = -(-4 * rows * columns * channels * filters // MOST_BYTES_OF_KERNEL)
+    return math.gcd(filters, 2 ** math.ceil(math.log2(num_parts)))
+
+
+def _add_rows(table, index, rows):
+    return tf.tensor_scatter_nd_add(table, index[..., None], rows)
+
+
+BACKEND = TensorFlowBackend()

@@ -1,0 +1,255 @@
+"""What torch does faster, or must do otherwise."""
+
+import contextlib
+import math
+import warnings
+
+import keras
+import scipy.sparse
+import torch
+from keras import ops
+from torch.nn import functional
+from torch.optim.adamw import adamw
+
+from keras_detr.ops.backends import lean_feed_forward
+from keras_detr.ops.backends.interface import Backend
+from keras_detr.ops.backends.program_cache import ProgramCache
+
+
+class TorchBackend(Backend):
+    """Compute on torch, which compiles nothing by itself."""
+
+    # Programs.
+
+    def known_number(self, scalar):
+        return scalar.item()
+
+    def prediction_program(self, model, predict):
+        """Export a program for each shape of a batch, and compile that.
+
+        When torch compiles Keras' layers directly, it breaks the program at dozens of places.
+        """
+
+        class Program(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.model = model
+
+            def forward(self, inputs):
+                return predict(inputs)
+
+        programs = ProgramCache()
+
+        def call(inputs):
+            inputs = keras.tree.map_structure(ops.convert_to_tensor, inputs)
+            arrays = keras.tree.flatten_with_path(inputs)
+            key = tuple((path, array.shape, array.dtype) for path, array in arrays)
+
+            def build():
+                exported = torch.export.export(Program(), (inputs,), strict=False)
+                return torch.compile(exported.module())
+
+            with torch.no_grad():
+                return programs.get(key, build)(inputs)
+
+        return call
+
+    @contextlib.contextmanager
+    def compilable_steps(self, model):
+        """Keep torch from compiling steps of training, which fails at Keras' layers."""
+        jit_compile, model.jit_compile = model.jit_compile, False
+        try:
+            yield
+        finally:
+            model.jit_compile = jit_compile
+
+    # Tokens.
+
+    def attention(self, query, key, value, bias=None):
+        """Use torch's own kernel, which never holds the weights."""
+        if bias is not None:
+            # Finite in half precision too, so that a row of nothing else is an average.
+            bias = bias.clamp(min=torch.finfo(query.dtype).min).to(query.dtype)
+        return functional.scaled_dot_product_attention(
+            query, key.transpose(2, 3), value, attn_mask=bias, scale=1.0
+        )
+
+    def relu_feed_forward(self, tokens, kernels, biases, rate, seed_generator):
+        return lean_feed_forward.relu_feed_forward(
+            self, tokens, kernels, biases, rate, seed_generator
+        )
+
+    # Feature maps.
+
+    def convolution(
+        self,
+        inputs,
+        kernel,
+        bias,
+        residual=None,
+        *,
+        strides=(1, 1),
+        dilation=(1, 1),
+        padding="valid",
+        margin=0,
+        use_relu=False,
+        **settings,
+    ):
+        """Convolve a map whose channels are last without a copy of it, and add the bias meanwhile.
+
+        `keras.ops.conv` copies map and result into another order, which took half of the time of
+        DETR's inference.
+        """
+        rows, columns, channels, _ = kernel.shape
+        if padding == "same":
+            if max(strides) > 1 or not (rows % 2 and columns % 2):
+                # torch pads all sides alike.
+                settings = {**settings, "strides": strides, "dilation": dilation}
+                return super().convolution(
+                    inputs, kernel, bias, residual, padding=padding, use_relu=use_relu, **settings
+                )
+            margins = (rows // 2 * dilation[0], columns // 2 * dilation[1])
+        else:
+            margins = (margin, margin)
+        outputs = functional.conv2d(
+            inputs.permute(0, 3, 1, 2),
+            # Nothing is moved where `lay_out_kernel` laid the kernel out.
+            kernel.permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last),
+            bias,
+            stride=tuple(strides),
+            padding=margins,
+            dilation=tuple(dilation),
+            groups=inputs.shape[-1] // channels,
+        )
+        # In place, because every large array is memory that the system has to find; and before
+        # the axes are permuted: the gradient of a view that was changed takes a copy.
+        if residual is not None:
+            outputs.add_(residual.permute(0, 3, 1, 2))
+        if use_relu:
+            outputs.relu_()
+        return outputs.permute(0, 2, 3, 1)
+
+    def lay_out_kernel(self, variable):
+        """Put filters first in memory, as permuting them at each call takes a tenth of the time."""
+        tensor = variable.value
+        # Keras has only shapes while it infers them.
+        if not tensor.is_meta:
+            filters_first = tensor.detach().permute(3, 0, 1, 2).contiguous()
+            tensor.data = filters_first.permute(1, 2, 3, 0)
+
+    def max_pool(self, inputs, sizes, strides, margins):
+        """Pool without the copy that Keras makes, in whose order torch takes ten times as long."""
+        settings = [tuple(pair) for pair in (sizes, strides, margins)]
+        return functional.max_pool2d(inputs.permute(0, 3, 1, 2), *settings).permute(0, 2, 3, 1)
+
+    # Rows of a table.
+
+    def weighted_row_sums(self, table, indices, weights):
+        """Sum rows as a bag of embeddings."""
+        return functional.embedding_bag(
+            torch.cat(list(indices), dim=1),
+            table.to(torch.float32),
+            per_sample_weights=torch.cat(list(weights), dim=1),
+            mode="sum",
+        )
+
+    def weighted_row_gradients(self, table, indices, weights, upstream):
+        """Sample products of two matrices, and multiply with a sparse one."""
+        num_lists = len(indices)
+        indices, weights = (torch.cat(list(numbers), dim=1) for numbers in (indices, weights))
+        num_sums, terms = indices.shape
+        starts = torch.arange(num_sums + 1, dtype=indices.dtype, device=indices.device) * terms
+        with warnings.catch_warnings():
+            # torch calls all sparse matrices of this layout a beta feature.
+            warnings.simplefilter("ignore", UserWarning)
+            pattern = torch.sparse_csr_tensor(
+                starts,
+                indices.reshape(-1),
+                weights.new_zeros(weights.numel()),
+                (num_sums, len(table)),
+                check_invariants=False,
+            )
+        transposed_table = table.to(torch.float32).t()
+        of_weights = torch.sparse.sampled_addmm(pattern, upstream, transposed_table, beta=0.0)
+        of_weights = of_weights.values().reshape(indices.shape)
+        add = add_rows_by_scipy if table.device.type == "cpu" else add_rows_by_torch
+        of_table = add(len(table), indices, weights, upstream)
+        return of_table, list(of_weights.chunk(num_lists, dim=1))
+
+    # Training.
+
+    def sum_of_squares(self, value):
+        """Return the sum without an array of squares."""
+        return torch.linalg.vector_norm(value) ** 2
+
+    def adamw_step(
+        self,
+        variable,
+        momentum,
+        velocity,
+        gradient,
+        step,
+        learning_rate,
+        betas,
+        epsilon,
+        weight_decay=0.0,
+    ):
+        """Update in one operation."""
+        # The operation goes through memory, and takes for granted that all have one order there.
+        order = _axes_in_memory(variable.value)
+        for state in (momentum, velocity):
+            if not state.value.permute(order).is_contiguous():
+                state.value.data = torch.empty_like(variable.value).copy_(state.value.detach())
+        tensor, *states = (
+            state.value.detach().permute(order) for state in (variable, momentum, velocity)
+        )
+        step = int(step)
+        adamw(
+            [tensor],
+            [gradient.permute(order).contiguous()],
+            *([state] for state in states),
+            [],
+            [torch.tensor(step - 1.0, device=tensor.device)],
+            lr=ops.convert_to_tensor(learning_rate, "float32"),
+            beta1=betas[0],
+            beta2=betas[1],
+            # torch adds it after the bias is corrected.
+            eps=epsilon / math.sqrt(1 - betas[1] ** step),
+            weight_decay=weight_decay,
+            amsgrad=False,
+            maximize=False,
+            fused=tensor.is_contiguous(),
+        )
+
+
+def _axes_in_memory(tensor):
+    """Return the axes of a tensor from the one with the largest steps to the least."""
+    return sorted(range(tensor.ndim), key=lambda axis: -tensor.stride(axis))
+
+
+def add_rows_by_scipy(num_rows, indices, weights, upstream):
+    """Return the table of which row j is the sum of w[n, k] * upstream[n] where indices[n, k] is j.
+
+    A product with a transposed sparse matrix, which torch would sort first.
+
+    Args:
+        num_rows: int, of the table.
+        indices: int32 (sums, terms).
+        weights: float32 (sums, terms).
+        upstream: float32 (sums, size).
+    """
+    starts = torch.arange(len(indices) + 1, dtype=indices.dtype) * indices.shape[1]
+    parts = tuple(part.reshape(-1).numpy() for part in (weights, indices, starts))
+    matrix = scipy.sparse.csc_array(parts, shape=(num_rows, len(upstream)))
+    return torch.from_numpy(matrix @ upstream.numpy())
+
+
+def add_rows_by_torch(num_rows, indices, weights, upstream):
+    """Return what `add_rows_by_scipy` does, on any device."""
+    table = upstream.new_zeros((num_rows, upstream.shape[1]))
+    for index, weight in zip(indices.t(), weights.t(), strict=True):
+        table.index_add_(0, index, upstream * weight[:, None])
+    return table
+
+
+BACKEND = TorchBackend()
