@@ -4,10 +4,10 @@ This room knows NumPy, not Keras: what comes out are arrays in the layout of the
 """
 
 from .coco_categories import COCO_CATEGORY_IDS, COCO_CLASS_NAMES
-from .hub import CorruptedFileError, HubFile, NotInRepositoryError, fetch
-from .hub_config import detr_settings
-from .hub_config_deformable import deformable_detr_settings
-from .hub_folder import HubFolder, resolve_hub_folder
+from .hub.deformable_detr import deformable_detr_settings
+from .hub.detr import detr_settings
+from .hub.download import CorruptedFileError, HubFile, NotInRepositoryError, fetch
+from .hub.folder import HubFolder, resolve_hub_folder
 from .reading import read_tensors
 from .renaming import RenamedTensors, to_canonical_names
 from .shared_heads import resolve_shared_heads

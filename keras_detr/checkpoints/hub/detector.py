@@ -4,8 +4,8 @@ Source: transformers models/detr/configuration_detr.py and
 models/deformable_detr/configuration_deformable_detr.py.
 """
 
-from .hub_config_backbone import backbone_settings
-from .hub_config_fields import check, check_type, count, shared_count
+from .backbone import backbone_settings
+from .fields import check, check_type, count, shared_count
 
 _UNUSED_LABEL = "N/A"
 _ACTIVATIONS = ("relu", "gelu", "silu")

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .hub import CorruptedFileError, HubFile, NotInRepositoryError, fetch
-from .hub_preprocessor import preprocessor_normalization, preprocessor_sizes
-from .reading import WEIGHT_FILE_NAMES, read_json_text, read_tensors, shard_names
+from ..reading import WEIGHT_FILE_NAMES, read_json_text, read_tensors, shard_names
+from .download import CorruptedFileError, HubFile, NotInRepositoryError, fetch
+from .preprocessor import preprocessor_normalization, preprocessor_sizes
 
 logger = logging.getLogger("keras_detr")
 

@@ -6,9 +6,9 @@ written by versions 4 and 5.
 
 from typing import Any
 
-from .hub_config_backbone import stages_handed_out
-from .hub_config_detector import detector_settings
-from .hub_config_fields import check
+from .backbone import stages_handed_out
+from .detector import detector_settings
+from .fields import check
 
 
 def detr_settings(config: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ stand in for absent keys; written by versions 4 and 5.
 
 import re
 
-from .hub_config_fields import check, check_type, count, items
+from .fields import check, check_type, count, items
 
 # Name: block type, blocks of each stage, channels of each stage. The stem has 64 channels.
 _RESNETS = {

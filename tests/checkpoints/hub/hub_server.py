@@ -173,7 +173,7 @@ def run_client(expression, *, endpoint, home, is_offline=False, has_links=True):
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "NO_PROXY": "127.0.0.1",
         "TQDM_POSITION": "-1",  # shows the progress bar without a terminal
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": str(Path(__file__).parents[3]),
     }
     process = subprocess.run(
         [sys.executable, "-W", "error", "-c", _CLIENT, expression],

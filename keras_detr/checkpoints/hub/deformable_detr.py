@@ -6,9 +6,9 @@ in for absent keys; written by versions 4 and 5.
 
 from typing import Any
 
-from .hub_config_backbone import stages_handed_out
-from .hub_config_detector import detector_settings
-from .hub_config_fields import check, count
+from .backbone import stages_handed_out
+from .detector import detector_settings
+from .fields import check, count
 
 _PYRAMID = (2, 3, 4)
 _LAST_STAGE = (4,)
