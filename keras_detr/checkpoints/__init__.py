@@ -4,11 +4,11 @@ This room knows NumPy, not Keras: what comes out are arrays in the layout of the
 """
 
 from .coco_categories import COCO_CATEGORY_IDS, COCO_CLASS_NAMES
+from .files.tensor_files import read_tensors
 from .hub.deformable_detr import deformable_detr_settings
 from .hub.detr import detr_settings
 from .hub.download import CorruptedFileError, HubFile, NotInRepositoryError, fetch
 from .hub.folder import HubFolder, resolve_hub_folder
-from .reading import read_tensors
 from .renaming import RenamedTensors, to_canonical_names
 from .shared_heads import resolve_shared_heads
 from .tables.deformable_detr import DEFORMABLE_DETR_TABLE

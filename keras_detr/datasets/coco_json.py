@@ -8,7 +8,7 @@ import pathlib
 
 import numpy as np
 
-from keras_detr.checkpoints.regular_files import read_regular
+from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, shown
 from keras_detr.datasets.detection_records import (
     LARGEST_SIDE,

@@ -2,7 +2,7 @@
 
 import os
 
-from keras_detr.checkpoints.regular_files import read_regular
+from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, shown
 from keras_detr.datasets.detection_records import LARGEST_SIDE, BoxRow, box_table, image_table
 from keras_detr.datasets.image_files import checked_folder, file_names

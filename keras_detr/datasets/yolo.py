@@ -5,7 +5,7 @@ import pathlib
 
 import yaml
 
-from keras_detr.checkpoints.regular_files import read_regular
+from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, shown
 from keras_detr.datasets.detection_records import BoxRow, box_table, image_table
 from keras_detr.datasets.image_files import checked_folder

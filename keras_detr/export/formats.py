@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from keras_detr.checkpoints.whole_files import (
+from keras_detr.checkpoints.files.atomic_files import (
     check_space,
     folder_beside,
     move_file,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..reading import WEIGHT_FILE_NAMES, read_json_text, read_tensors, shard_names
+from ..files.tensor_files import WEIGHT_FILE_NAMES, read_json_text, read_tensors, shard_names
 from .download import CorruptedFileError, HubFile, NotInRepositoryError, fetch
 from .preprocessor import preprocessor_normalization, preprocessor_sizes
 

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, deserialize, safe_open
 
-from .reading_torch import read_torch
 from .regular_files import check_regular
-from .unreadable import unreadable
+from .torch_files import read_torch
 
 # In the order of preference: safetensors can't hold code, and need no torch.
 WEIGHT_FILE_NAMES = (
@@ -20,6 +19,7 @@ WEIGHT_FILE_NAMES = (
 
 _TORCH_SUFFIXES = (".pth", ".pt", ".bin")
 _LARGEST_JSON = 2**26
+_GIT_LFS_POINTER = b"version https://git-lfs"
 _DTYPES = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
@@ -67,7 +67,7 @@ def read_tensors(path) -> dict[str, np.ndarray]:
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     if path.suffix in _TORCH_SUFFIXES:
-        return read_torch(path)
+        return _read_torch(path)
     # What Keras saves has its own reader.
     advice = {
         ".keras": " Load a saved model with `keras.saving.load_model`.",
@@ -90,11 +90,11 @@ def read_json_text(path):
     """
     check_regular(path)
     if path.stat().st_size > _LARGEST_JSON:
-        raise unreadable(path, f"a JSON file has at most {_LARGEST_JSON:,} bytes here")
+        raise _unreadable(path, f"a JSON file has at most {_LARGEST_JSON:,} bytes here")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise unreadable(path, error) from error
+        raise _unreadable(path, error) from error
 
 
 def shard_names(index_path) -> tuple[str, ...]:
@@ -125,8 +125,16 @@ def _read_safetensors(path):
             pass
         views = deserialize(path.read_bytes())
     except (SafetensorError, MemoryError) as error:
-        raise unreadable(path, error) from error
+        raise _unreadable(path, error) from error
     return {name: _to_array(path, name, view) for name, view in views}
+
+
+def _read_torch(path):
+    """Read a .pth, .pt or .bin file."""
+    try:
+        return read_torch(path)
+    except ValueError as error:
+        raise _unreadable(path, error) from error
 
 
 def _to_array(path, name, view):
@@ -159,9 +167,9 @@ def _read_index(path):
             for name in names
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise unreadable(path, f"it is no index of shards ({error})") from error
+        raise _unreadable(path, f"it is no index of shards ({error})") from error
     if not is_index:
-        raise unreadable(path, "it is no index of shards beside it")
+        raise _unreadable(path, "it is no index of shards beside it")
     return weight_map
 
 
@@ -178,7 +186,32 @@ def _read_shards(path):
         tensors.update(read_tensors(shard))
     missing = sorted(weight_map.keys() - tensors.keys())
     if missing:
-        raise unreadable(
+        raise _unreadable(
             path, f"its shards lack {len(missing)} tensors, the first is {missing[0]!r}"
         )
     return tensors
+
+
+def _unreadable(path, reason):
+    """Return the error for a checkpoint file that can't be read.
+
+    Args:
+        path: path of a regular file.
+        reason: str or exception.
+
+    Returns:
+        `ValueError`.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        is_pointer = file.read(len(_GIT_LFS_POINTER)) == _GIT_LFS_POINTER
+    if is_pointer:
+        advice = "It is a Git LFS pointer, not the weights themselves: run `git lfs pull`."
+    else:
+        advice = (
+            "It was cut off or damaged on its way, or is no checkpoint: delete it and download it "
+            "again."
+        )
+    return ValueError(
+        f"Can't read the checkpoint {str(path)!r} ({size:,} bytes): {reason}. {advice}"
+    )

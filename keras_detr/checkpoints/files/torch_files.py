@@ -4,8 +4,6 @@ import argparse
 import zipfile
 from collections.abc import Mapping
 
-from .unreadable import unreadable
-
 # A file may unpack to so many times its own size: weights hardly shrink, and torch doesn't try.
 _LARGEST_GROWTH = 10
 
@@ -20,7 +18,7 @@ def read_torch(path):
         dict of name to array; see `read_tensors`.
 
     Raises:
-        ValueError: the file is cut off, damaged, or no checkpoint.
+        ValueError: the file is cut off, damaged, or no checkpoint; the message is only the reason.
         ImportError: torch isn't installed.
     """
     try:
@@ -39,9 +37,9 @@ def read_torch(path):
         arrays = _to_arrays(torch, _unwrapped(content), _LARGEST_GROWTH * path.stat().st_size)
     except Exception as error:  # on damaged bytes torch raises almost any type
         reason = str(error).strip().split("\n")[0].rstrip(".") or "the file ends too early"
-        raise unreadable(path, f"{type(error).__name__}: {reason}") from error
+        raise ValueError(f"{type(error).__name__}: {reason}") from error
     if not arrays:
-        raise unreadable(path, "it holds no dictionary of tensors")
+        raise ValueError("it holds no dictionary of tensors")
     return arrays
 
 
