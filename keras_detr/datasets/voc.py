@@ -2,11 +2,12 @@
 
 import os
 
+from defusedxml import DTDForbidden, ElementTree
+
 from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, shown
 from keras_detr.datasets.detection_records import LARGEST_SIDE, BoxRow, box_table, image_table
 from keras_detr.datasets.image_files import checked_folder, file_names
-from keras_detr.datasets.plain_xml import read_xml
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
 from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES
 
@@ -131,7 +132,13 @@ def _names_in(path):
 
 def _read_file(path):
     """Return the root of an annotation file, or raise OSError or ValueError."""
-    root = read_xml(read_regular(path, _LARGEST_ANNOTATION))
+    try:
+        root = ElementTree.fromstring(read_regular(path, _LARGEST_ANNOTATION), forbid_dtd=True)
+    except DTDForbidden as error:
+        raise ValueError("a DOCTYPE declaration, which isn't read; remove it") from error
+    # LookupError: an encoding that Python doesn't know.
+    except (ElementTree.ParseError, LookupError) as error:
+        raise ValueError(f"not XML: {error}") from error
     if root.tag != "annotation":
         raise ValueError(f"<{root.tag}> where <annotation> is expected")
     return root
