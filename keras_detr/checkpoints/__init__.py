@@ -1,6 +1,6 @@
-"""Checkpoints: fetch a file, verify it, read its tensors, give them canonical names.
+"""Checkpoints: download a file, verify it, read its tensors, give them canonical names.
 
-This room knows NumPy, not Keras: what comes out are arrays in the layout of their source.
+Everything here needs NumPy only, not Keras. Arrays keep the layout of the file they come from.
 """
 
 from .coco_categories import COCO_CATEGORY_IDS, COCO_CLASS_NAMES

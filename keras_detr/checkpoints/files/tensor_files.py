@@ -1,4 +1,4 @@
-"""Read the tensors of a checkpoint file, whatever wrote it, into NumPy arrays."""
+"""Read the tensors of a checkpoint file of any format into NumPy arrays."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from safetensors import SafetensorError, deserialize, safe_open
 from .regular_files import check_regular
 from .torch_files import read_torch
 
-# In the order of preference: safetensors can't hold code, and need no torch.
+# In order of preference: safetensors can't hold code, and don't need torch.
 WEIGHT_FILE_NAMES = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -45,12 +45,12 @@ def read_tensors(path) -> dict[str, np.ndarray]:
             one of `WEIGHT_FILE_NAMES`.
 
     Returns:
-        dict of name to array. 16-bit floats come out as float32, other dtypes as they are stored.
-        The official wrapping `{"model": {...}}`, and `{"state_dict": {...}}`, are taken off.
+        dict of name to array. 16-bit floats become float32; other dtypes stay as they are stored.
+        The official wrapping `{"model": {...}}`, and `{"state_dict": {...}}`, are removed.
 
     Raises:
         FileNotFoundError: there is no such file, or a shard of it is missing.
-        ValueError: the file is cut off, damaged, or no checkpoint; or it isn't a regular file.
+        ValueError: the file is truncated, damaged, not a checkpoint, or not a regular file.
         ImportError: the file needs torch, and torch isn't installed.
     """
     path = Path(path)
@@ -68,7 +68,7 @@ def read_tensors(path) -> dict[str, np.ndarray]:
         return _read_safetensors(path)
     if path.suffix in _TORCH_SUFFIXES:
         return _read_torch(path)
-    # What Keras saves has its own reader.
+    # Files that Keras itself reads.
     advice = {
         ".keras": " Load a saved model with `keras.saving.load_model`.",
         ".h5": " Load saved weights of Keras with the model's `load_weights`.",
@@ -86,7 +86,7 @@ def read_json_text(path):
         path: path.
 
     Raises:
-        ValueError: it isn't a regular file, is far larger than any configuration, or holds no text.
+        ValueError: it isn't a regular file, is far larger than any configuration, or isn't text.
     """
     check_regular(path)
     if path.stat().st_size > _LARGEST_JSON:
@@ -98,7 +98,7 @@ def read_json_text(path):
 
 
 def shard_names(index_path) -> tuple[str, ...]:
-    """Return the names of the files that a `*.index.json` spreads its tensors over, sorted.
+    """Return the sorted names of the files that a `*.index.json` lists.
 
     Raises:
         ValueError: the file isn't such an index.
@@ -107,7 +107,7 @@ def shard_names(index_path) -> tuple[str, ...]:
 
 
 def _find_weights(folder):
-    """Return the weights in a folder, by the order of `WEIGHT_FILE_NAMES`."""
+    """Return the first of `WEIGHT_FILE_NAMES` that a folder holds."""
     for name in WEIGHT_FILE_NAMES:
         if (folder / name).exists():
             return folder / name
@@ -120,7 +120,7 @@ def _find_weights(folder):
 def _read_safetensors(path):
     """Read a .safetensors file."""
     try:
-        # The header tells whether the file is what it says, before all of it is read.
+        # Check the header before all of the file is read.
         with safe_open(path, framework="numpy"):
             pass
         views = deserialize(path.read_bytes())
@@ -174,7 +174,7 @@ def _read_index(path):
 
 
 def _read_shards(path):
-    """Read all the files that an index names, and check that every tensor of it came."""
+    """Read all files that an index lists, and check that no tensor is missing."""
     weight_map = _read_index(path)
     tensors = {}
     for name in shard_names(path):
