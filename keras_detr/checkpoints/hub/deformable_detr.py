@@ -1,5 +1,4 @@
-"""Translate the config.json of a Deformable DETR on the Hub into the arguments of
-`DeformableDETR`.
+"""Translate the config.json of a Deformable DETR on the Hub into `DeformableDETR`'s arguments.
 
 Source: transformers models/deformable_detr/configuration_deformable_detr.py, versions 4 and 5,
 whose defaults replace missing keys.
@@ -22,10 +21,10 @@ def deformable_detr_settings(config: dict[str, Any]) -> dict[str, Any]:
         config: dict, the parsed config.json, of model_type "deformable_detr".
 
     Returns:
-        dict of plain values, as `detr_settings` returns it, where every row of the class head is a
-        class, as there is no row for no-object; and besides, under the names of `DeformableDETR`'s
-        arguments, "num_levels", "num_points", "use_box_refinement" and "use_two_stage".
-        "num_queries" is the number of proposals if there are two stages.
+        dict of plain values under the names of `DeformableDETR`'s arguments, with the same keys as
+        from `detr_settings`, and "num_levels", "num_points", "use_box_refinement" and
+        "use_two_stage". The class head has no row for no-object. "num_queries" is the number of
+        proposals if there are two stages.
 
     Raises:
         ValueError: the config describes a model that this package doesn't build. The message

@@ -20,14 +20,12 @@ def detr_settings(config: dict[str, Any]) -> dict[str, Any]:
     Returns:
         dict of plain values under the names of `DETR`'s arguments: "num_classes", "class_names",
         "num_queries", "hidden_dim", "num_heads", "num_encoder_layers", "num_decoder_layers",
-        "feed_forward_dim", "dropout" and "activation"; and besides:
+        "feed_forward_dim", "dropout" and "activation". "class_names" is None if transformers wrote
+        "LABEL_0", "LABEL_1", ... in place of names. There are three other keys:
             "backbone": dict of arguments of `ResNetBackbone`.
             "position_embedding": str, "sine" or "learned".
             "class_rows": tuple of int, the rows of the class head that are in use, ascending. Rows
-                labelled "N/A" are left out; the no-object row comes after all rows and isn't
-                counted.
-        "class_names" is None if all are transformers' "LABEL_0", "LABEL_1", ..., which are no
-        names.
+                labelled "N/A" are left out. The no-object row follows all others and isn't counted.
 
     Raises:
         ValueError: the config describes a model that this package doesn't build. The message
