@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-# The room needs NumPy only, and importing keras_detr itself would import Keras, for seconds.
+# The package needs NumPy only; importing keras_detr itself would import Keras, which takes seconds.
 _CLIENT = """
 import importlib.util, json, sys, types
 package = types.ModuleType("keras_detr")
