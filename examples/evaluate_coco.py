@@ -1,14 +1,14 @@
-"""Evaluate a detector on COCO, or on your own images: COCO's twelve figures, and a results.json.
+"""Evaluate a detector on COCO or on your own images with COCO's metrics, and write results.json.
 
     python examples/evaluate_coco.py --data-dir ~/tensorflow_datasets --output results.json
     python examples/evaluate_coco.py --images photos --annotations truth.json --preset my_model
 
-COCO is read through TFDS ("coco/2017"); a file in COCO's JSON format takes its place, with any
-categories: in the order of their ids they are the model's classes. `--preset` is a preset, a
-folder from `save_to_preset` or hf://owner/name; `--weights` names a file of official or Hub
-weights. Images are resized as the original does and padded to a few canvases; those of a model with
-a dilated last stage (DC5) are evaluated one by one without padding, as its weights were trained:
-padding costs them about 10 AP.
+COCO is read through TFDS ("coco/2017"), or your own file in COCO's JSON format, with any
+categories: in the order of their ids they are the model's classes. `--preset` is a preset, a folder
+from `save_to_preset` or hf://owner/name; `--weights` is a file of official or Hub weights. Images
+are resized as in the original and padded to a few sizes. With a dilated last stage (DC5), images
+are evaluated one by one without padding, as these models were trained: padding costs them about
+10 AP.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 import tensorflow as tf
 
 import keras_detr
-from keras_detr.checkpoints.coco_categories import COCO_CATEGORY_IDS
+from keras_detr.checkpoints import COCO_CATEGORY_IDS
 from keras_detr.datasets import load_coco, load_coco_json
 from keras_detr.evaluation import (
     COCOMetrics,
@@ -63,8 +63,8 @@ def is_dilated(model):
 
 
 def load_images(arguments):
-    """Return images with their boxes, the category id of each class, and the most boxes of one."""
-    # COCO ignores what is found in a crowd, so crowds stay.
+    """Return the data set, the category id of each class, and the most boxes of an image."""
+    # COCO ignores detections in a crowd, so crowds are kept.
     settings = {"bounding_box_format": BOX_FORMAT, "crowds": "keep"}
     if arguments.annotations is None:
         dataset = load_coco(arguments.split, data_dir=arguments.data_dir, **settings)
@@ -74,7 +74,7 @@ def load_images(arguments):
 
 
 def make_batches(dataset, model, arguments, max_boxes):
-    """Return images batch by batch: on a few canvases, or one by one as they are."""
+    """Return batches of images padded to a few sizes, or single images without padding."""
     short_side, longest_side = model.preprocessor_sizes
     short_side = arguments.short_side or short_side
     longest_side = arguments.longest_side or longest_side
@@ -90,7 +90,7 @@ def make_batches(dataset, model, arguments, max_boxes):
 
 
 def check_classes(model, class_names, arguments):
-    """Leave where the model's classes can't be those of the data, and tell where names differ."""
+    """Exit if the model's classes can't be those of the data, and print names that differ."""
     source = arguments.annotations or "COCO"
     if model.num_classes != len(class_names):
         sys.exit(
@@ -116,7 +116,7 @@ def main():
     check_classes(model, class_names, arguments)
     if is_dilated(model):
         print("a dilated backbone (DC5): images are evaluated one by one, unpadded", flush=True)
-        # Almost every image has a size of its own, and XLA would compile a program for each.
+        # Almost every image has a different size, and XLA would compile a program for each.
         model.compile(jit_compile=False)
     batches = make_batches(dataset, model, arguments, max_boxes)
     metrics = COCOMetrics(BOX_FORMAT, num_classes=model.num_classes, class_names=class_names)

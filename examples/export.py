@@ -1,13 +1,12 @@
-"""Export a detector for runtimes without Keras, and check there that it finds the same.
+"""Export a detector for runtimes without Keras, and compare its detections with Keras' own.
 
     python examples/export.py --model detr_r50 --format onnx --output detr_r50.onnx
     python examples/export.py --model my_model.keras --format litert --image photo.jpg
 
 `--model` is a preset, a folder from `save_to_preset`, hf://owner/name, or a .keras file; `--format`
-is tf_saved_model, onnx or litert. Resizing and decoding are inside of the file, which takes raw
-images of any size in batches of any size. A fresh process that knows nothing of keras_detr then
-reads the file as you would (`READERS` below is all that it takes), and its detections and its time
-are shown beside Keras' own.
+is tf_saved_model, onnx or litert. The file includes resizing and decoding, and takes raw images of
+any size in batches of any size. A new process without keras_detr then reads the file as you would
+(`READERS` below shows the code), and its detections and times are compared with those of Keras.
 """
 
 import argparse
@@ -28,12 +27,12 @@ import numpy as np
 
 from keras_detr.inference import read_image
 
-# This makes all detectors known, before a .keras file of one is read.
+# This import registers all detectors, before a .keras file is read.
 from keras_detr.models import SetPredictionDetector
 
 SUFFIXES = {"tf_saved_model": "", "onnx": ".onnx", "litert": ".tflite"}
 
-# What opens a file at `path`, and gives the function `detect` from images to a dict of arrays.
+# Code that opens a file at `path` and defines `detect`, from images to a dict of arrays.
 READERS = {
     "tf_saved_model": """
 import tensorflow as tf
@@ -55,8 +54,8 @@ detect = lambda images: program(images=images)
 """,
 }
 
-# Run on all batches of a file, and write detections and seconds; the first call of each prepares.
-STRANGER = """
+# Runs a file on all batches, and writes detections and seconds, without the first call.
+NEW_PROCESS = """
 import sys, time
 import numpy as np
 path, batches, found = sys.argv[1:]
@@ -75,7 +74,7 @@ np.savez(found, **results)
 assert "keras_detr" not in sys.modules
 """
 
-# Largest difference that counts as the same: of confidences, and of boxes in the image's long side.
+# The largest difference allowed, of confidences and of boxes as a share of the long side.
 TOLERANCE = 1e-3
 
 
@@ -118,7 +117,7 @@ def batches_to_check(path):
 
 
 def timed(function, repeats):
-    """Return what a function returns, and the least seconds that it took after a first call."""
+    """Return a function's result, and its least seconds after the first call."""
     seconds = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
@@ -127,12 +126,12 @@ def timed(function, repeats):
     return result, min(seconds[1:])
 
 
-def detect_as_a_stranger(path, format, batches, repeats):
-    """Return the detections of a fresh process, and its seconds, by batch."""
+def detect_in_new_process(path, format, batches, repeats):
+    """Return the detections and seconds of a new process, by batch."""
     with tempfile.TemporaryDirectory() as folder:
         np.savez(Path(folder) / "batches.npz", **batches)
         found = Path(folder) / "found.npz"
-        program = STRANGER.format(reader=READERS[format], repeats=repeats)
+        program = NEW_PROCESS.format(reader=READERS[format], repeats=repeats)
         command = [sys.executable, "-c", program, path.resolve(), f"{folder}/batches.npz", found]
         run = subprocess.run([*map(str, command)], cwd=folder, capture_output=True, text=True)
         if run.returncode:
@@ -145,7 +144,7 @@ def detect_as_a_stranger(path, format, batches, repeats):
 def differences(found, wanted, scale):
     """Return the largest differences of boxes and confidences.
 
-    Two detections of equal confidence may change places, so each box is compared with the nearest
+    Detections of equal confidence may be in another order, so each box is compared with the nearest
     one of its class.
     """
     largest = 0.0
@@ -177,7 +176,7 @@ def main():
     print(f"{arguments.output}: {size:.1f} MB, written in {seconds:.0f} s", flush=True)
 
     batches = batches_to_check(arguments.image)
-    found = detect_as_a_stranger(
+    found = detect_in_new_process(
         arguments.output, arguments.format, batches, repeats=arguments.repeats
     )
     is_same = True

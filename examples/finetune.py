@@ -3,17 +3,18 @@
     python examples/finetune.py my_data
     python examples/finetune.py my_data --preset deformable_detr_r50 --classes cat dog
 
-`my_data` holds `train/_annotations.coco.json` beside the images and perhaps `valid/`, as Roboflow
-exports it, or `annotations/instances_train*.json` and `train*/`, as COCO. Without a validation part
-every fifth image is held out. It says what it found, and writes to `--output`: a picture of a
-training batch (look at it while it trains), the model with the best validation AP (a .keras file,
-and a preset for the other examples), its curves, and its predictions beside the truth.
+`my_data` holds `train/_annotations.coco.json` beside the images and optionally `valid/`, as
+Roboflow exports it, or `annotations/instances_train*.json` and `train*/`, as COCO does. Without a
+validation part every fifth image is held out. The script describes the data and writes to
+`--output`: a picture of a training batch (look at it while the model trains), the model with the
+best validation AP (a .keras file, and a preset for the other examples), its curves, and its
+predictions beside the ground truth.
 
-Started again with the same `--output`, an interrupted training goes on after its last finished
-epoch; an output of other data or settings is left alone.
+An interrupted training continues after its last finished epoch if it is started again with the same
+`--output`; an output with other data or settings isn't changed.
 
-Defaults for little data: published weights, the backbone frozen below 1,000 images, rates that warm
-up and then fall, and a stop when validation AP hasn't grown for ten epochs.
+The defaults suit small data sets: published weights, a frozen backbone below 1,000 images, learning
+rates that warm up and then decay, and early stopping after ten epochs without a better AP.
 """
 
 import argparse
@@ -70,12 +71,12 @@ def parse_arguments():
 
 
 def find_parts(folder):
-    """Return the training part and the validation part, which may be `None`."""
+    """Return the training part, and the validation part or `None`."""
     parts = []
     for names in (("train",), ("valid", "val")):
         found = [path for name in names for path in folder.glob(f"{name}/_annotations.coco.json")]
         found += [path for name in names for path in folder.glob(f"annotations/*_{name}*.json")]
-        # A named pipe would be waited for.
+        # Opening a named pipe would wait.
         found = [path for path in found if path.is_file()]
         if not found:
             parts.append(None)
@@ -94,7 +95,7 @@ def find_parts(folder):
 
 
 def read_json(path):
-    """Return the content of an annotation file, or stop and say what is wrong with it."""
+    """Return the content of an annotation file, or exit with an error message."""
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:
@@ -106,7 +107,7 @@ def read_json(path):
 
 
 def with_classes(part, names):
-    """Return the part with the categories of these names only; images without them stay."""
+    """Return a part with only these categories; images without them are kept."""
     known = {category["name"]: category for category in part.annotations["categories"]}
     missing = sorted(set(names) - set(known))
     if missing:
@@ -120,7 +121,7 @@ def with_classes(part, names):
 
 
 def held_out(part):
-    """Divide a part into two: every fifth image goes to the second."""
+    """Split a part into two: every fifth image goes to the second one."""
     images = part.annotations["images"]
     validation = images[::HOLD_OUT_EVERY]
     training = [image for i, image in enumerate(images) if i % HOLD_OUT_EVERY]
@@ -134,7 +135,7 @@ def held_out(part):
 
 
 def load(part, is_training):
-    """Return the data set of a part, or stop and say why there is none."""
+    """Return the data set of a part, or exit with an error message."""
     try:
         return load_coco_json(
             part.images_dir,
@@ -148,7 +149,7 @@ def load(part, is_training):
 
 
 def describe(title, dataset, part):
-    """Print what a part holds, and return how many boxes each class has."""
+    """Print a summary of a part, and return the number of boxes of each class."""
     report = dataset.report
     counts = collections.Counter(box["category_id"] for box in part.annotations["annotations"])
     by_name = {
@@ -165,7 +166,7 @@ def describe(title, dataset, part):
 
 
 def check_trainable(training, validation, counts):
-    """Stop where the data can't train a detector."""
+    """Exit if the data can't train a detector."""
     if not training.report.num_boxes:
         sys.exit("the training images have no boxes, so there is nothing to learn")
     if not validation.report.num_boxes:
@@ -176,7 +177,7 @@ def check_trainable(training, validation, counts):
 
 
 def check_queries(model, dataset):
-    """Stop where an image has more objects than the model can find."""
+    """Exit if an image has more objects than the model can find."""
     most = dataset.report.most_boxes
     if most > model.num_queries:
         sys.exit(
@@ -186,9 +187,9 @@ def check_queries(model, dataset):
 
 
 def open_run(arguments, *parts):
-    """Return the output folder, or stop and say what else is in it.
+    """Return the output folder, or exit if it holds another training.
 
-    The data may be moved: its annotations tell it from other data.
+    The annotations identify the data, so it may be moved.
     """
     settings = {name: value for name, value in vars(arguments).items() if name != "output"}
     annotations = json.dumps([part.annotations for part in parts], sort_keys=True)
@@ -200,7 +201,7 @@ def open_run(arguments, *parts):
 
 
 def in_batches(dataset, layer, sizes, batch_size, is_training):
-    """Return padded batches, of all images."""
+    """Return padded batches of all images."""
     most_boxes = max(1, dataset.report.most_boxes)
     if is_training:
         dataset = dataset.repeat()
@@ -210,7 +211,7 @@ def in_batches(dataset, layer, sizes, batch_size, is_training):
 
 
 def augmentation(sizes, seed):
-    """Return the paper's augmentation, scaled to the sides wanted."""
+    """Return the paper's augmentation, scaled to these sides."""
     short_side, longest_side = sizes
     scale = short_side / 800
     return DETRAugmentation(
@@ -224,7 +225,7 @@ def augmentation(sizes, seed):
 
 
 def schedule(num_steps):
-    """Return a function from rates to schedules: a tenth of the steps up, the others down."""
+    """Return a function from learning rates to schedules with a warmup of a tenth of the steps."""
     warmup = max(1, num_steps // 10)
 
     def of_rate(rate):
@@ -269,7 +270,7 @@ def main():
         longest_side = round(arguments.short_side * longest_side / short_side)
         short_side = arguments.short_side
     sizes = short_side, longest_side
-    # What is detected later is resized as it was in training.
+    # Later detections resize images as in training.
     resize = DETRPreprocessor(short_side, longest_side=longest_side, bounding_box_format=BOX_FORMAT)
     model.set_preprocessor(resize)
     num_images = training.report.num_images
@@ -307,7 +308,7 @@ def main():
             ),
             keras.callbacks.EarlyStopping("val_AP", mode="max", patience=arguments.patience),
             keras.callbacks.TerminateOnNaN(raise_error=True),
-            # Kept until all that follows is written.
+            # The backup is kept until all files below are written.
             keras.callbacks.BackupAndRestore(
                 run.backup_dir, double_checkpoint=True, delete_checkpoint=False
             ),

@@ -1,9 +1,9 @@
-"""Detect objects in image files: a picture and a JSON file come out.
+"""Detect objects in image files, and write pictures and a JSON file.
 
     python examples/predict.py photo.jpg holiday_pictures/ --output detections
 
-Takes files and folders. `--weights` names a file of official or Hub weights; without it the
-preset's are downloaded once. A file that is no image is named, and the rest is done.
+Takes files and folders. `--weights` is a file of official or Hub weights; without it the preset's
+weights are downloaded once. A file that isn't an image is reported, and the others are processed.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def parse_arguments():
 
 
 def as_records(found):
-    """Return detections as JSON takes them, boxes as COCO has them (xywh)."""
+    """Return detections for JSON, with boxes as in COCO (xywh)."""
     records = []
     for box, label, name, confidence in zip(
         found.boxes.tolist(), found.classes, found.names, found.confidence, strict=True
@@ -52,7 +52,7 @@ def as_records(found):
 
 
 def draw(found, class_names, threshold, path):
-    """Draw the detections on their file's image."""
+    """Draw the detections of a file."""
     objects = {"boxes": found.boxes, "classes": found.classes, "confidence": found.confidence}
     plot_detections(
         read_image(found.path),
@@ -86,7 +86,7 @@ def main():
     content = []
     for found in results:
         if found.error:
-            # `detect` has said so.
+            # `detect` has logged it.
             continue
         height, width = found.image_size
         content.append(
@@ -97,7 +97,7 @@ def main():
                 "detections": as_records(found),
             }
         )
-        # The suffix too: a folder may hold photo.png beside photo.jpg.
+        # Keep the suffix: a folder may hold photo.png beside photo.jpg.
         picture = arguments.output / f"{found.path.name}.detections.png"
         draw(found, model.class_names, arguments.threshold, picture)
         print(f"{found.path}: {len(found)} objects -> {picture}", flush=True)

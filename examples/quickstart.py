@@ -1,11 +1,11 @@
-"""Train a small DETR from scratch on generated images, score it, and draw what it sees.
+"""Train a small DETR from scratch on generated images, evaluate it, and draw its predictions.
 
     python examples/quickstart.py
 
 Generates a data set of shapes on textured backgrounds (a TFDS builder with COCO's features), trains
 with `model.fit`, prints COCO AP on held-out images, saves the model, loads it again, and writes a
-picture of its predictions beside the truth. Everything lands in the folder `quickstart`. Started
-again, it goes on where it was interrupted.
+picture of its predictions beside the ground truth. All files are written to the folder
+`quickstart`. An interrupted run continues when it is started again.
 """
 
 import argparse
@@ -32,9 +32,9 @@ IMAGE_SIZE = (80, 80)
 NUM_QUERIES = 6
 BATCH_SIZE = 8
 LEARNING_RATE = 5e-4
-# A backbone from scratch takes larger steps than attention does; a pretrained one needs smaller.
+# A backbone trained from scratch needs larger steps than attention; a pretrained one smaller ones.
 BACKBONE_LEARNING_RATE = 3 * LEARNING_RATE
-# Steps between two looks of Python at the training: each takes a good part of so small a step.
+# Steps that run without returning to Python, which would take much of the time of small steps.
 STEPS_PER_EXECUTION = 25
 
 
@@ -45,31 +45,31 @@ def load_batches(split, data_dir, is_training):
         data_dir=data_dir,
         bounding_box_format=BOX_FORMAT,
         config=ShapesConfig(num_train=NUM_IMAGES),
-        # The cache below would keep one order.
+        # The cache below would always repeat the first order.
         shuffle_files=False,
     )
     class_names = dataset.class_names
-    # Images of 96 to 160 pixels a side become one size. Stretched images need no padding, so a
-    # place on the feature map always means the same place in the image: learned the sooner.
+    # Images of 96 to 160 pixels a side are stretched to one size. Without padding, a position in
+    # the feature map is always the same position in the image, which is learned faster.
     resize = Resize(IMAGE_SIZE, bounding_box_format=BOX_FORMAT)
     flip = RandomHorizontalFlip(bounding_box_format=BOX_FORMAT, seed=0)
     pad = PadToCanvas(IMAGE_SIZE, max_boxes=NUM_QUERIES, bounding_box_format=BOX_FORMAT)
     dataset = dataset.map(resize, num_parallel_calls=tf.data.AUTOTUNE).cache()
     if is_training:
-        # Small images, which the cache holds anyway: photos are shuffled before they are decoded.
+        # These small images are in the cache anyway; photos are shuffled before they are decoded.
         dataset = dataset.shuffle(NUM_IMAGES, seed=0)
         dataset = dataset.map(flip, num_parallel_calls=tf.data.AUTOTUNE)
     dataset = dataset.map(pad, num_parallel_calls=tf.data.AUTOTUNE)
-    # XLA compiles a program for each shape, so a smaller last batch of training isn't worth one.
+    # XLA compiles a program for each shape, so a smaller last training batch is dropped.
     dataset = dataset.batch(BATCH_SIZE, drop_remainder=is_training)
     return dataset.prefetch(tf.data.AUTOTUNE), class_names
 
 
 @keras.saving.register_keras_serializable("keras_detr_quickstart")
 class AddCoordinates(keras.layers.Layer):
-    """Append every pixel's place as two channels (CoordConv, Liu et al. 2018).
+    """Append every pixel's coordinates as two channels (CoordConv, Liu et al. 2018).
 
-    A detector that trains for minutes learns where things are sooner if its features say so.
+    With coordinates in its features, a detector learns faster where objects are.
     """
 
     def call(self, images):
@@ -85,7 +85,7 @@ class AddCoordinates(keras.layers.Layer):
 
 
 def small_backbone():
-    """Return a few convolutions: any functional model that names its pyramid will do."""
+    """Return a few convolutions; any functional model that names its pyramid levels works."""
     images = keras.Input((None, None, 3), name="images")
     x = AddCoordinates()(keras.layers.Rescaling(1 / 127.5, offset=-1)(images))
     for filters, stride in ((16, 2), (32, 2), (64, 2), (64, 1), (128, 2), (128, 1)):
@@ -98,7 +98,7 @@ def small_backbone():
 
 
 def build_model(class_names, num_steps):
-    """Return a compiled DETR of a few layers, set up to learn from scratch in minutes."""
+    """Return a compiled DETR with a few layers, which learns from scratch in minutes."""
     model = keras_detr.DETR(
         small_backbone(),
         num_classes=len(class_names),
@@ -112,7 +112,7 @@ def build_model(class_names, num_steps):
         normalize_before=True,
         neck=keras_detr.SingleScaleNeck(128, keras_detr.LearnedPositionEmbedding(128)),
         class_names=class_names,
-        # `detect` resizes raw images to what it was trained on.
+        # `detect` resizes raw images to the size of the training images.
         preprocessor_sizes=IMAGE_SIZE,
     )
     rate, backbone_rate = (
@@ -121,8 +121,8 @@ def build_model(class_names, num_steps):
     )
     model.compile(
         keras_detr.detr_optimizer(model, rate, backbone_rate),
-        # With few queries an image, most of them matched, those without an object may weigh more
-        # than the paper's 0.1: fewer objects are found twice.
+        # With few queries, most of them matched, those without an object get a larger weight than
+        # the paper's 0.1, so that fewer objects are found twice.
         loss=keras_detr.HungarianLoss(SoftmaxClassification(0.3), class_weight=3.0),
         jit_compile=True,
         steps_per_execution=STEPS_PER_EXECUTION,
@@ -153,7 +153,7 @@ def main():
     print(f"classes: {', '.join(class_names)}", flush=True)
 
     model = build_model(class_names, num_steps=len(train_batches) * arguments.epochs)
-    # Kept until all that follows is written.
+    # The backup is kept until all files below are written.
     backup = keras.callbacks.BackupAndRestore(
         run.backup_dir, double_checkpoint=True, delete_checkpoint=False
     )

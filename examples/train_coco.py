@@ -3,14 +3,15 @@
     python examples/train_coco.py --data-dir ~/tensorflow_datasets
     python examples/train_coco.py --data-dir ~/tensorflow_datasets --model deformable
 
-COCO is read through TFDS ("coco/2017"), which downloads and prepares it where `--data-dir` doesn't
-hold it yet. Images are mirrored, resized and cropped as in the paper, and put on a few canvases.
-DETR: AdamW at 1e-4 for 300 epochs, the backbone at a tenth of it, gradients clipped to a norm of
-0.1, rates divided by ten after two thirds of the epochs. Deformable DETR: at 2e-4 for 50 epochs,
-what places its points at a tenth of it too, rates divided by ten after four fifths.
+COCO is read through TFDS ("coco/2017"), which downloads and prepares it if `--data-dir` doesn't
+hold it yet. Images are mirrored, resized and cropped as in the paper, and padded to a few sizes.
+DETR trains for 300 epochs with AdamW at 1e-4, the backbone at a tenth of that, and gradients
+clipped to a norm of 0.1; learning rates are divided by ten after two thirds of the epochs.
+Deformable DETR trains for 50 epochs at 2e-4, with a tenth also for the layers that place its
+sampling points; learning rates are divided by ten after four fifths of the epochs.
 
-Started again with the same `--output` and settings, an interrupted training goes on after its last
-finished epoch; an output of other settings is left alone.
+An interrupted training continues after its last finished epoch if it is started again with the same
+`--output` and settings; an output with other settings isn't changed.
 """
 
 import argparse
@@ -36,7 +37,7 @@ BOX_FORMAT = "rel_xyxy"
 
 
 class Recipe(NamedTuple):
-    """What the papers differ in."""
+    """Hold the settings that differ between the papers."""
 
     detector: type
     preset: str
@@ -82,7 +83,7 @@ def parse_arguments():
 
 
 def open_run(arguments):
-    """Return the output folder, or stop and say what else is in it."""
+    """Return the output folder, or exit if it holds another training."""
     places = ("data_dir", "output")
     settings = {name: value for name, value in vars(arguments).items() if name not in places}
     try:
@@ -92,13 +93,13 @@ def open_run(arguments):
 
 
 def load_batches(arguments, split, is_training):
-    """Return COCO's images in batches of a few canvases, and the number of images."""
+    """Return batches of COCO's images, padded to a few sizes, and the number of images."""
     dataset = load_coco(
         split,
         data_dir=arguments.data_dir,
         bounding_box_format=BOX_FORMAT,
         crowds="drop" if is_training else "keep",
-        # Before they are decoded: decoded photos would fill the memory.
+        # Files are shuffled before they are decoded: decoded photos would fill the memory.
         shuffle_files=is_training,
     )
     num_images = int(dataset.cardinality())
@@ -119,7 +120,7 @@ def load_batches(arguments, split, is_training):
 
 
 def augmentation(arguments):
-    """Return the paper's augmentation, its sizes scaled to the short side wanted."""
+    """Return the paper's augmentation, scaled to the short side."""
     scale = arguments.short_side / 800
     return DETRAugmentation(
         [round(side * scale) for side in range(480, 801, 32)],
@@ -183,7 +184,7 @@ def main():
             COCOEvaluation(validation, every=arguments.evaluate_every),
             keras.callbacks.CSVLogger(arguments.output / "log.csv", append=True),
             keras.callbacks.TerminateOnNaN(raise_error=True),
-            # Kept until the model is saved.
+            # The backup is kept until the model is saved.
             keras.callbacks.BackupAndRestore(
                 run.backup_dir, double_checkpoint=True, delete_checkpoint=False
             ),

@@ -1,7 +1,7 @@
 """DETR and Deformable DETR for Keras 3.
 
-Names load on first use: importing keras_detr imports Keras with its backend, and nothing else that
-is heavy. After it, `keras.saving.load_model` finds every class of keras_detr.
+Names load on first use: importing keras_detr imports Keras with its backend, but nothing else that
+takes time. After that, `keras.saving.load_model` finds every class of keras_detr.
 """
 
 from keras_detr.lazy_names import attach
@@ -9,7 +9,7 @@ from keras_detr.saved_classes import register_saved_classes
 
 __version__ = "0.1.0"
 
-_ROOMS = (
+_MODULES = (
     "checkpoints",
     "datasets",
     "evaluation",
@@ -41,5 +41,5 @@ _HOMES = {
     "detr_optimizer": "optimizers",
 }
 
-__getattr__, __dir__, __all__ = attach(__name__, _HOMES, _ROOMS)
+__getattr__, __dir__, __all__ = attach(__name__, _HOMES, _MODULES)
 register_saved_classes()

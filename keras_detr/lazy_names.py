@@ -1,22 +1,22 @@
-"""Packages whose public names load on first use, so that importing them is light."""
+"""Load the public names of packages on first use, so that importing the packages is fast."""
 
 import importlib
 
 
-def attach(package, homes, rooms=()):
-    """Return what a package needs for its public names to load on first use.
+def attach(package, homes, modules=()):
+    """Return the functions and list with which a package loads its public names on first use.
 
-    In its `__init__.py`: `__getattr__, __dir__, __all__ = attach(__name__, {...})`.
+    Its `__init__.py` has `__getattr__, __dir__, __all__ = attach(__name__, {...})`.
 
     Args:
         package: str, the package's full name.
         homes: dict from public name to the module of the package that defines it.
-        rooms: sequence of str, modules of the package that are public themselves.
+        modules: sequence of str, the public modules of the package.
 
     Returns:
         tuple of the functions `__getattr__` and `__dir__` (PEP 562), and the list `__all__`.
     """
-    names = sorted([*homes, *rooms])
+    names = sorted([*homes, *modules])
 
     def get_name(name):
         if name not in names:

@@ -1,8 +1,7 @@
-"""The classes that files of Keras can hold, made known to Keras before they are imported.
+"""Register the classes that saved Keras files can hold, without importing them.
 
-`keras.saving.load_model` looks for a class by its registered name. Registration comes with the
-import of a class, which can take seconds and bring TensorFlow along; so until then something light
-stands in the class' place.
+`keras.saving.load_model` finds a class by its registered name. Importing a class registers it, but
+can take seconds and imports TensorFlow. Until then a light placeholder is registered.
 """
 
 import importlib
@@ -11,7 +10,7 @@ import keras
 
 PACKAGE = "keras_detr"
 
-# From the name of each class that is registered under `PACKAGE` to the module that defines it.
+# The module that defines each class registered under `PACKAGE`.
 HOMES = {
     "DETR": "models.detr.detr",
     "DETRAugmentation": "preprocessing.detr_augmentation",
@@ -61,11 +60,11 @@ HOMES = {
 
 
 class DeferredClass:
-    """Stand for a class that is imported when Keras, or anyone, first asks for something of it.
+    """A placeholder for a class, which is imported at the first use of an attribute.
 
     Args:
         module: str, the full name of the module that defines the class.
-        name: str, the class' name there.
+        name: str, the name of the class.
     """
 
     def __init__(self, module, name):
@@ -87,9 +86,9 @@ class DeferredClass:
 
 
 def register_saved_classes():
-    """Put every class into Keras' table of registered names; its import replaces what stands there.
+    """Register a placeholder for every class; importing the class replaces it.
 
-    A class that was imported before keeps its place.
+    Classes that are imported already stay registered.
     """
     registered = keras.saving.get_custom_objects()
     for name, module in HOMES.items():

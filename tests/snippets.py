@@ -50,11 +50,11 @@ def snippets_of_page(text):
 def documented_examples():
     """Return a dict from names to the code in the section "Example:" of their docstrings.
 
-    Names are those of the public classes and functions of all rooms, and of public methods.
+    Names are those of the public classes and functions of all modules, and of public methods.
     """
     examples = {}
-    for room in keras_detr._ROOMS:
-        module = importlib.import_module(f"keras_detr.{room}")
+    for module_name in keras_detr._MODULES:
+        module = importlib.import_module(f"keras_detr.{module_name}")
         for name in getattr(module, "__all__", ()):
             value = getattr(module, name)
             owner = f"{module.__name__}.{name}"
@@ -98,6 +98,6 @@ def run_page(text, namespace, path):
 
 
 def run(source, namespace, path, line=1):
-    """Run code such that a traceback tells the line of the page that it stands in."""
+    """Run code such that a traceback shows the line of the page."""
     code = compile("\n" * (line - 1) + source, path, "exec")
     exec(code, namespace)

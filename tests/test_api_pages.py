@@ -1,4 +1,4 @@
-"""The pages of the API name every room that users import from."""
+"""The pages of the API name every module that users import from."""
 
 import pathlib
 
@@ -9,11 +9,11 @@ import keras_detr
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 # Its names are for those who add a detector.
 WITHOUT_PAGE = {"checkpoints"}
-ROOMS = sorted(set(keras_detr._ROOMS) - WITHOUT_PAGE)
+MODULES = sorted(set(keras_detr._MODULES) - WITHOUT_PAGE)
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_has_its_page(room):
-    page = (DOCS / "api" / f"{room}.md").read_text(encoding="utf-8")
-    assert f".. automodule:: keras_detr.{room}" in page
-    assert f"\napi/{room}\n" in (DOCS / "index.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_has_its_page(module):
+    page = (DOCS / "api" / f"{module}.md").read_text(encoding="utf-8")
+    assert f".. automodule:: keras_detr.{module}" in page
+    assert f"\napi/{module}\n" in (DOCS / "index.md").read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
-"""The rules of who may import whom, proved from the syntax tree.
+"""The rules about which modules may import which, checked on the syntax tree.
 
-Rooms are the folders of keras_detr, and they stand on floors. Imports go down only; rooms of one
-floor are strangers. A rule is one row of a table below.
+The packages in keras_detr have levels. A package imports only packages of lower levels. Each rule
+is a row of a table below.
 """
 
 import ast
@@ -17,7 +17,7 @@ import keras_detr
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
 
-FLOORS = {
+LEVELS = {
     "ops": 0,
     "checkpoints": 0,
     "export": 1,
@@ -32,11 +32,11 @@ FLOORS = {
     "visualization": 2,
 }
 
-# Folders of keras_detr/models: the detectors, which are strangers, and what they share.
+# Folders of keras_detr/models: the detectors, which don't import each other, and what they share.
 DETECTORS = ("detr", "deformable_detr")
 SHARED_BY_DETECTORS = ("backbones", "necks")
 
-# Where a package of others may be imported, as folders or files of keras_detr.
+# Where a third-party package may be imported: folders or files of keras_detr.
 HOMES = {
     # SavedModel and LiteRT are formats of TensorFlow.
     "tensorflow": ("ops/backends/tensorflow.py", "preprocessing/", "datasets/", "export/"),
@@ -48,13 +48,13 @@ HOMES = {
     "jax": ("ops/backends/jax.py",),
 }
 
-# Packages that a room does without, though others may have them.
+# Packages that a package of keras_detr must not import, though others may.
 FORBIDDEN = {"checkpoints": ("keras",), "": ("tests", "examples", "benchmarks", "transformers")}
 
-# What every __init__.py may use, that of keras_detr itself too.
-DOORSTEP = "lazy_names"
+# What every __init__.py may import.
+USED_BY_INIT = "lazy_names"
 
-# What may be imported by the files of keras_detr itself, which are imported with it.
+# What the files directly in keras_detr may import, as they are imported with it.
 LIGHT = {
     "__init__.py": ("keras_detr.lazy_names", "keras_detr.saved_classes"),
     "lazy_names.py": ("importlib",),
@@ -73,7 +73,7 @@ IMPORTING_CALLS = ("import_module", "__import__", "sys.modules.get", "sys.module
 
 
 class Import(NamedTuple):
-    """Hold one import: the full name of what came, and the function it stands in, if any."""
+    """Hold one import: its full name, its line, and the function that contains it, if any."""
 
     name: str
     line: int
@@ -81,11 +81,11 @@ class Import(NamedTuple):
 
 
 def imports_of(source, path):
-    """List the imports of a file, wherever they stand; `from a import b` counts as `a.b`.
+    """List all imports of a file; `from a import b` counts as `a.b`.
 
     Args:
         source: str, the text of the file.
-        path: str, relative to the repository, which relative imports need.
+        path: str, relative to the repository, to resolve relative imports.
     """
     package = path.split("/")[:-1]
     found = []
@@ -127,12 +127,12 @@ def is_call_of(node, name):
 
 
 def is_within(name, package):
-    """Return whether a dotted name is the package or stands in it."""
+    """Return whether a dotted name is the package or is inside it."""
     return name == package or name.startswith(f"{package}.")
 
 
-def offences(source, path):
-    """List what a file of the repository does against the rules, as sentences.
+def violations(source, path):
+    """List the violations of the rules in a file of the repository, as sentences.
 
     Args:
         source: str, the text of the file.
@@ -148,30 +148,30 @@ def offences(source, path):
         return found
     here = path.removeprefix("keras_detr/")
     if "/" not in here:
-        # keras_detr/__init__.py is the roof: it knows every room, and imports none by itself.
+        # keras_detr/__init__.py names every package, but doesn't import them.
         foreign = [i for i in imports if not any(is_within(i.name, name) for name in LIGHT[here])]
         return found + [f"line {i.line}: {i.name} is imported with keras_detr" for i in foreign]
     for name, line, function in imports:
         if is_within(name, "keras_detr"):
-            complaint = complaint_about_room(here, name.split(".")[1:])
+            violation = violation_of_levels(here, name.split(".")[1:])
         else:
-            complaint = complaint_about_package(here, name, function)
-        if complaint:
-            found.append(f"line {line}: {complaint}")
+            violation = violation_of_third_party_rules(here, name, function)
+        if violation:
+            found.append(f"line {line}: {violation}")
     if here != BACKENDS:
         found.extend(backend_questions(source))
     return found
 
 
-def complaint_about_room(here, target):
-    """Say what is wrong with an import from a room to a module of keras_detr, or return None."""
-    room = here.split("/")[0]
-    if target[:1] == [DOORSTEP] and here.endswith("__init__.py"):
+def violation_of_levels(here, target):
+    """Return why a package may not import a module of keras_detr, or None."""
+    package = here.split("/")[0]
+    if target[:1] == [USED_BY_INIT] and here.endswith("__init__.py"):
         return None
-    if not target or target[0] not in FLOORS:
-        return "a room takes a name from the room it lives in, not from the roof"
-    if room != target[0] and FLOORS[room] <= FLOORS[target[0]]:
-        return f"{room} may not import {target[0]}, on floor {FLOORS[target[0]]}"
+    if not target or target[0] not in LEVELS:
+        return "a package imports a name from the package that defines it, not from keras_detr"
+    if package != target[0] and LEVELS[package] <= LEVELS[target[0]]:
+        return f"{package} may not import {target[0]}, which has level {LEVELS[target[0]]}"
     detectors = [detector_of(here.split("/")), detector_of(target)]
     if all(detectors) and detectors[0] != detectors[1]:
         return f"detector {detectors[0]} may not import detector {detectors[1]}"
@@ -183,26 +183,26 @@ def detector_of(parts):
     return parts[1] if len(parts) > 1 and parts[0] == "models" and parts[1] in DETECTORS else None
 
 
-def complaint_about_package(here, name, function):
-    """Say what is wrong with an import of a package of others, or return None."""
+def violation_of_third_party_rules(here, name, function):
+    """Return why a file may not import a third-party package, or None."""
     package = name.split(".")[0]
-    room = here.split("/")[0]
-    if package in FORBIDDEN[""] or package in FORBIDDEN.get(room, ()):
-        return f"{room} may not import {package}"
+    importer = here.split("/")[0]
+    if package in FORBIDDEN[""] or package in FORBIDDEN.get(importer, ()):
+        return f"{importer} may not import {package}"
     if package in HOMES and not here.startswith(HOMES[package]):
         return f"{package} is imported only in {', '.join(HOMES[package])}"
     if package == "torch" and function is None and here != "ops/backends/torch.py":
-        return "torch is imported only inside of a function"
+        return "torch is imported only inside a function"
     return None
 
 
 def backend_questions(source):
-    """List where a file asks which backend runs."""
+    """List the lines of a file that ask which backend runs."""
 
     def names(node):
         if isinstance(node, ast.ImportFrom):
             full = [f"{node.module}.{alias.name}" for alias in node.names]
-            # `from keras import backend` hides what is asked of it later.
+            # `from keras import backend` hides how it is used later.
             return [f"{name}.backend" for name in full] + full
         if isinstance(node, ast.Attribute):
             return [ast.unparse(node)]
@@ -223,12 +223,12 @@ def python_files(*folders):
 
 @pytest.mark.parametrize("path", python_files("keras_detr", "examples", "benchmarks", "tests"))
 def test_file_keeps_the_rules(path):
-    assert offences((REPOSITORY / path).read_text(), path) == []
+    assert violations((REPOSITORY / path).read_text(), path) == []
 
 
-def test_every_room_stands_on_a_floor():
-    rooms = {path.split("/")[1] for path in python_files("keras_detr") if path.count("/") > 1}
-    assert rooms == set(FLOORS)
+def test_every_package_has_a_level():
+    packages = {path.split("/")[1] for path in python_files("keras_detr") if path.count("/") > 1}
+    assert packages == set(LEVELS)
 
 
 def test_every_folder_of_models_is_a_detector_or_shared():
@@ -237,7 +237,7 @@ def test_every_folder_of_models_is_a_detector_or_shared():
     assert folders <= {*DETECTORS, *SHARED_BY_DETECTORS}
 
 
-def test_torch_is_imported_inside_of_one_function_beside_its_backend():
+def test_torch_is_imported_in_one_function_and_by_its_backend():
     functions = {
         (path, found.function)
         for path in python_files("keras_detr")
@@ -248,19 +248,19 @@ def test_torch_is_imported_inside_of_one_function_beside_its_backend():
     assert len(functions) == 1
 
 
-# Each row breaks one rule: a file, and a source which must be rejected there.
-OFFENDERS = [
+# Each row violates one rule: a file, and a source that must be rejected there.
+VIOLATORS = [
     ("ops/boxes.py", "from keras_detr.layers import FeedForward"),
     ("ops/boxes.py", "from keras_detr import checkpoints"),
-    ("checkpoints/hub.py", "from keras_detr.ops.boxes import BOX_FORMATS"),
-    ("checkpoints/hub.py", "from ..ops import boxes"),
-    ("checkpoints/hub.py", "import keras"),
-    ("checkpoints/hub.py", "def load():\n    from keras import ops"),
-    ("checkpoints/reading.py", "import torch"),
-    ("checkpoints/reading.py", "class Reader:\n    import torch"),
     ("layers/detr/encoder.py", "from keras_detr.losses import HungarianLoss"),
     ("layers/detr/encoder.py", "def call():\n    import keras_detr.preprocessing"),
     ("layers/detr/encoder.py", "import torch.nn.functional"),
+    ("checkpoints/hub/download.py", "from keras_detr.ops.boxes import BOX_FORMATS"),
+    ("checkpoints/hub/download.py", "from ...ops import boxes"),
+    ("checkpoints/hub/download.py", "import keras"),
+    ("checkpoints/hub/download.py", "def load():\n    from keras import ops"),
+    ("checkpoints/files/torch_files.py", "import torch"),
+    ("checkpoints/files/torch_files.py", "class Reader:\n    import torch"),
     ("losses/hungarian_loss.py", "from keras_detr.models import DETR"),
     ("losses/hungarian_loss.py", "from keras_detr.layers import FeedForward"),
     ("losses/hungarian_loss.py", "import importlib\nimportlib.import_module('keras_detr.models')"),
@@ -303,22 +303,22 @@ OFFENDERS = [
 ]
 
 
-@pytest.mark.parametrize(("path", "source"), OFFENDERS)
-def test_offender_is_rejected(path, source):
-    assert len(offences(source, f"keras_detr/{path}")) == 1
+@pytest.mark.parametrize(("path", "source"), VIOLATORS)
+def test_violator_is_rejected(path, source):
+    assert len(violations(source, f"keras_detr/{path}")) == 1
 
 
 @pytest.mark.parametrize("folder", ["examples", "benchmarks", "tests/models"])
 def test_private_names_are_rejected_everywhere(folder):
-    assert offences("import keras.src.backend", f"{folder}/file.py")
+    assert violations("import keras.src.backend", f"{folder}/file.py")
 
 
-# Each row comes close to an offender, and keeps the rules.
+# Each row is similar to a violator, but keeps the rules.
 KEEPERS = [
     ("ops/backends/__init__.py", "import keras\nkeras.backend.backend()"),
-    ("checkpoints/reading.py", "def read():\n    import torch"),
     ("ops/backends/torch.py", "import torch"),
-    ("checkpoints/hub.py", "from .reading import read_tensors"),
+    ("checkpoints/files/torch_files.py", "def read():\n    import torch"),
+    ("checkpoints/hub/download.py", "from ..files.tensor_files import read_tensors"),
     ("checkpoints/tables/detr.py", "from ..renaming import rename"),
     ("models/keras_cv_bases.py", "def bases():\n    from keras_cv.models import Task"),
     ("models/detr/detr.py", "from keras_detr.models.necks.single_scale_neck import Neck"),
@@ -338,11 +338,11 @@ KEEPERS = [
 
 @pytest.mark.parametrize(("path", "source"), KEEPERS)
 def test_keeper_is_accepted(path, source):
-    assert offences(source, f"keras_detr/{path}") == []
+    assert violations(source, f"keras_detr/{path}") == []
 
 
 def test_importing_keras_detr_is_light():
-    """Beside Keras and its backend, a fresh process neither waits for nor needs anything."""
+    """A new process imports only Keras and its backend, without a delay."""
     code = (
         "import sys, time\n"
         "import keras\n"
@@ -363,9 +363,9 @@ def test_public_name_resolves(name):
     assert name in dir(keras_detr)
 
 
-@pytest.mark.parametrize("room", sorted(FLOORS))
-def test_names_of_a_room_resolve(room):
-    module = importlib.import_module(f"keras_detr.{room}")
+@pytest.mark.parametrize("package", sorted(LEVELS))
+def test_names_of_a_package_resolve(package):
+    module = importlib.import_module(f"keras_detr.{package}")
     for name in getattr(module, "__all__", ()):
         assert getattr(module, name) is not None
 

@@ -75,8 +75,8 @@ def saveable_objects():
 
 
 def test_every_registered_class_is_in_the_table(saveable_objects):
-    for room in ("layers", "losses", "models", "optimizers"):
-        package = importlib.import_module(f"keras_detr.{room}")
+    for name in ("layers", "losses", "models", "optimizers"):
+        package = importlib.import_module(f"keras_detr.{name}")
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
     registered = {

@@ -1,14 +1,14 @@
-"""Checkpoints: fetch a file, verify it, read its tensors, give them canonical names.
+"""Checkpoints: download a file, verify it, read its tensors, give them canonical names.
 
-This room knows NumPy, not Keras: what comes out are arrays in the layout of their source.
+Everything here needs NumPy only, not Keras. Arrays keep the layout of the file they come from.
 """
 
 from .coco_categories import COCO_CATEGORY_IDS, COCO_CLASS_NAMES
-from .hub import CorruptedFileError, HubFile, NotInRepositoryError, fetch
-from .hub_config import detr_settings
-from .hub_config_deformable import deformable_detr_settings
-from .hub_folder import HubFolder, resolve_hub_folder
-from .reading import read_tensors
+from .files.tensor_files import read_tensors
+from .hub.deformable_detr import deformable_detr_settings
+from .hub.detr import detr_settings
+from .hub.download import CorruptedFileError, HubFile, NotInRepositoryError, fetch
+from .hub.folder import HubFolder, resolve_hub_folder
 from .renaming import RenamedTensors, to_canonical_names
 from .shared_heads import resolve_shared_heads
 from .tables.deformable_detr import DEFORMABLE_DETR_TABLE

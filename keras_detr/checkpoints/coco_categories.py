@@ -1,4 +1,4 @@
-"""The category ids of COCO that are in use.
+"""The categories of COCO: the ids that are in use, and their names.
 
 COCO numbers its categories 1 to 90 and uses 80 of these numbers. The class head of the official
 DETR and Deformable DETR has one row for every number from 0 to 90: row `i` scores category id
@@ -11,7 +11,6 @@ facebookresearch/detr models/detr.py.
 _UNUSED_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 
 COCO_CATEGORY_IDS = tuple(i for i in range(1, 91) if i not in _UNUSED_IDS)
-
 
 COCO_CLASS_NAMES = tuple(
     """person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,

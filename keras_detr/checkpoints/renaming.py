@@ -1,4 +1,4 @@
-"""Give the tensors of a checkpoint the names that the rest of the package speaks."""
+"""Give the tensors of a checkpoint the names that the rest of the package uses."""
 
 import re
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ _FUSED = re.compile(r"(.*\.)in_proj_(weight|bias)")
 
 @dataclass(frozen=True)
 class RenamedTensors:
-    """Tensors under canonical names, and what was left out.
+    """Hold tensors under canonical names, and what was left out.
 
     Attributes:
         tensors: dict of canonical name to array, in the source's layout (convolutions
-            (out, in, height, width), dense kernels (out, in)). Names that the table doesn't know
-            keep their own name.
-        skipped: dict of source name to the reason why no variable wants it.
+            (out, in, height, width), dense kernels (out, in)). A tensor that isn't in the table
+            keeps its name.
+        skipped: dict of source name to the reason why it isn't used.
     """
 
     tensors: dict[str, np.ndarray]
@@ -33,11 +33,11 @@ def to_canonical_names(tensors: dict[str, np.ndarray], table: RenameTable) -> Re
         table: `RenameTable` of the architecture.
 
     Returns:
-        `RenamedTensors`. Every source name is in `skipped` or lives on in `tensors`: nothing is
-        lost. Canonical names map to themselves.
+        `RenamedTensors`. Every tensor is either skipped or renamed; none is lost. Canonical names
+        map to themselves.
 
     Raises:
-        ValueError: two tensors of different values claim one canonical name, or a fused
+        ValueError: two tensors with different values get the same canonical name, or a fused
             projection can't be split into three.
     """
     wrappers = re.compile(table.wrappers)
@@ -68,7 +68,7 @@ def to_canonical_names(tensors: dict[str, np.ndarray], table: RenameTable) -> Re
 
 
 def _canonical_name(name, renames):
-    """Return the target of the first row that matches, None without any."""
+    """Return the target of the first row that matches, or None if none does."""
     for pattern, target in renames:
         match = pattern.fullmatch(name)
         if match:
@@ -80,12 +80,12 @@ def _split_fused(source, target, value):
     """Split a fused query, key and value projection into its three parts.
 
     Args:
-        source: str, the tensor's own name, for the error.
+        source: str, the tensor's own name, for error messages.
         target: str, its canonical name.
         value: array; if fused, (3 * hidden, ...) with query, key, value in this order.
 
     Returns:
-        dict of canonical name to array: three of them, or just the one that isn't fused.
+        dict of canonical name to array: three arrays, or one if it isn't fused.
 
     Source: torch.nn.MultiheadAttention, `in_proj_weight`.
     """
@@ -103,5 +103,5 @@ def _split_fused(source, target, value):
 
 
 def is_equal(first, second):
-    """Tell whether two arrays have the same shape and values; NaN equals NaN."""
+    """Return whether two arrays have the same shape and values; NaN equals NaN."""
     return first.shape == second.shape and np.array_equal(first, second, equal_nan=True)

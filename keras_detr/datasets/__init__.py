@@ -1,4 +1,7 @@
-"""Detection data sets as tf.data, all of one element structure. Names load on first use."""
+"""Detection data sets as tf.data, whose elements all have one structure.
+
+Names load on first use.
+"""
 
 from keras_detr.lazy_names import attach
 

@@ -1,4 +1,4 @@
-"""Images that TensorFlow fails at while a data set is read."""
+"""Images that TensorFlow can't decode while a data set is read."""
 
 import logging
 import threading
@@ -12,15 +12,15 @@ logger = logging.getLogger("keras_detr")
 
 
 class BrokenImages:
-    """Read what TensorFlow can't, with PIL, and account for what PIL can't read either.
+    """Read images that TensorFlow can't decode with PIL, and report those that PIL can't either.
 
     Args:
         paths: list of str.
         image_ids: int64 (images,).
-        num_boxes: int (images,), how many boxes each has.
+        num_boxes: int (images,), the number of boxes of each.
         report: `DataReport`.
         is_skipped: bool, whether an image that can't be read is skipped, logged and added to
-            `report`, instead of having a complaint. The last one that is left has a complaint.
+            `report`; otherwise it is an error. The last image that is left is always an error.
     """
 
     def __init__(self, paths, image_ids, num_boxes, report, *, is_skipped):
@@ -37,32 +37,32 @@ class BrokenImages:
             row: int scalar tensor, which of the images.
 
         Returns:
-            uint8 (height, width, 3), of no pixels if the image can't be read; str scalar, the
-            complaint about it, empty if there is none.
+            uint8 (height, width, 3), without pixels if the image can't be read; str scalar, the
+            error message, or an empty one.
         """
-        pixels, complaint = tf.numpy_function(
+        pixels, message = tf.numpy_function(
             self._read, [row], (tf.uint8, tf.string), stateful=False
         )
-        return tf.ensure_shape(pixels, (None, None, 3)), tf.ensure_shape(complaint, ())
+        return tf.ensure_shape(pixels, (None, None, 3)), tf.ensure_shape(message, ())
 
     def _read(self, row):
         try:
             return read_image(self._paths[row], is_turned=False), b""
         except ValueError as error:
-            complaint = "" if self._skip(int(row), str(error)) else str(error)
-            return np.zeros((0, 0, 3), np.uint8), complaint.encode("utf-8", "backslashreplace")
+            message = "" if self._skip(int(row), str(error)) else str(error)
+            return np.zeros((0, 0, 3), np.uint8), message.encode("utf-8", "backslashreplace")
 
-    def _skip(self, row, complaint):
-        """Return whether an image is skipped; the first time it is told."""
+    def _skip(self, row, message):
+        """Return whether an image is skipped, and report it the first time."""
         with self._lock:
             if not self.is_skipped or (row not in self._skipped and self._report.num_images == 1):
                 return False
             if row not in self._skipped:
                 self._skipped.add(row)
                 self._report.skip_image(
-                    int(self._image_ids[row]), int(self._num_boxes[row]), complaint
+                    int(self._image_ids[row]), int(self._num_boxes[row]), message
                 )
                 logger.warning(
-                    "%s. It is skipped, and listed in `report` of the data set.", complaint
+                    "%s. It is skipped, and listed in `report` of the data set.", message
                 )
         return True

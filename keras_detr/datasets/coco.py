@@ -26,21 +26,21 @@ def load_coco(
         data_dir: str, the folder TFDS keeps its data sets in. None is ~/tensorflow_datasets,
             or the environment variable TFDS_DATA_DIR.
         bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
-        crowds: "drop", "keep", or None: dropped for "train", as the original trains, and kept
-            otherwise, as COCO's evaluation needs.
-        shuffle_files: bool, whether images come in random order, another one in each pass; they
-            are shuffled before they are decoded. None is True for "train" and its parts.
+        crowds: "drop" or "keep" boxes that stand for a crowd. None drops them for "train", as the
+            original does, and keeps them otherwise, because COCO's evaluation needs them.
+        shuffle_files: bool, whether images are in random order, a new one in each pass. They are
+            shuffled before they are decoded. None is True for "train" and its parts.
         is_downloaded: bool, whether a data set that isn't prepared yet is downloaded (25 GB) and
             prepared.
 
     Returns:
         tf.data.Dataset of unbatched elements with the attribute `class_names`, 80 names; see
         `keras_detr.datasets.coco_features.elements_from_builder`. TFDS keeps areas as whole
-        numbers, so "area" is below COCO's own by less than one pixel.
+        numbers, so "area" is less than COCO's own by less than one pixel.
 
     Raises:
         FileNotFoundError: the data set isn't prepared and can't be downloaded.
-        ValueError: an argument can't be understood.
+        ValueError: an argument is invalid.
 
     Source: facebookresearch/detr, datasets/coco.py.
     """
@@ -54,13 +54,13 @@ def _prepare(builder, is_downloaded):
     cause = None
     if is_downloaded:
         try:
-            # Without a network TFDS tries for minutes before it says so.
+            # Without a network TFDS retries for minutes before it fails.
             request = urllib.request.Request(_SERVER, method="HEAD")
             with urllib.request.urlopen(request, timeout=_SECONDS_TO_ANSWER):
                 pass
             builder.download_and_prepare()
             return
-        except OSError as error:  # No connection, and no room on the disk.
+        except OSError as error:  # There is no connection, or no space on the disk.
             cause = error
     reason = f"could not be downloaded ({cause})" if cause else "may not be downloaded"
     raise FileNotFoundError(

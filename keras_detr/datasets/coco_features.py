@@ -1,15 +1,15 @@
-"""From a TFDS builder with coco/2017's features to a data set of our elements."""
+"""Read a TFDS builder with coco/2017's features as a data set."""
 
 import re
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from keras_detr.datasets.image_files import attempted, decode_jpeg
+from keras_detr.datasets.image_files import decode_jpeg, with_fallback
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 from keras_detr.preprocessing.runtime_checks import checked
 
-# Shuffled as files, of about 0.2 MB: as decoded images they would be many times as large.
+# Encoded images are shuffled, about 0.2 MB each: decoded ones would be many times as large.
 _SHUFFLE_BUFFER = 1000
 
 
@@ -24,9 +24,9 @@ def elements_from_builder(
         bounding_box_format: str, the format of the boxes returned.
         crowds: "drop" or "keep" boxes that stand for a crowd; None drops them when every part
             of `split` is a "train" split, and keeps them when none is.
-        shuffle_files: bool, whether images come in random order, another one in each pass. They
-            are shuffled before they are decoded. None is True when every part of `split` is a
-            "train" split.
+        shuffle_files: bool, whether images are in random order, a new one in each pass. They are
+            shuffled before they are decoded. None is True when every part of `split` is a "train"
+            split.
 
     Returns:
         tf.data.Dataset of `{"images": uint8 (height, width, 3), "bounding_boxes": {"boxes":
@@ -36,15 +36,16 @@ def elements_from_builder(
         data set mapped from it doesn't have it.
 
     Raises:
-        ValueError: the format, `split` or `crowds` can't be understood.
-        tf.errors.InvalidArgumentError: while reading, an image can't be decoded; it is named.
+        ValueError: the format, `split` or `crowds` is invalid.
+        tf.errors.InvalidArgumentError: while reading, an image can't be decoded; the message names
+            it.
     """
     check_box_format(bounding_box_format)
     is_train = _is_train(split)
     is_crowd_dropped = _is_crowd_dropped(split, is_train, crowds)
     is_shuffled = is_train is True if shuffle_files is None else shuffle_files
 
-    # Nothing here branches on a tensor, and looking for that takes seconds.
+    # Nothing here branches on a tensor, and AutoGraph would take seconds to find that out.
     @tf.autograph.experimental.do_not_convert
     def element(features):
         features = {**features, "image": _decoded(features["image"], features["image/filename"])}
@@ -65,15 +66,15 @@ def elements_from_builder(
 
 
 def _decoded(content, name):
-    def complain(content):
-        nothing = tf.zeros((0, 0, 3), tf.uint8)
-        return checked(nothing, False, ["The image", name, "can't be decoded as JPEG."])
+    def fail(content):
+        no_pixels = tf.zeros((0, 0, 3), tf.uint8)
+        return checked(no_pixels, False, ["The image", name, "can't be decoded as JPEG."])
 
-    return attempted(decode_jpeg, complain, content)
+    return with_fallback(decode_jpeg, fail, content)
 
 
 def element_from_features(features, bounding_box_format, is_crowd_dropped):
-    """Turn one TFDS example with coco/2017's features into our element.
+    """Convert one TFDS example with coco/2017's features to an element of the data set.
 
     Args:
         features: dict of tensors, as TFDS decodes them; boxes are rel_yxyx.
@@ -108,7 +109,7 @@ def element_from_features(features, bounding_box_format, is_crowd_dropped):
 
 
 def _is_train(split):
-    """Return whether all parts of a split are "train", or None where some are and some aren't."""
+    """Return whether all parts of a split are "train", or None if some are and some aren't."""
     if not isinstance(split, str):
         raise ValueError(
             "`split` must be one TFDS split, a str such as 'validation' or 'train[:10%]'. "

@@ -1,4 +1,4 @@
-"""Images in a folder, and their boxes in a COCO-JSON file."""
+"""Data sets with images in a folder and boxes in a COCO-JSON file."""
 
 import itertools
 import json
@@ -8,8 +8,8 @@ import pathlib
 
 import numpy as np
 
-from keras_detr.checkpoints.regular_files import read_regular
-from keras_detr.datasets.data_report import DataReport, UnusableEntry, shown
+from keras_detr.checkpoints.files.regular_files import read_regular
+from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
 from keras_detr.datasets.detection_records import (
     LARGEST_SIDE,
     NO_ID,
@@ -37,30 +37,30 @@ def load_coco_json(
 
     Entries that can't be used are left out, counted and listed: images without a file, boxes
     without area, outside their image or of an unknown category, and others of
-    `keras_detr.datasets.data_report.PROBLEM_KINDS`. Boxes over the edge are clipped. If there is
-    anything to report, a summary is logged once.
+    `keras_detr.datasets.data_report.PROBLEM_KINDS`. Boxes that cross the edge are clipped. If there
+    is anything to report, a summary is logged once.
 
-    Pixels are taken as they are stored, without turning them by an EXIF tag.
+    Images are read as they are stored; EXIF tags don't rotate them.
 
     Args:
-        images_dir: path, the folder the "file_name" of an image is relative to.
+        images_dir: path, the folder that the "file_name" of an image is relative to.
         annotations: path of the JSON file, or its content as a dict. "bbox" is (left, top,
             width, height) in pixels; "area" and "iscrowd" may be missing. Segmentations aren't
             read.
         bounding_box_format: str, the format of the boxes returned, one of
             `keras_detr.ops.boxes.BOX_FORMATS`.
         crowds: "drop" or "keep" boxes that stand for a crowd: "drop" for training, as the
-            original trains; evaluation needs "keep".
-        shuffle_files: bool, whether images come in random order, another one in each pass: True
-            for training. Files are shuffled, not decoded images, so it costs no memory.
-        is_checked: bool, whether every file's header is read now, 0.1 ms each: then a broken
-            file is left out, and the file's size counts where the annotation's is wrong. False
-            trusts the annotation; a file that isn't as it says is an error once it is reached.
-            None is True for up to 10,000 images.
-        broken_images: what becomes of images that can't be decoded: with "find" all are decoded
-            now, in all cores, and these are left out and listed in `report`; with "skip" they are
-            skipped when they are reached, logged, and then listed in `report`, and the data set's
-            length is unknown; with "raise" the first one reached is an error that names it.
+            original does; evaluation needs "keep".
+        shuffle_files: bool, whether images are in random order, a new one in each pass: True for
+            training. Files are shuffled, not decoded images, so it takes no memory.
+        is_checked: bool, whether the header of every file is read now, 0.1 ms each: broken files
+            are left out, and the file's size replaces a wrong one in the annotation. False trusts
+            the annotation, and a file that differs from it is an error when it is read. None is
+            True for up to 10,000 images.
+        broken_images: how images that can't be decoded are treated. "find" decodes all images now,
+            on all cores, leaves broken ones out and lists them in `report`; "skip" skips them when
+            they are read, logs them and adds them to `report`, and the length of the data set is
+            unknown; "raise" raises an error that names the first one that is read.
 
     Returns:
         tf.data.Dataset of unbatched elements, see
@@ -70,11 +70,11 @@ def load_coco_json(
         `report`, a `DataReport`; `file_names`, dict from image id to path.
 
     Raises:
-        FileNotFoundError: the folder or the file isn't there.
-        ValueError: an argument can't be understood; `annotations` isn't COCO-JSON, or nothing
-            of it can be used.
-        tf.errors.InvalidArgumentError: while reading, an image can't be decoded, or hasn't the
-            size its boxes were read for.
+        FileNotFoundError: the folder or the file doesn't exist.
+        ValueError: an argument is invalid, `annotations` isn't COCO-JSON, or nothing in it can be
+            used.
+        tf.errors.InvalidArgumentError: while reading, an image can't be decoded, or doesn't have
+            the size that the annotation says.
 
     Source: the data format of https://cocodataset.org.
     """
@@ -101,22 +101,22 @@ def load_coco_json(
 
 
 def _read_json(annotations):
-    """Return the content with its three lists, and a name for messages."""
+    """Return the content after checking its three lists, and its name for messages."""
     source = "`annotations`"
     if isinstance(annotations, (str, os.PathLike)):
         source, annotations = str(annotations), _parse(pathlib.Path(annotations))
     if not isinstance(annotations, dict):
         raise ValueError(
             f"{source} must hold COCO-JSON, a dict with the lists 'images', 'annotations' and "
-            f"'categories'. Received: {shown(annotations)}."
+            f"'categories'. Received: {brief(annotations)}."
         )
     for key in ("images", "annotations", "categories"):
         entries = annotations.get(key)
         if not isinstance(entries, (list, tuple)):
-            found = f"{key!r} is {shown(entries)}" if key in annotations else f"no {key!r}"
+            found = f"{key!r} is {brief(entries)}" if key in annotations else f"no {key!r}"
             raise ValueError(
                 f"{source} must hold the lists 'images', 'annotations' and 'categories'. "
-                f"Received: {found} (keys {shown(list(annotations))}). "
+                f"Received: {found} (keys {brief(list(annotations))}). "
                 "Where images have no boxes, write an empty list."
             )
     return annotations, source
@@ -129,7 +129,7 @@ def _parse(path):
         raise FileNotFoundError(
             f"`annotations`: there is no file {str(path)!r}. Pass the path of a COCO-JSON file."
         ) from None
-    # ValueError: not JSON, not text, or a path that no file system holds.
+    # ValueError: not JSON, not text, or an invalid path.
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
             f"`annotations`: {str(path)!r} can't be read as JSON ({error}). If it was cut off, "
@@ -140,7 +140,7 @@ def _parse(path):
 def _read_categories(entries, source):
     """Return the ids in ascending order, and their names.
 
-    Every entry must be right: to leave one out would renumber the classes.
+    Every entry must be valid: leaving one out would renumber the classes.
     """
     names_by_id = {}
     for entry in entries:
@@ -148,7 +148,7 @@ def _read_categories(entries, source):
         if entry_id is None or not isinstance(entry.get("name"), str):
             raise ValueError(
                 f"{source}: each of 'categories' must be a dict with a whole number 'id' and a "
-                f"text 'name'. Received: {shown(entry)}."
+                f"text 'name'. Received: {brief(entry)}."
             )
         if names_by_id.setdefault(entry_id, entry["name"]) != entry["name"]:
             raise ValueError(
@@ -169,7 +169,7 @@ def _read_images(entries, images_dir, report):
         image_id = _whole_number(entry.get("id")) if isinstance(entry, dict) else None
         name = entry.get("file_name") if isinstance(entry, dict) else None
         if image_id is None or not isinstance(name, str) or not name:
-            report.add("malformed_image", image_id, detail=shown(entry))
+            report.add("malformed_image", image_id, detail=brief(entry))
         elif name in names_by_id.setdefault(image_id, {}):
             report.add("duplicate_image", image_id, detail=name)
         else:
@@ -178,9 +178,9 @@ def _read_images(entries, images_dir, report):
     rows_by_id, rows = {}, []
     for image_id, name, entry in usable:
         if len(names_by_id[image_id]) > 1:
-            # Nothing says which of them the boxes belong to.
+            # The boxes could belong to any of them.
             names = list(itertools.islice(names_by_id[image_id], 3))
-            report.add("ambiguous_image_id", image_id, detail=f"{name}; {shown(names)} share it")
+            report.add("ambiguous_image_id", image_id, detail=f"{name}; {brief(names)} share it")
             rows_by_id[image_id] = None
         else:
             rows_by_id[image_id] = len(rows)
@@ -190,13 +190,13 @@ def _read_images(entries, images_dir, report):
 
 
 def _image_size(entry, image_id, report):
-    """Return (height, width), both 0 where the entry doesn't say."""
+    """Return (height, width), both 0 if the entry doesn't say."""
     sides = entry.get("height"), entry.get("width")
     height, width = (_whole_number(side) or 0 for side in sides)
     if 0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE:
         return height, width
     if any(side is not None for side in sides):
-        report.add("wrong_size", image_id, detail=f"(height, width) {shown(sides)}")
+        report.add("wrong_size", image_id, detail=f"(height, width) {brief(sides)}")
     return 0, 0
 
 
@@ -217,20 +217,20 @@ def _read_annotations(entries, images, rows_by_id, category_ids, report):
 def _read_annotation(entry, rows_by_id, labels_by_id):
     """Return the `BoxRow` of an annotation, or raise `UnusableEntry`."""
     if not isinstance(entry, dict):
-        raise UnusableEntry("malformed_annotation", shown(entry))
+        raise UnusableEntry("malformed_annotation", brief(entry))
     image_id = _whole_number(entry.get("image_id"))
     category_id = _whole_number(entry.get("category_id"))
     is_crowd = _flag(entry.get("iscrowd"))
     if image_id is None or category_id is None or is_crowd is None:
         read = {key: entry.get(key) for key in ("image_id", "category_id", "iscrowd")}
-        raise UnusableEntry("malformed_annotation", shown(read))
+        raise UnusableEntry("malformed_annotation", brief(read))
     if image_id not in rows_by_id:
         raise UnusableEntry("unknown_image")
     if category_id not in labels_by_id:
         raise UnusableEntry("unknown_category", f"category_id {category_id}")
     box = _four_numbers(entry.get("bbox"))
     if box is None:
-        raise UnusableEntry("malformed_box", f"bbox {shown(entry.get('bbox'))}")
+        raise UnusableEntry("malformed_box", f"bbox {brief(entry.get('bbox'))}")
     if rows_by_id[image_id] is None:
         raise UnusableEntry("box_of_dropped_image", "several files share the image's id")
     left, top, width, height = box
@@ -245,7 +245,7 @@ def _read_annotation(entry, rows_by_id, labels_by_id):
 
 
 def _without_repeats(boxes, images, report):
-    """Leave out what repeats an earlier annotation; other boxes of the same id stay."""
+    """Leave out exact repeats of earlier annotations; other boxes with the same id stay."""
     rows = np.flatnonzero(boxes.annotation_ids != NO_ID)
     _, first, group = np.unique(boxes.annotation_ids[rows], return_index=True, return_inverse=True)
     earlier = rows[first[group]]
@@ -261,7 +261,7 @@ def _without_repeats(boxes, images, report):
 
 
 def _whole_number(value):
-    """Return a value as an int of 64 bits, or None where it isn't one; 1.0 is 1."""
+    """Return a value as an int of 64 bits, or None if it isn't one; 1.0 counts as 1."""
     if type(value) is not int:
         number = _number(value)
         if number is None or not number.is_integer():
@@ -271,7 +271,7 @@ def _whole_number(value):
 
 
 def _number(value):
-    """Return a value as a float, or None where it isn't a number."""
+    """Return a value as a float, or None if it isn't a number."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return None
     try:
@@ -290,14 +290,14 @@ def _four_numbers(value):
 
 
 def _flag(value):
-    """Return False where nothing is said, and None where the value is neither 0 nor 1."""
+    """Return a bool: False if the value is missing, and None if it is neither 0 nor 1."""
     if value is None or isinstance(value, (bool, np.bool_)):
         return bool(value)
     return {0: False, 1: True}.get(_whole_number(value))
 
 
 def _area(value):
-    """Return None where nothing is said, and an impossible area where it isn't a number."""
+    """Return a float: None if the value is missing, and -1 if it isn't a number."""
     if value is None:
         return None
     number = _number(value)

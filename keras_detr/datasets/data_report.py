@@ -1,4 +1,4 @@
-"""What the files of a data set held, and what of it couldn't be used as it was."""
+"""A report on the files of a data set: what they hold, and what can't be used."""
 
 import dataclasses
 import reprlib
@@ -10,11 +10,11 @@ _LONGEST_TEXT = 300
 
 
 class ProblemKind(NamedTuple):
-    """Say what a kind of problem is, and what becomes of the entry.
+    """Describe a kind of problem.
 
     Attributes:
-        meaning: str, what was found, in the plural.
-        drops: "image" or "box", what is left out because of it; None where the entry stays.
+        meaning: str, the entries that have it, in the plural.
+        drops: "image" or "box", what is left out because of it; None if the entry is kept.
     """
 
     meaning: str
@@ -48,7 +48,7 @@ PROBLEM_KINDS = {
 
 
 class UnusableEntry(Exception):
-    """Say why an entry of an annotation file can't be used; caught where entries are read.
+    """Raised when an entry of an annotation file can't be used, and caught by its reader.
 
     Args:
         kind: str, a key of `PROBLEM_KINDS`.
@@ -61,12 +61,12 @@ class UnusableEntry(Exception):
 
 
 class Problem(NamedTuple):
-    """Hold one entry that couldn't be used as it was.
+    """Hold one entry that was dropped or changed.
 
     Attributes:
         kind: str, a key of `PROBLEM_KINDS`.
-        image_id: int, None where it isn't known.
-        annotation_id: int, None where it isn't known or an image is meant.
+        image_id: int, or None if it isn't known.
+        annotation_id: int, or None if it isn't known or the entry is an image.
         detail: str, what was found.
     """
 
@@ -85,9 +85,9 @@ class Problem(NamedTuple):
 class DataReport:
     """Account for every image and box of a data set's files.
 
-    Images read are images left plus `num_images_dropped`; boxes read are boxes left plus
-    `num_boxes_dropped` plus crowds left out because the caller asked for it. An entry is dropped
-    for one reason, the first that is found. `print(report)` gives a summary.
+    `num_images_read` is `num_images` plus `num_images_dropped`, and `num_boxes_read` is `num_boxes`
+    plus `num_boxes_dropped` plus `num_crowds_left_out`. An entry is dropped for one reason, the
+    first that is found. `print(report)` shows a summary.
 
     Attributes:
         source: str, the file or folder that was read.
@@ -96,9 +96,9 @@ class DataReport:
         num_images: int, images of the data set.
         num_boxes: int, boxes of the data set.
         num_empty_images: int, images of the data set without boxes.
-        most_boxes: int, boxes of the image that has most: what `max_boxes` of `bucketed_batches`
-            and `PadToCanvas` must be at least.
-        num_crowds_left_out: int, usable boxes left out by the caller's choice.
+        most_boxes: int, the most boxes of an image: `max_boxes` of `bucketed_batches` and
+            `PadToCanvas` must be at least as large.
+        num_crowds_left_out: int, usable boxes left out because the caller drops crowds.
         problems: list of `Problem`, one for each dropped or changed entry.
     """
 
@@ -114,12 +114,12 @@ class DataReport:
 
     def add(self, kind, image_id=None, annotation_id=None, detail=""):
         """List a problem; see `Problem`."""
-        # File names may hold what no terminal and no log file takes.
+        # File names may hold characters that can't be printed or logged.
         detail = detail.encode("utf-8", "backslashreplace").decode("utf-8")
         self.problems.append(Problem(kind, image_id, annotation_id, detail))
 
     def skip_image(self, image_id, num_boxes, detail):
-        """Account for an image of the data set that turned out to be broken.
+        """Remove an image from the counts because it can't be read.
 
         Args:
             image_id: int.
@@ -164,14 +164,14 @@ class DataReport:
             meaning, drops = PROBLEM_KINDS[kind]
             found = [problem for problem in self.problems if problem.kind == kind]
             examples = "; ".join(str(problem) for problem in found[:_NUM_EXAMPLES])
-            fate = "left out" if drops else "kept"
+            outcome = "left out" if drops else "kept"
             more = "; ..." if count > _NUM_EXAMPLES else ""
-            lines.append(f"  {count} {meaning}, {fate} ({kind}): {examples}{more}")
+            lines.append(f"  {count} {meaning}, {outcome} ({kind}): {examples}{more}")
         return "\n".join(lines)
 
 
-def shown(value):
-    """Return a short text of any value, for a message."""
+def brief(value):
+    """Return a short text for any value, for a message."""
     try:
         text = reprlib.repr(value)
     except ValueError:  # An int of more digits than Python prints.

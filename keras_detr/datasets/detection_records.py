@@ -1,4 +1,4 @@
-"""The one way from what annotation files say to boxes that can be trained on."""
+"""Check the images and boxes of annotation files, and keep those that can be trained on."""
 
 import concurrent.futures
 import functools
@@ -10,24 +10,24 @@ import numpy as np
 from keras_detr.datasets.image_files import existing_files, is_on_its_side, read_header
 
 NO_ID = np.iinfo(np.int64).min
-# No image is larger, and the number of its pixels is a whole number of 64 bits.
+# No image is larger, and the number of its pixels fits into 64 bits.
 LARGEST_SIDE = 2**31 - 1
 
-# In pixels. What float32 still resolves in an image of 65,536 pixels.
+# In pixels. float32 still resolves it in an image of 65,536 pixels a side.
 _SMALLEST_SIDE = 0.01
-# In pixels. Annotation files round, so an edge this far outside is inside.
+# In pixels. Annotation files round, so an edge may be this far outside.
 _ROUNDING = 0.01
-# Reading so many headers takes one or two seconds.
-_NUM_HEADERS_READ_UNASKED = 10_000
+# Reading this many headers takes one or two seconds.
+_MOST_HEADERS_READ_BY_DEFAULT = 10_000
 
 
 class ImageTable(NamedTuple):
     """Hold the images of a data set as columns.
 
     Attributes:
-        ids: int64 (images,), no two alike.
+        ids: int64 (images,), all different.
         paths: list of str.
-        sizes: int64 (images, 2), (height, width) in pixels; 0 where the annotation says none.
+        sizes: int64 (images, 2), (height, width) in pixels; 0 if the annotation doesn't say.
     """
 
     ids: np.ndarray
@@ -40,10 +40,10 @@ class BoxTable(NamedTuple):
 
     Attributes:
         image_rows: int64 (boxes,), rows of the `ImageTable`.
-        annotation_ids: int64 (boxes,), `NO_ID` where there is none.
+        annotation_ids: int64 (boxes,), `NO_ID` for none.
         classes: int32 (boxes,), 0-based.
         boxes_xyxy: float64 (boxes, 4), corners in pixels or relative to the image.
-        areas: float64 (boxes,), pixels, NaN where the box's own is meant.
+        areas: float64 (boxes,), pixels, or NaN for the area of the box.
         is_crowd: bool (boxes,).
     """
 
@@ -55,12 +55,12 @@ class BoxTable(NamedTuple):
     is_crowd: np.ndarray
 
     def take(self, rows):
-        """Return the table of some rows: their numbers, or a bool for each."""
+        """Return the table of some rows, given by index or by a bool for each row."""
         return BoxTable(*(column[rows] for column in self))
 
 
 class BoxRow(NamedTuple):
-    """Hold a box as read from a file: a row of the `BoxTable`, with None where nothing is said."""
+    """Hold a box as read from a file: a row of the `BoxTable`, with None for missing values."""
 
     image_row: int
     annotation_id: int | None
@@ -104,15 +104,15 @@ def box_table(rows):
 def check_records(
     images, boxes, report, *, is_relative, is_checked, is_crowd_dropped, is_decoded=False
 ):
-    """Keep the images and boxes that can be used, and account for the others.
+    """Keep the images and boxes that can be used, and report the others.
 
     Args:
         images: `ImageTable`.
         boxes: `BoxTable`.
-        report: `DataReport`, to which problems and the numbers of what is left are added.
+        report: `DataReport`; problems are added, and the counts are filled in.
         is_relative: bool, whether boxes are relative to the image instead of in pixels.
-        is_checked: bool, whether the header of every file is read, or only where the annotation
-            doesn't say the size; None reads all of up to 10,000.
+        is_checked: bool, whether the header of every file is read, or only if the annotation
+            doesn't say the size; None is True for up to 10,000 files.
         is_crowd_dropped: bool, whether crowds are left out.
         is_decoded: bool, whether every file is decoded, to leave out those that can't be.
 
@@ -134,11 +134,11 @@ def check_records(
     boxes = boxes._replace(image_rows=new_rows[boxes.image_rows])
     boxes = boxes.take(np.lexsort((boxes.annotation_ids, boxes.image_rows)))
     images = ImageTable(images.ids[kept], [images.paths[row] for row in kept], sizes[kept])
-    _account(images, boxes, report)
+    _fill_counts(images, boxes, report)
     return images, boxes
 
 
-def _account(images, boxes, report):
+def _fill_counts(images, boxes, report):
     report.num_images, report.num_boxes = len(images.ids), len(boxes.image_rows)
     boxes_of_images = np.bincount(boxes.image_rows, minlength=1)
     report.num_empty_images = report.num_images - np.count_nonzero(boxes_of_images)
@@ -163,10 +163,10 @@ def _check_images(images, report, is_checked, is_decoded):
     sizes = images.sizes.copy()
     is_known = (sizes > 0).all(axis=1)
     if is_checked is None:
-        is_checked = is_kept.sum() <= _NUM_HEADERS_READ_UNASKED
+        is_checked = is_kept.sum() <= _MOST_HEADERS_READ_BY_DEFAULT
     rows = np.flatnonzero(is_kept & (~is_known | is_checked | is_decoded))
     for row, header in zip(rows, _headers(images.paths, rows, is_decoded), strict=True):
-        problem = _complaint(header, tuple(sizes[row].tolist()), images.paths[row])
+        problem = _header_problem(header, tuple(sizes[row].tolist()), images.paths[row])
         if problem:
             report.add(problem[0], int(images.ids[row]), detail=problem[1])
             is_kept[row] = problem[0] == "wrong_size"
@@ -177,15 +177,15 @@ def _check_images(images, report, is_checked, is_decoded):
 def _headers(paths, rows, is_decoded):
     """Yield the `Header` of some files."""
     read = functools.partial(read_header, is_decoded=is_decoded)
-    # Decoders run beside each other, as they don't need Python.
+    # Decoders run in parallel, as they release Python's lock.
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() if is_decoded else 1) as threads:
         yield from threads.map(read, (paths[row] for row in rows))
 
 
-def _complaint(header, size, path):
-    """Return the kind of problem and its detail, or None."""
-    if header.complaint:
-        return "unreadable_file", header.complaint
+def _header_problem(header, size, path):
+    """Return the kind of problem that an image file has and its detail, or None."""
+    if header.error:
+        return "unreadable_file", header.error
     if size == (0, 0) or size == header.size:
         return None
     detail = f"{path}: (height, width) is {header.size}, and {size} in the annotation"

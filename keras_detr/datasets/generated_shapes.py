@@ -1,4 +1,4 @@
-"""A small detection data set that needs no download: generated shapes."""
+"""A small detection data set of generated shapes, which needs no download."""
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -11,7 +11,7 @@ from keras_detr.datasets.shapes_config import ShapesConfig
 class Shapes(tfds.core.GeneratorBasedBuilder):
     """Generate images of shapes with coco/2017's features.
 
-    Boxes are the extent of the pixels that show an object, areas their number. There are no
+    A box encloses the visible pixels of an object, and its area is their number. There are no
     crowds, and some images have no objects. The same config gives the same data set.
     """
 
@@ -97,23 +97,23 @@ def load_shapes(
         data_dir: str, the folder to keep the data set in; None is TFDS' own.
         bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
         config: `ShapesConfig`; None is 2,000 training and 200 validation images.
-        shuffle_files: bool, whether images come in random order, another one in each pass; None
-            is True for "train" and its parts.
+        shuffle_files: bool, whether images are in random order, a new one in each pass; None is
+            True for "train" and its parts.
 
     Returns:
         tf.data.Dataset of unbatched elements with the attribute `class_names`; see
         `keras_detr.datasets.coco_features.elements_from_builder`.
 
     Raises:
-        ValueError: an argument can't be understood.
+        ValueError: an argument is invalid.
     """
-    # TFDS wants a configuration that the builder lists by its name.
+    # TFDS requires that a configuration which the builder lists is given by its name.
     listed = {listed.name for listed in Shapes.BUILDER_CONFIGS}
     if config is not None and config.name in listed:
         config = config.name
     builder = Shapes(data_dir=data_dir, config=config)
     if not builder.is_prepared():
-        # Nothing is fetched: the generator asks the download manager for nothing.
+        # Nothing is downloaded: the images are generated.
         builder.download_and_prepare(
             download_config=tfds.download.DownloadConfig(try_download_gcs=False)
         )

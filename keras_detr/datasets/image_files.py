@@ -1,4 +1,4 @@
-"""Image files: which are there, how large they are, and their pixels."""
+"""Image files: which ones exist, their sizes, and their pixels."""
 
 import os
 import pathlib
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_detr.preprocessing.image_reading import opened_picture, orientation_of, rgb_of_picture
 
-# Larger images are left to PIL, which knows how large its user allows them to be.
+# PIL reads larger images, as it has a limit that users set.
 _MOST_PIXELS = 80_000_000
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SIXTEEN_BITS = b"\x10"
@@ -20,15 +20,15 @@ class Header(NamedTuple):
 
     Attributes:
         size: pair of int (height, width) of the pixels as they are stored.
-        complaint: str, why the file can't be used; empty if it can.
+        error: str, why the file can't be used; empty if it can.
     """
 
     size: tuple[int, int]
-    complaint: str
+    error: str
 
 
 def existing_files(paths):
-    """Tell which files exist, looking once into each folder.
+    """Return which files exist, listing each folder once.
 
     Args:
         paths: list of str.
@@ -47,11 +47,11 @@ def existing_files(paths):
 
 
 def file_names(folder):
-    """Return the set of the names of files in a folder, empty where there is no such folder."""
+    """Return the set of file names in a folder, which is empty if the folder doesn't exist."""
     try:
         with os.scandir(folder or ".") as entries:
             return {entry.name for entry in entries if entry.is_file()}
-    except (OSError, ValueError):  # ValueError: a name that no file system holds.
+    except (OSError, ValueError):  # ValueError: an invalid path.
         return set()
 
 
@@ -60,7 +60,7 @@ def checked_folder(folder, argument):
 
     Args:
         folder: str or path-like.
-        argument: str, the name of the caller's argument, for the error.
+        argument: str, the name of the caller's argument, for error messages.
 
     Raises:
         ValueError: it isn't a path.
@@ -81,7 +81,7 @@ def read_header(path, *, is_decoded=False):
 
     Args:
         path: str.
-        is_decoded: bool, whether its pixels are decoded too, to see that they can be.
+        is_decoded: bool, whether its pixels are decoded too, to check that they can be.
 
     Returns:
         `Header`.
@@ -97,7 +97,7 @@ def read_header(path, *, is_decoded=False):
 
 
 def is_on_its_side(path):
-    """Return whether the EXIF tag of an image file asks to show it turned by a quarter.
+    """Return whether the EXIF tag of an image file rotates it by a quarter turn.
 
     Args:
         path: str.
@@ -105,82 +105,81 @@ def is_on_its_side(path):
     try:
         with opened_picture(path) as picture:
             return orientation_of(picture) in _ORIENTATIONS_ON_THE_SIDE
-    except ValueError:  # In PNG the tag may come after pixels that are broken.
+    except ValueError:  # In PNG files the tag may follow broken pixels.
         return False
 
 
-def decode_image(path, decode_otherwise):
-    """Decode an image file to RGB, with its EXIF tag for the orientation not applied.
+def decode_image(path, fallback):
+    """Decode an image file to RGB, without applying the orientation of its EXIF tag.
 
-    TensorFlow decodes JPEG and PNG, which neither waits for Python nor holds an image twice. It
-    can't say which file is broken, so what it fails at is left to another function.
+    TensorFlow decodes JPEG and PNG without Python's lock and without a second copy. It can't say
+    which file is broken, so a fallback handles the files that it can't decode.
 
     Args:
         path: str scalar tensor.
-        decode_otherwise: function of a path, a tensor, to pixels and a text, tensors too: what is
-            returned for other files. TensorFlow's own files have no text.
+        fallback: function of a path to pixels and an error message, all tensors, for other files.
 
     Returns:
-        uint8 (height, width, 3) and str scalar.
+        uint8 (height, width, 3), and str scalar, the error message or an empty one.
     """
 
     def decode_other(path):
-        return attempted(_decode_plain_png, decode_otherwise, path)
+        return with_fallback(_decode_plain_png, fallback, path)
 
-    return attempted(_decode_plain_jpeg, decode_other, path)
+    return with_fallback(_decode_plain_jpeg, decode_other, path)
 
 
-def attempted(function, otherwise, value):
-    """Return what a function gives, or where it fails, what another gives, in a graph.
+def with_fallback(function, fallback, value):
+    """Return the result of a function, or if it fails the result of another one, in a graph.
 
     Args:
         function: function of `value` to a structure of tensors.
-        otherwise: function of `value` to the same structure.
+        fallback: function of `value` to the same structure.
         value: tensor.
     """
-    # Only a data set goes on after an error. The second is asked for what the first doesn't give.
+    # Only a data set continues after an error. The fallback runs if the first one has no result.
     values = tf.data.Dataset.from_tensors(value)
-    given = values.map(function).ignore_errors(log_warning=False)
-    return given.concatenate(values.map(otherwise)).take(1).get_single_element()
+    results = values.map(function).ignore_errors(log_warning=False)
+    return results.concatenate(values.map(fallback)).take(1).get_single_element()
 
 
 def _decode_plain_jpeg(path):
-    """Decode a JPEG file of which TensorFlow and PIL give the same pixels, or fail."""
+    """Decode a JPEG file for which TensorFlow and PIL agree, or fail."""
     content = _read_file(path, "jpe?g")
     height, width, channels = tf.unstack(tf.io.extract_jpeg_shape(content, tf.int64))
     # Four channels are CMYK.
     is_plain = (channels != 4) & (height * width <= _MOST_PIXELS)
-    return decode_jpeg(_if(is_plain, content)), tf.constant("")
+    return decode_jpeg(_require(is_plain, content)), tf.constant("")
 
 
 def _decode_plain_png(path):
-    """Decode a PNG file of which TensorFlow and PIL give the same pixels, or fail."""
+    """Decode a PNG file for which TensorFlow and PIL agree, or fail."""
     content = _read_file(path, "png")
-    # The header is a signature, 8 bytes more, width, height, and the bits of a channel.
+    # The header has the signature, 8 more bytes, width, height, and the bits of a channel.
     sides = tf.io.decode_raw(tf.strings.substr(content, 16, 8), tf.int32, little_endian=False)
     is_plain = (
         (tf.strings.substr(content, 0, 8) == _PNG_SIGNATURE)
         & (tf.strings.substr(content, 24, 1) != _SIXTEEN_BITS)
         & (tf.reduce_prod(tf.cast(sides, tf.int64)) <= _MOST_PIXELS)
     )
-    pixels = tf.io.decode_png(_if(is_plain, content), channels=3)
+    pixels = tf.io.decode_png(_require(is_plain, content), channels=3)
     return tf.ensure_shape(pixels, (None, None, 3)), tf.constant("")
 
 
 def _read_file(path, suffix):
-    """Read a file, or fail where its name ends otherwise: PIL needn't read it all."""
-    return tf.io.read_file(_if(tf.strings.regex_full_match(path, rf"(?is).*\.{suffix}"), path))
+    """Read a file, or fail if it has another suffix: PIL needn't read all of it."""
+    return tf.io.read_file(_require(tf.strings.regex_full_match(path, rf"(?is).*\.{suffix}"), path))
 
 
-def _if(condition, value):
-    """Return a value, or fail without a message, which nobody would see."""
+def _require(condition, value):
+    """Return a value, or fail without a message, which wouldn't be shown."""
     with tf.control_dependencies([tf.raw_ops.Assert(condition=condition, data=[""])]):
         return tf.identity(value)
 
 
 def decode_jpeg(content):
     """Decode the bytes of a JPEG file, a str scalar tensor, to uint8 (height, width, 3)."""
-    # TensorFlow's faster default is a grey level off PIL, with which the original weights were
-    # trained and scored.
+    # TensorFlow's faster default differs from PIL, with which the original weights were trained
+    # and evaluated, by one grey level.
     pixels = tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
     return tf.ensure_shape(pixels, (None, None, 3))

@@ -1,4 +1,4 @@
-"""From checked images and boxes to tf.data."""
+"""Check tables of images and boxes, and read them as tf.data."""
 
 import logging
 import os
@@ -34,10 +34,10 @@ def dataset_from_tables(
         images: `ImageTable`, as read.
         boxes: `BoxTable`, as read.
         class_names: list of str.
-        report: `DataReport`, filled here and logged if anything was dropped or changed.
+        report: `DataReport`, filled here, and logged if anything was dropped or changed.
         bounding_box_format: str, the format of the boxes returned.
         crowds: "drop" or "keep".
-        shuffle_files: bool, whether images come in random order, another one in each pass.
+        shuffle_files: bool, whether images are in random order, a new one in each pass.
         is_checked: bool or None, see `check_records`.
         broken_images: "raise", "skip" or "find", see `keras_detr.datasets.load_coco_json`.
         is_relative: bool, whether the boxes of `boxes` are relative to the image.
@@ -45,11 +45,11 @@ def dataset_from_tables(
     Returns:
         tf.data.Dataset with the attributes `class_names`, `report` and `file_names` (dict from
         image id to path); its elements are those of
-        `keras_detr.datasets.coco_features.elements_from_builder`. Pixels are read and decoded
-        when they are needed, and shuffled before.
+        `keras_detr.datasets.coco_features.elements_from_builder`. Images are shuffled before they
+        are read and decoded.
 
     Raises:
-        ValueError: no image, or no box of the boxes there are, can be used.
+        ValueError: no image can be used, or there are boxes and none can be used.
     """
     images, boxes = check_records(
         images,
@@ -77,7 +77,7 @@ def dataset_from_tables(
 
 
 def check_options(bounding_box_format, crowds, broken_images, argument="crowds"):
-    """Check what a caller may choose, before any file is read.
+    """Check a caller's arguments before any file is read.
 
     Args:
         bounding_box_format: str.
@@ -109,7 +109,7 @@ def _elements(images, boxes, bounding_box_format, shuffle_files, broken):
         "is_crowd": boxes.is_crowd,
     }
     splits = np.searchsorted(boxes.image_rows, np.arange(number + 1))
-    # tf.data runs on the host, whatever else there is.
+    # tf.data runs on the host, even if there is a GPU.
     with tf.device("CPU:0"):
         columns = {key: tf.constant(column) for key, column in columns.items()}
         splits = tf.constant(splits, tf.int64)
@@ -117,7 +117,7 @@ def _elements(images, boxes, bounding_box_format, shuffle_files, broken):
         paths = tf.constant([os.fsencode(path) for path in images.paths])
         image_sizes = tf.constant(images.sizes, tf.int32)
 
-    # Nothing here branches on a tensor, and looking for that takes seconds.
+    # Nothing here branches on a tensor, and AutoGraph would take seconds to find that out.
     @tf.autograph.experimental.do_not_convert
     def element(row):
         start, stop = splits[row], splits[row + 1]
@@ -141,11 +141,11 @@ def _has_pixels(element):
 
 
 def _read_image(row, path, image_size, broken):
-    pixels, complaint = decode_image(path, lambda _: broken.decode(row))
+    pixels, error = decode_image(path, lambda _: broken.decode(row))
     pixels = checked(
         pixels,
-        complaint == "",
-        [complaint, "Pass `broken_images='find'` to leave such files out before training."],
+        error == "",
+        [error, "Pass `broken_images='find'` to leave such files out before training."],
     )
     size = tf.shape(pixels)[:2]
     is_skipped = tf.size(pixels) == 0

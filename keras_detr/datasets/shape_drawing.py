@@ -1,4 +1,4 @@
-"""Draw coloured shapes on textured backgrounds, with the pixels of each."""
+"""Draw colored shapes on textured backgrounds, and record the pixels of each."""
 
 from typing import NamedTuple
 
@@ -10,9 +10,9 @@ CLASS_NAMES = ("circle", "square", "triangle", "star", "cross")
 # A shape may hide at most this share of another one.
 _LARGEST_HIDDEN_SHARE = 0.15
 _NUM_PLACES_TRIED = 20
-# How far apart in RGB a shape and the mean of what is behind it are, of 0..255.
+# The least distance in RGB, 0..255, between a shape and the mean color behind it.
 _SMALLEST_CONTRAST = 140.0
-# The colours of a texture are this share of two random colours' distance apart.
+# The distance between the two colors of a texture, as a share of that of two random colors.
 _TEXTURE_CONTRAST = 0.3
 
 
@@ -31,15 +31,15 @@ class Scene(NamedTuple):
 
 
 def draw_scene(rng, height, width, num_objects, size_range, max_tilt):
-    """Draw an image of shapes: tilted, coloured, overlapping but mostly visible.
+    """Draw an image of shapes: tilted, colored, overlapping but mostly visible.
 
     Args:
         rng: numpy.random.Generator.
         height: int, pixels.
         width: int, pixels.
-        num_objects: int, how many shapes to place; one that finds no place is left out.
+        num_objects: int, how many shapes to place; one that doesn't fit is left out.
         size_range: pair of float, the extent of a shape as a share of the shorter side.
-        max_tilt: float, degrees by which a shape may be turned to either side.
+        max_tilt: float, degrees by which a shape may be rotated to either side.
 
     Returns:
         `Scene`.

@@ -7,19 +7,19 @@ import tensorflow_datasets as tfds
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class ShapesConfig(tfds.core.BuilderConfig):
-    """Say how many images of shapes are generated, and what they hold.
+    """Configure how many images of shapes are generated, and what they hold.
 
-    The name is made of all settings, so that different settings are different data sets.
+    The name consists of all settings, so different settings are different data sets.
 
     Attributes:
         num_train: int, images of the split "train".
         num_validation: int, images of the split "validation".
-        min_side, max_side: int, pixels; height and width are drawn apart.
-        max_objects: int, the most objects of an image. Each number from 1 on is equally likely.
+        min_side, max_side: int, pixels; height and width are drawn independently.
+        max_objects: int, the most objects of an image. All numbers from 1 are equally likely.
         empty_share: float, the share of images without objects.
         min_size, max_size: float, a shape's extent as a share of the image's shorter side.
-        max_tilt: float, degrees by which a shape may be turned to either side.
-        seed: int, everything drawn follows from it.
+        max_tilt: float, degrees by which a shape may be rotated to either side.
+        seed: int, the seed of all random numbers.
     """
 
     name: str = ""

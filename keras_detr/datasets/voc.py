@@ -1,12 +1,13 @@
-"""Images and boxes in the layout of Pascal VOC."""
+"""Data sets in the layout of Pascal VOC."""
 
 import os
 
-from keras_detr.checkpoints.regular_files import read_regular
-from keras_detr.datasets.data_report import DataReport, UnusableEntry, shown
+from defusedxml import DTDForbidden, ElementTree
+
+from keras_detr.checkpoints.files.regular_files import read_regular
+from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
 from keras_detr.datasets.detection_records import LARGEST_SIDE, BoxRow, box_table, image_table
 from keras_detr.datasets.image_files import checked_folder, file_names
-from keras_detr.datasets.plain_xml import read_xml
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
 from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES
 
@@ -31,24 +32,24 @@ def load_voc(
     """Load images and boxes annotated as in Pascal VOC.
 
     The folder, such as VOC2012, holds the images in JPEGImages, an XML file for each in
-    Annotations, and ImageSets/Main/<split>.txt with the names of a split's images, without their
-    endings, one a line. Corners are read as VOC counts them, whole pixels from 1, both inside of
-    the box. What can't be used is left out, counted and listed, as in `load_coco_json`; an image
-    without an XML file counts as empty, and is listed too.
+    Annotations, and ImageSets/Main/<split>.txt with the names of a split's images, one a line,
+    without suffixes. VOC counts whole pixels from 1, and both corners are inside the box. Entries
+    that can't be used are left out, counted and listed, as in `load_coco_json`; an image without an
+    XML file counts as empty, and is listed too.
 
     Args:
         folder: path.
         split: str, the name of a file of ImageSets/Main: "train", "val", "trainval", "test".
         bounding_box_format: str, the format of the boxes returned, one of
             `keras_detr.ops.boxes.BOX_FORMATS`.
-        class_names: sequence of str, the order of the classes; objects of other names are left
-            out. None is all names in Annotations, of every split, sorted: to find them all files
-            are read, 10,000 in a second or two.
+        class_names: sequence of str, the classes in order; objects with other names are left out.
+            None is the sorted names of all files in Annotations, of every split, which takes a
+            second or two for 10,000 files.
         difficult: "keep" or "drop" objects that are marked as difficult. Kept ones have "is_crowd"
-            set, as VOC's evaluation ignores them just as COCO's ignores crowds: to find one is
-            neither right nor wrong. In training they are objects like others.
-        shuffle_files: bool, whether images come in random order, another one in each pass. Files
-            are shuffled, not decoded images. None is True for "train" and "trainval" only.
+            set, because VOC's evaluation ignores them as COCO's ignores crowds: a detection of one
+            is neither right nor wrong. Training treats them like other objects.
+        shuffle_files: bool, whether images are in random order, a new one in each pass. Files are
+            shuffled, not decoded images. None is True for "train" and "trainval" only.
         broken_images: "raise", "skip" or "find", see `load_coco_json`.
 
     Returns:
@@ -57,8 +58,8 @@ def load_voc(
         file, and "area" is a box's own.
 
     Raises:
-        FileNotFoundError: the folder, one in it, or the split's file isn't there.
-        ValueError: an argument can't be understood, or nothing can be used.
+        FileNotFoundError: the folder, one in it, or the split's file doesn't exist.
+        ValueError: an argument is invalid, or nothing can be used.
 
     Source: Everingham et al. 2010; the development kit of VOC2012, sections 4.2 and 5.
     """
@@ -89,12 +90,12 @@ def _read_split(lists_dir, split):
         raise ValueError(f"`split` must be the name of a file, a str. Received: {split!r}.")
     path = lists_dir / f"{split}.txt"
     try:
-        # Some editors of Windows begin a file with a mark.
+        # Some Windows editors write a byte order mark.
         lines = read_regular(path, _LARGEST_LIST).decode("utf-8-sig").splitlines()
     except FileNotFoundError:
         found = sorted(name[:-4] for name in file_names(lists_dir) if name.endswith(".txt"))
         raise FileNotFoundError(
-            f"`split`: there is no {str(path)!r}. Splits found in its folder: {shown(found)}."
+            f"`split`: there is no {str(path)!r}. Splits found in its folder: {brief(found)}."
         ) from None
     except (OSError, ValueError) as error:
         raise ValueError(f"`split`: {str(path)!r} can't be read as text: {error}") from error
@@ -115,13 +116,13 @@ def _class_names(class_names, annotations_dir):
     if not is_right or len(set(names)) < len(names):
         raise ValueError(
             "`class_names` must be a list of the names of the classes, each once. "
-            f"Received: {shown(class_names)}."
+            f"Received: {brief(class_names)}."
         )
     return names
 
 
 def _names_in(path):
-    """Return the names of the objects in an XML file, none where it can't be read."""
+    """Return the names of the objects in an XML file, or none if it can't be read."""
     try:
         entries = _read_file(path).findall("object")
     except (OSError, ValueError):
@@ -131,7 +132,13 @@ def _names_in(path):
 
 def _read_file(path):
     """Return the root of an annotation file, or raise OSError or ValueError."""
-    root = read_xml(read_regular(path, _LARGEST_ANNOTATION))
+    try:
+        root = ElementTree.fromstring(read_regular(path, _LARGEST_ANNOTATION), forbid_dtd=True)
+    except DTDForbidden as error:
+        raise ValueError("a DOCTYPE declaration, which isn't read; remove it") from error
+    # LookupError: an encoding that Python doesn't know.
+    except (ElementTree.ParseError, LookupError) as error:
+        raise ValueError(f"not XML: {error}") from error
     if root.tag != "annotation":
         raise ValueError(f"<{root.tag}> where <annotation> is expected")
     return root
@@ -171,19 +178,19 @@ def _read_annotations(names, images_dir, annotations_dir, class_names, report):
 
 
 class _ImageFinder:
-    """Find an image by its name without ending, looking once into each folder."""
+    """Find an image by its name without a suffix, listing each folder once."""
 
     def __init__(self, images_dir):
         self.images_dir = images_dir
         self._names_by_folder = {}
 
     def __call__(self, name):
-        """Return the path of an image as str, with the ending .jpg where there is none."""
+        """Return the path of an image as str, with the suffix .jpg if no file is found."""
         folder, stem = os.path.split(os.path.join(self.images_dir, name))
         if folder not in self._names_by_folder:
             by_stem = self._names_by_folder[folder] = {}
             names = os.listdir(folder) if os.path.isdir(folder) else ()
-            # As VOC has them, before what a camera may write beside them.
+            # .jpg comes first, as in VOC: cameras may write other files beside it.
             for found in sorted(names, key=lambda name: (name[-4:] != ".jpg", name)):
                 root, suffix = os.path.splitext(found)
                 if suffix.lower() in IMAGE_SUFFIXES:
@@ -192,13 +199,13 @@ class _ImageFinder:
 
 
 def _image_size(root, image_id, path, report):
-    """Return (height, width), both 0 where the file doesn't say."""
+    """Return (height, width), both 0 if the file doesn't say."""
     texts = [_text(root, f"size/{side}") for side in ("height", "width")]
     height, width = (_number(text) or 0.0 for text in texts)
     if all(1 <= side <= LARGEST_SIDE and side.is_integer() for side in (height, width)):
         return int(height), int(width)
     if any(texts):
-        report.add("wrong_size", image_id, detail=f"{path.name}: (height, width) {shown(texts)}")
+        report.add("wrong_size", image_id, detail=f"{path.name}: (height, width) {brief(texts)}")
     return 0, 0
 
 
@@ -207,27 +214,27 @@ def _read_object(entry, image_row, labels):
     name, difficult = _text(entry, "name"), _text(entry, "difficult")
     if not name or difficult not in _FLAGS:
         read = {"name": name, "difficult": difficult}
-        raise UnusableEntry("malformed_annotation", shown(read))
+        raise UnusableEntry("malformed_annotation", brief(read))
     if name not in labels:
-        raise UnusableEntry("unknown_category", shown(name))
+        raise UnusableEntry("unknown_category", brief(name))
     texts = [_text(entry, f"bndbox/{corner}") for corner in _CORNERS]
     numbers = [_number(text) for text in texts]
     if None in numbers:
-        raise UnusableEntry("malformed_box", f"{', '.join(_CORNERS)}: {shown(texts)}")
+        raise UnusableEntry("malformed_box", f"{', '.join(_CORNERS)}: {brief(texts)}")
     left, top, right, bottom = numbers
-    # The first pixel is 1 and the last one is inside, so the edges are at xmin - 1 and xmax.
+    # The first pixel is 1 and the last one is inside: the edges are at xmin - 1 and xmax.
     corners = (left - 1, top - 1, right, bottom)
     return BoxRow(image_row, None, labels[name], corners, is_crowd=_FLAGS[difficult])
 
 
 def _text(element, path):
-    """Return the text of an element below, None where there is no such element."""
+    """Return the text of a child element, or None if it doesn't exist."""
     found = element.findtext(path)
     return None if found is None else found.strip()
 
 
 def _number(text):
-    """Return a text as a float, None where it isn't a number."""
+    """Return a text as a float, or None if it isn't a number."""
     try:
         return float(text)
     except (TypeError, ValueError):

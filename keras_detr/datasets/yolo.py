@@ -1,12 +1,12 @@
-"""Images and boxes in the layout of Ultralytics' YOLO."""
+"""Data sets in the layout of Ultralytics' YOLO."""
 
 import os
 import pathlib
 
 import yaml
 
-from keras_detr.checkpoints.regular_files import read_regular
-from keras_detr.datasets.data_report import DataReport, UnusableEntry, shown
+from keras_detr.checkpoints.files.regular_files import read_regular
+from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
 from keras_detr.datasets.detection_records import BoxRow, box_table, image_table
 from keras_detr.datasets.image_files import checked_folder
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
@@ -16,7 +16,7 @@ from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES
 _LARGEST_SETTINGS = 1_000_000
 _LARGEST_LABELS = 16_000_000
 # What YAML takes for no value.
-_NOTHING = (None, "", "~", "null")
+_NO_VALUE = (None, "", "~", "null")
 _KEYS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
 
 
@@ -30,19 +30,19 @@ def load_yolo(
 ):
     """Load images and boxes annotated for Ultralytics' YOLO.
 
-    The folder holds data.yaml with "names" and, for each split, its folder of images; labels lie
-    in a folder "labels" beside or in place of "images", one text file an image, with a line
-    "class center_x center_y width height" a box, relative to the image. A polygon becomes the
-    box around it. What can't be used is left out, counted and listed, as in `load_coco_json`; an
-    image without a label file counts as empty, and is listed too.
+    The folder holds data.yaml with "names" and, for each split, its folder of images. Labels are in
+    a folder "labels" beside or in place of "images": a text file for each image, with a line "class
+    center_x center_y width height" for each box, relative to the image. A polygon becomes the box
+    around it. Entries that can't be used are left out, counted and listed, as in `load_coco_json`;
+    an image without a label file counts as empty, and is listed too.
 
     Args:
         folder: path of the folder with data.yaml.
         split: "train", "validation" or "test".
         bounding_box_format: str, the format of the boxes returned, one of
             `keras_detr.ops.boxes.BOX_FORMATS`.
-        shuffle_files: bool, whether images come in random order, another one in each pass. Files
-            are shuffled, not decoded images. None is True for the split "train" only.
+        shuffle_files: bool, whether images are in random order, a new one in each pass. Files are
+            shuffled, not decoded images. None is True for the split "train" only.
         broken_images: "raise", "skip" or "find", see `load_coco_json`.
 
     Returns:
@@ -51,8 +51,8 @@ def load_yolo(
         there are no crowds, and "area" is a box's own.
 
     Raises:
-        FileNotFoundError: the folder, data.yaml, or the split's folder isn't there.
-        ValueError: an argument or data.yaml can't be understood, or nothing can be used.
+        FileNotFoundError: the folder, data.yaml, or the split's folder doesn't exist.
+        ValueError: an argument or data.yaml is invalid, or nothing can be used.
 
     Source: https://docs.ultralytics.com/datasets/detect.
     """
@@ -80,8 +80,8 @@ def load_yolo(
 def _read_settings(path):
     try:
         content = read_regular(path, _LARGEST_SETTINGS).decode("utf-8")
-        # Every word stays a text: "no" and "on" may name classes. Nothing is merged, which grows
-        # without end in some versions.
+        # BaseLoader reads every word as text, as "no" and "on" may name classes, and doesn't merge
+        # keys, which can grow without end in some versions.
         settings = yaml.load(content, yaml.BaseLoader)
     except FileNotFoundError:
         raise FileNotFoundError(
@@ -90,7 +90,7 @@ def _read_settings(path):
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ValueError(f"{str(path)!r} can't be read as YAML: {error}") from error
     if not isinstance(settings, dict):
-        raise ValueError(f"{str(path)!r} must hold names and splits. Received: {shown(settings)}.")
+        raise ValueError(f"{str(path)!r} must hold names and splits. Received: {brief(settings)}.")
     return settings
 
 
@@ -102,7 +102,7 @@ def _class_names(settings, folder):
     if not is_right or not names:
         raise ValueError(
             f"'names' of {str(folder / 'data.yaml')!r} must list the classes, or map 0, 1, 2, ... "
-            f"to them without holes. Received: {shown(settings.get('names'))}."
+            f"to them without holes. Received: {brief(settings.get('names'))}."
         )
     return names
 
@@ -110,15 +110,15 @@ def _class_names(settings, folder):
 def _images_folder(settings, folder, split):
     if split not in _KEYS:
         raise ValueError(f"`split` must be one of {list(_KEYS)}. Received: {split!r}.")
-    entries = [settings[key] for key in _KEYS[split] if settings.get(key) not in _NOTHING]
+    entries = [settings[key] for key in _KEYS[split] if settings.get(key) not in _NO_VALUE]
     if not entries or not isinstance(entries[0], str):
         raise ValueError(
             f"{str(folder / 'data.yaml')!r} must name the folder of images of the split "
-            f"{split!r} ({' or '.join(_KEYS[split])}). Received: {shown(entries)}."
+            f"{split!r} ({' or '.join(_KEYS[split])}). Received: {brief(entries)}."
         )
     root = settings.get("path")
     roots = [folder / root, folder] if isinstance(root, str) else [folder]
-    # Some exporters write paths as seen from a folder below.
+    # Some exporters write paths relative to a subfolder.
     inside = entries[0].removeprefix("../")
     found = [root / entry for root in roots for entry in (entries[0], inside)]
     for candidate in found:
@@ -159,7 +159,7 @@ def _read_labels(images_dir, num_classes, report):
 
 
 def _label_path(path):
-    """Return the text file of an image: in "labels" in place of the last folder "images"."""
+    """Return the label file of an image, with "labels" in place of the last folder "images"."""
     parts = list(path.parent.parts)
     for index in range(len(parts) - 1, -1, -1):
         if parts[index] == "images":
@@ -173,7 +173,7 @@ def _read_line(line, image_row, num_classes, image_id, report):
     try:
         label, *places = (float(text) for text in line.split())
     except ValueError:
-        raise UnusableEntry("malformed_annotation", shown(line)) from None
+        raise UnusableEntry("malformed_annotation", brief(line)) from None
     if not label.is_integer() or not 0 <= label < num_classes:
         raise UnusableEntry("unknown_category", f"class {label:g} of {num_classes}")
     if len(places) == 4:
@@ -189,5 +189,5 @@ def _read_line(line, image_row, num_classes, image_id, report):
         xs, ys = places[0::2], places[1::2]
         corners = (min(xs), min(ys), max(xs), max(ys))
     else:
-        raise UnusableEntry("malformed_box", shown(line))
+        raise UnusableEntry("malformed_box", brief(line))
     return BoxRow(image_row, None, int(label), corners)

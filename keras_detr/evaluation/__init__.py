@@ -1,4 +1,4 @@
-"""COCO's own figures for detections. Names load on first use."""
+"""COCO's metrics for detections. Names load on first use."""
 
 from keras_detr.lazy_names import attach
 

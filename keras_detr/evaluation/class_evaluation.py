@@ -1,14 +1,14 @@
-"""Drive faster-coco-eval, COCO's protocol in C++, with arrays instead of files."""
+"""Run faster-coco-eval, COCO's protocol in C++, on arrays instead of files."""
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
 
 def evaluate_by_class(true_boxes, detections, num_classes):
-    """Let faster-coco-eval score one class after the other.
+    """Evaluate one class after the other with faster-coco-eval.
 
-    COCO's figures are means over the classes, so the result is that of all at once, while the
-    records of only one class are in memory.
+    COCO's metrics are means over the classes, so the result is the same as for all classes at once,
+    but only the records of one class are in memory.
 
     Args:
         true_boxes: float64 (N, 8): image, class, x, y, width, height, area, is crowd. Images
@@ -17,9 +17,9 @@ def evaluate_by_class(true_boxes, detections, num_classes):
         num_classes: int.
 
     Returns:
-        faster_coco_eval.COCOeval_faster, with its `eval` and `stats` filled as pycocotools does.
+        faster_coco_eval.COCOeval_faster, with `eval` and `stats` as pycocotools fills them.
     """
-    summary = COCOeval_faster(iouType="bbox", print_function=_keep_quiet)
+    summary = COCOeval_faster(iouType="bbox", print_function=_print_nothing)
     thresholds, recalls = len(summary.params.iouThrs), len(summary.params.recThrs)
     others = (len(summary.params.areaRng), len(summary.params.maxDets))
     precision = np.full((thresholds, recalls, num_classes, *others), -1.0)
@@ -30,22 +30,9 @@ def evaluate_by_class(true_boxes, detections, num_classes):
         if not len(true_rows):
             continue
         image_ids = np.unique(np.concatenate([true_rows[:, 0], rows[:, 0]])).astype(int).tolist()
-        # An id of 0 would mean "no match".
-        truth = _coco(
-            image_ids,
-            [
-                _annotation(number, row, area=row[6], iscrowd=int(row[7]))
-                for number, row in enumerate(true_rows.tolist(), start=1)
-            ],
-        )
-        detected = _coco(
-            image_ids,
-            [
-                _annotation(number, row, area=row[4] * row[5], iscrowd=0, score=row[6])
-                for number, row in enumerate(rows.tolist(), start=1)
-            ],
-        )
-        evaluation = COCOeval_faster(truth, detected, "bbox", print_function=_keep_quiet)
+        truth = _coco(image_ids, true_rows, true_rows[:, 6], iscrowd=true_rows[:, 7].astype(int))
+        detected = _coco(image_ids, rows, rows[:, 4] * rows[:, 5], score=rows[:, 6])
+        evaluation = COCOeval_faster(truth, detected, "bbox", print_function=_print_nothing)
         evaluation.evaluate()
         evaluation.accumulate()
         precision[:, :, label] = evaluation.eval["precision"][:, :, 0]
@@ -55,26 +42,29 @@ def evaluate_by_class(true_boxes, detections, num_classes):
     return summary
 
 
-def _coco(image_ids, annotations):
-    coco = COCO(print_function=_keep_quiet)
+def _coco(image_ids, rows, areas, **columns):
+    """Return the records of one class; `rows` are those of `evaluate_by_class`."""
+    columns = {
+        "image_id": rows[:, 0].astype(int),
+        "bbox": rows[:, 2:6],
+        "area": areas,
+        "iscrowd": np.zeros(len(rows), int),
+        **columns,
+    }
+    records = zip(*(column.tolist() for column in columns.values()), strict=True)
+    coco = COCO(print_function=_print_nothing)
     coco.dataset = {
         "images": [{"id": image_id} for image_id in image_ids],
         "categories": [{"id": 1}],
-        "annotations": annotations,
+        # Ids start at 1: an id of 0 would mean "no match".
+        "annotations": [
+            {"id": number, "category_id": 1, **dict(zip(columns, record, strict=True))}
+            for number, record in enumerate(records, start=1)
+        ],
     }
     coco.createIndex()
     return coco
 
 
-def _annotation(number, row, **others):
-    return {
-        "id": number,
-        "image_id": int(row[0]),
-        "category_id": 1,
-        "bbox": row[2:6],
-        **others,
-    }
-
-
-def _keep_quiet(*args):
-    """Print nothing, where faster-coco-eval would log every step of every class."""
+def _print_nothing(*args):
+    """Replace the logs that faster-coco-eval prints for every step of every class."""

@@ -1,4 +1,4 @@
-"""COCO's figures in the logs of `fit`."""
+"""COCO's metrics in the logs of `fit`."""
 
 import keras
 
@@ -8,27 +8,27 @@ from keras_detr.evaluation.summary import class_table, summary_table
 
 
 class COCOEvaluation(keras.callbacks.Callback):
-    """Evaluate the model that trains as COCO does, and put the figures into the logs of `fit`.
+    """Evaluate a model as COCO does while it trains, and add the metrics to the logs of `fit`.
 
     The logs get "val_AP", "val_AP50", "val_AP75", "val_AP_small", "val_AP_medium",
     "val_AP_large", "val_AR1", "val_AR10", "val_AR100", "val_AR_small", "val_AR_medium" and
     "val_AR_large". `History`, `EarlyStopping(monitor="val_AP", mode="max")`, `ModelCheckpoint`
     and `CSVLogger` see them if they come after this callback in the list of callbacks.
 
-    Every epoch has figures: the first is evaluated, every `every`-th and the last, and the
-    epochs between repeat what was found before. A repeated figure is no improvement, so
-    `ModelCheckpoint` saves only what was evaluated, and `EarlyStopping` counts all epochs.
+    Every epoch has metrics: the first, every `every`-th and the last are evaluated, and the epochs
+    between repeat the last result. A repeated value is no improvement, so `ModelCheckpoint` saves
+    only evaluated epochs, and `EarlyStopping` counts all epochs.
 
-    A figure is NaN where the data set has no such objects, as no small ones. Monitor another
-    one then: to Keras no number is better than a NaN.
+    A metric is NaN if the data set has no such objects, for example no small ones. Don't monitor
+    it then: Keras never finds a number better than NaN.
 
     Args:
-        dataset: batches of the validation images, see `evaluate_detector`. It is read anew for
-            each evaluation, and of its images only one batch is kept. Keep COCO's crowds in it.
+        dataset: batches of validation images, see `evaluate_detector`. It is read once for each
+            evaluation, and only one batch of images is in memory. It should contain COCO's crowds.
         every: int, the number of epochs from one evaluation to the next.
         per_class: bool, whether the AP of each class is shown, and logged as "val_AP/<name>";
             names are the model's `class_names`, or the numbers of the classes.
-        verbose: int: 0 prints nothing, 1 a table, 2 a progress bar too.
+        verbose: int: 0 prints nothing, 1 a table, 2 also a progress bar.
 
     Raises:
         ValueError: `every` isn't a positive integer; `dataset` can be read only once, or never
@@ -51,7 +51,7 @@ class COCOEvaluation(keras.callbacks.Callback):
         self._figures = None
 
     def on_train_begin(self, logs=None):
-        """Check model and data set before hours are spent."""
+        """Check the model and the data set before training starts."""
         _check_detector(self.model)
         if hasattr(self.dataset, "element_spec"):
             check_entries(self.dataset.element_spec)
@@ -62,7 +62,7 @@ class COCOEvaluation(keras.callbacks.Callback):
         self._figures = None
 
     def on_epoch_end(self, epoch, logs=None):
-        """Evaluate where it is due, and add the figures to `logs`."""
+        """Evaluate if this epoch is due, and add the metrics to `logs`."""
         number = epoch + 1
         is_last = number == (self.params or {}).get("epochs")
         if self._figures is None or number % self.every == 0 or is_last:
@@ -71,11 +71,11 @@ class COCOEvaluation(keras.callbacks.Callback):
             logs.update(self._figures)
 
     def get_training_state(self):
-        """Return the last figures, which a resumed training repeats until the next evaluation."""
+        """Return the last metrics, which resumed training repeats until the next evaluation."""
         return {"figures": self._figures}
 
     def set_training_state(self, state):
-        """Take the figures of `get_training_state`."""
+        """Restore the metrics of `get_training_state`."""
         self._figures = state["figures"]
 
     def _evaluate(self, number):
@@ -88,7 +88,7 @@ class COCOEvaluation(keras.callbacks.Callback):
         figures.update({f"val_AP/{name}": value for name, value in by_class.items()})
         if self.verbose:
             tables = [summary_table(result), *([class_table(by_class)] if by_class else [])]
-            # The progress bar of `fit` has left its line open.
+            # The progress bar of `fit` hasn't ended its line.
             print("", f"Epoch {number}, in percent", *tables, sep="\n", flush=True)
         return figures
 
@@ -111,7 +111,7 @@ def _check_readable_again(dataset):
             f"by the first: {type(dataset).__name__}."
         )
     cardinality = getattr(dataset, "cardinality", None)
-    # tf.data's number for a data set without end.
+    # tf.data's number for an infinite data set.
     if callable(cardinality) and int(cardinality()) == -1:
         raise ValueError(
             "`dataset` must end: an evaluation reads all of it. Received one that repeats forever; "

@@ -1,39 +1,27 @@
-"""COCO's detection figures, as pycocotools computes them."""
+"""COCO's detection metrics, as pycocotools computes them."""
 
 import keras
 import numpy as np
 
 from keras_detr.evaluation.class_evaluation import evaluate_by_class
+from keras_detr.evaluation.summary import MEANINGS
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 
-FIGURES = (
-    "AP",
-    "AP50",
-    "AP75",
-    "AP_small",
-    "AP_medium",
-    "AP_large",
-    "AR1",
-    "AR10",
-    "AR100",
-    "AR_small",
-    "AR_medium",
-    "AR_large",
-)
+FIGURES = tuple(MEANINGS)
 
 
 class COCOMetrics:
-    """Collect true and detected boxes batch by batch, and score them as COCO does.
+    """Collect true and detected boxes batch by batch, and evaluate them as COCO does.
 
-    Every image counts, those without objects too, and so does class 0. Boxes that stand for a
-    crowd are ignored by COCO's rule: detections inside them are neither right nor wrong.
-    Figures are only as official as the boxes' size: pixels are those of the original image.
+    All images count, also those without objects, and so does class 0. As COCO's rules say, boxes
+    that stand for a crowd are ignored: detections inside them are neither right nor wrong. COCO
+    measures sizes in pixels of the original image.
 
     Args:
         bounding_box_format: str, the format of true and detected boxes, one of
             `keras_detr.ops.boxes.BOX_FORMATS`.
         num_classes: int, the real classes.
-        class_names: list of str, for `result_per_class`; None numbers them.
+        class_names: list of str, for `result_per_class`; None numbers the classes.
 
     Raises:
         ValueError: the format is missing or unknown, or there aren't `num_classes` different names.
@@ -70,13 +58,13 @@ class COCOMetrics:
 
         Args:
             y_true: dict of "boxes" (batch, N, 4), "classes" (batch, N), -1 for padding, and
-                perhaps "is_crowd" (batch, N) and "area" (batch, N) in pixels of the original
-                image; without "area" a box's own area decides whether it is small.
+                optionally "is_crowd" (batch, N) and "area" (batch, N) in pixels of the original
+                image; without "area" the area of the box decides whether it is small.
             y_pred: dict of "boxes" (batch, K, 4), "classes" (batch, K), "confidence"
-                (batch, K) and perhaps "num_detections" (batch,), as a detector decodes them.
-                Class -1, and what is beyond "num_detections", is padding.
+                (batch, K) and optionally "num_detections" (batch,), as a detector returns them.
+                Class -1, and everything beyond "num_detections", is padding.
             image_sizes: int (batch, 2), (height, width) of the original images in pixels;
-                needed for relative formats.
+                required for relative formats.
 
         Raises:
             ValueError: `image_sizes` is missing, lengths disagree, a class is out of range, or
@@ -100,19 +88,19 @@ class COCOMetrics:
             image_id = self._num_images + index
             true_boxes.append(self._true_rows(_image(y_true, index), size, image_id))
             detections.append(self._detection_rows(_image(y_pred, index), size, image_id))
-        # Only a batch that is right as a whole is counted.
+        # A batch is added only if all of it is valid.
         self._true_boxes += true_boxes
         self._detections += detections
         self._num_images += num_images
         self._evaluation = None
 
     def result(self):
-        """Return COCO's twelve figures.
+        """Return COCO's twelve metrics.
 
         Returns:
             dict of float: "AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR1",
-            "AR10", "AR100", "AR_small", "AR_medium", "AR_large", each in [0, 1], or NaN where
-            there are no such objects (COCO prints -1).
+            "AR10", "AR100", "AR_small", "AR_medium", "AR_large", each in [0, 1], or NaN if there
+            are no such objects (COCO prints -1).
 
         Raises:
             ValueError: there were no images.
@@ -161,7 +149,7 @@ class COCOMetrics:
         return rows
 
     def _real_objects(self, argument, image, size):
-        """Return the boxes (xywh in pixels) and classes of what isn't padding, and what isn't."""
+        """Return boxes (xywh in pixels) and classes without padding, and which rows they were."""
         boxes = image["boxes"].astype(np.float64).reshape(-1, 4)
         classes = image["classes"].astype(np.int64)
         if len(boxes) != len(classes):
@@ -193,7 +181,7 @@ class COCOMetrics:
 
 
 def _check_finite(argument, key, values):
-    # By COCO's code a NaN overlap is a match.
+    # COCO's code counts a NaN overlap as a match.
     if np.isfinite(values).all():
         return
     cause = {

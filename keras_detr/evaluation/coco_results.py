@@ -1,24 +1,25 @@
 """Write detections as COCO's results.json."""
 
-import os
-import tempfile
+import contextlib
 from pathlib import Path
 
 import keras
 
+from keras_detr.checkpoints.files.atomic_files import folder_beside, move_file
+
 
 class COCOResultsWriter:
-    """Write a results.json, as COCO's server and pycocotools' `loadRes` read it.
+    """Write a results.json for COCO's server and pycocotools' `loadRes`.
 
-    A list of `{"image_id", "category_id", "bbox": [x, y, width, height], "score"}`, boxes in
-    pixels of the original image to a hundredth of a pixel, scores to six digits. Batches are
-    written as they come, into a file beside `path` that replaces `path` when the `with` block
-    ends; if the block fails, it is removed, and what stood at `path` stays.
+    It is a list of `{"image_id", "category_id", "bbox": [x, y, width, height], "score"}`, with
+    boxes in pixels of the original image to a hundredth of a pixel. Each batch is written at once
+    to a temporary file, which replaces `path` when the `with` block ends. If the block fails, it is
+    removed, and a file that exists at `path` is kept.
 
     Args:
         path: str or path of the file; its folder must exist.
-        category_ids: sequence of int, the id of each class in the annotations of the images;
-            COCO's own are `keras_detr.checkpoints.coco_categories.COCO_CATEGORY_IDS`.
+        category_ids: sequence of int, the category id of each class in the annotations; COCO's are
+            `keras_detr.checkpoints.COCO_CATEGORY_IDS`.
 
     Example:
     ```python
@@ -48,9 +49,10 @@ class COCOResultsWriter:
             raise FileNotFoundError(
                 f"`path` must lie in a folder that exists. Received: {str(self.path)!r}."
             )
-        descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}-")
-        self._unfinished = Path(name)
-        self._file = os.fdopen(descriptor, "w", encoding="utf-8")
+        self._open_files = contextlib.ExitStack()
+        folder = self._open_files.enter_context(folder_beside(self.path))
+        unfinished = (folder / self.path.name).open("w", encoding="utf-8")
+        self._file = self._open_files.enter_context(unfinished)
         self._file.write("[")
         return self
 
@@ -60,8 +62,8 @@ class COCOResultsWriter:
         Args:
             image_ids: int (batch,), the ids of the images in their annotations.
             detections: dict of "boxes" (batch, K, 4), xyxy in pixels of the original images,
-                "classes", "confidence" (batch, K) and perhaps "num_detections" (batch,). Class
-                -1, and what is beyond "num_detections", is padding.
+                "classes", "confidence" (batch, K) and optionally "num_detections" (batch,). Class
+                -1, and everything beyond "num_detections", is padding.
 
         Raises:
             ValueError: the file isn't open, or a class has no category id.
@@ -83,17 +85,12 @@ class COCOResultsWriter:
                     self._write_one(int(image_id), box, int(label), confidence)
 
     def __exit__(self, kind, error, traceback):
-        try:
+        file, self._file = self._file, None
+        with self._open_files:
             if kind is None:
-                self._file.write("\n]\n")
-            self._file.close()
-            if kind is None:
-                # A temporary file is for its owner's eyes only.
-                self._unfinished.chmod(0o666 & ~_umask())
-                os.replace(self._unfinished, self.path)
-        finally:
-            self._file = None
-            self._unfinished.unlink(missing_ok=True)
+                file.write("\n]\n")
+                file.close()
+                move_file(Path(file.name), self.path)
 
     def _write_one(self, image_id, box, label, confidence):
         left, top, right, bottom = box
@@ -103,9 +100,3 @@ class COCOResultsWriter:
             f'{self.category_ids[label]}, "bbox": [{bbox}], "score": {confidence:.9g}}}'
         )
         self.num_detections += 1
-
-
-def _umask():
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask

@@ -1,4 +1,4 @@
-"""Score a detector on a data set, in pixels of the original images."""
+"""Evaluate a detector on a data set, in pixels of the original images."""
 
 import keras
 import numpy as np
@@ -8,22 +8,23 @@ from keras_detr.ops.boxes import convert_box_format
 
 
 def evaluate_detector(model, batches, verbose=0, *, metrics=None, on_batch=None):
-    """Return COCO's figures for a model's predictions on batches of images.
+    """Return COCO's metrics for a model's predictions on batches of images.
 
-    Batches are read one after the other, and of each only the boxes are kept. A smaller one, as
-    the last often is, is filled up for the model, which need not be compiled for its size.
+    Batches are read one after the other, and only their boxes are kept. A smaller batch, as the
+    last one often is, is padded, so that the model isn't compiled for its size.
 
     Args:
-        model: a detector: `predict_on_batch`, `num_classes` and `bounding_box_format`.
-        batches: iterable of batches as the data sets and `PadToCanvas` make them: dicts of
-            "images", perhaps "pixel_mask", "image_size" (batch, 2), the height and width of the
-            original images, and "bounding_boxes" in the model's format. Its "area" and "is_crowd"
-            are COCO's; area is scaled with the image. Or a `keras.utils.PyDataset` of them.
+        model: a detector with `predict_on_batch`, `num_classes` and `bounding_box_format`.
+        batches: iterable or `keras.utils.PyDataset` of batches as the data sets and `PadToCanvas`
+            return them: dicts of "images", optionally "pixel_mask", "image_size" (batch, 2), the
+            height and width of the original images, and "bounding_boxes" in the model's format.
+            Their "area" and "is_crowd" are COCO's; areas are scaled with the image.
         verbose: int, 1 shows a progress bar.
-        metrics: `COCOMetrics("rel_xyxy", ...)` to fill, for more than the twelve figures: after
-            this call it holds all images. None makes one.
-        on_batch: function of a batch and its detections, called after each; detections are as
-            `predict` returns them, in NumPy, "boxes" in pixels of the original images, xyxy.
+        metrics: `COCOMetrics("rel_xyxy", ...)` to update, for more than the twelve metrics; it
+            holds all images after this call. None creates one.
+        on_batch: function of a batch and its detections, called after each batch. Detections are
+            NumPy arrays as `predict` returns them, with "boxes" xyxy in pixels of the original
+            images.
 
     Returns:
         dict of float: see `COCOMetrics.result`.
@@ -40,7 +41,7 @@ def evaluate_detector(model, batches, verbose=0, *, metrics=None, on_batch=None)
         )
     progress = keras.utils.Progbar(_length(batches), verbose=verbose, unit_name="batch")
     num_batches = 0
-    predict = _FullBatches(model)
+    predict = _PaddedBatches(model)
     for batch in each_batch(batches):
         check_entries(batch)
         inputs = {name: _array(batch[name]) for name in ("images", "pixel_mask") if name in batch}
@@ -66,7 +67,7 @@ def evaluate_detector(model, batches, verbose=0, *, metrics=None, on_batch=None)
         progress.add(1)
         num_batches += 1
     if progress.target is None and num_batches:
-        # Where the number wasn't known before, the bar doesn't know that it has come to its end.
+        # If the number of batches wasn't known, the bar has to be ended.
         progress.update(num_batches, finalize=True)
     return metrics.result()
 
@@ -81,13 +82,13 @@ def each_batch(batches):
 
 
 def check_entries(batch):
-    """Refuse what isn't a batch that COCO's figures can be computed from.
+    """Check that COCO's metrics can be computed from a batch.
 
     Args:
         batch: dict, a batch or the `element_spec` of batches.
 
     Raises:
-        ValueError: it is no dict, or lacks an entry; the message says which.
+        ValueError: it isn't a dict, or an entry is missing; the message says which.
     """
     if not isinstance(batch, dict):
         raise ValueError(
@@ -106,8 +107,8 @@ def check_entries(batch):
         )
 
 
-class _FullBatches:
-    """Predict batches, smaller ones filled up to the largest seen of the same canvas."""
+class _PaddedBatches:
+    """Predict batches; smaller ones are padded to the largest seen with images of their size."""
 
     def __init__(self, model):
         self.model = model
@@ -117,7 +118,7 @@ class _FullBatches:
         number, *canvas = inputs["images"].shape
         size = self.sizes[tuple(canvas)] = max(number, self.sizes.get(tuple(canvas), 0))
         if number < size:
-            # The last image once more: it is finite, and its mask isn't empty.
+            # The last image is repeated: it is finite, and its mask isn't empty.
             rows = np.minimum(np.arange(size), number - 1)
             inputs = {name: value[rows] for name, value in inputs.items()}
         found = self.model.predict_on_batch(inputs)

@@ -1,34 +1,36 @@
-"""Show COCO's figures to people."""
+"""Format COCO's metrics as tables of text."""
 
 import math
 
-_LINES = (
-    ("AP", "IoU 0.50:0.95, all sizes, at most 100 detections"),
-    ("AP50", "IoU 0.50"),
-    ("AP75", "IoU 0.75"),
-    ("AP_small", "area below 32x32 pixels"),
-    ("AP_medium", "area from 32x32 to 96x96"),
-    ("AP_large", "area above 96x96"),
-    ("AR1", "recall with 1 detection an image"),
-    ("AR10", "recall with 10"),
-    ("AR100", "recall with 100"),
-    ("AR_small", "recall, small objects"),
-    ("AR_medium", "recall, medium objects"),
-    ("AR_large", "recall, large objects"),
-)
+# COCO's twelve metrics, in its order.
+MEANINGS = {
+    "AP": "IoU 0.50:0.95, all sizes, at most 100 detections",
+    "AP50": "IoU 0.50",
+    "AP75": "IoU 0.75",
+    "AP_small": "area below 32x32 pixels",
+    "AP_medium": "area from 32x32 to 96x96",
+    "AP_large": "area above 96x96",
+    "AR1": "recall with 1 detection an image",
+    "AR10": "recall with 10",
+    "AR100": "recall with 100",
+    "AR_small": "recall, small objects",
+    "AR_medium": "recall, medium objects",
+    "AR_large": "recall, large objects",
+}
 
 
 def summary_table(result):
-    """Return COCO's figures as a table of text.
+    """Return COCO's metrics as a table of text.
 
     Args:
         result: dict, from `COCOMetrics.result`.
 
     Returns:
-        str, one line a figure, in percent as papers print them; a dash where there are no
-        objects to find.
+        str, one line a metric, in percent as in papers; a dash if there are no such objects.
     """
-    return "\n".join(f"{name:<10}{_percent(result[name]):>6}  {what}" for name, what in _LINES)
+    return "\n".join(
+        f"{name:<10}{_percent(result[name]):>6}  {what}" for name, what in MEANINGS.items()
+    )
 
 
 def class_table(result_per_class):

@@ -1,4 +1,4 @@
-"""Detectors as files that other runtimes read: raw images in, detections out."""
+"""Export detectors to files that other runtimes read: from raw images to detections."""
 
 from keras_detr.lazy_names import attach
 

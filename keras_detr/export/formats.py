@@ -1,4 +1,4 @@
-"""The door of exporting: check, write beside the wanted place, and move there."""
+"""Check an export, write it to a temporary place, and move it to its destination."""
 
 import importlib.util
 import os
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from keras_detr.checkpoints.whole_files import (
+from keras_detr.checkpoints.files.atomic_files import (
     check_space,
     folder_beside,
     move_file,
@@ -21,28 +21,28 @@ from keras_detr.ops.backends import current
 
 INPUT_DTYPES = ("uint8", "float32")
 
-# What a SavedModel of ours consists of, as paths in its folder.
+# The files of an exported SavedModel, as paths in its folder.
 _SAVED_MODEL = r"saved_model\.pb|fingerprint\.pb|assets|variables(/variables\.(index|data-[-\w]+))?"
 
 
 class Format(NamedTuple):
-    """Say how a format is written.
+    """Describe how a format is written.
 
     Attributes:
         write: callable of (model, path, input_dtype).
-        suffix: str, how a file's name ends; "" for a folder.
-        packages: tuple of str, what writing it needs beside TensorFlow.
-        takes_half: bool, whether it holds programs of half precision.
+        suffix: str, the suffix of a file; "" for a folder.
+        packages: tuple of str, the packages that writing it needs beside TensorFlow.
+        supports_half_precision: bool, whether its programs may compute in half precision.
     """
 
     write: Callable
     suffix: str
     packages: tuple = ()
-    takes_half: bool = False
+    supports_half_precision: bool = False
 
 
 FORMATS = {
-    "tf_saved_model": Format(write_saved_model, "", takes_half=True),
+    "tf_saved_model": Format(write_saved_model, "", supports_half_precision=True),
     "onnx": Format(write_onnx, ".onnx", packages=("onnx", "tf2onnx")),
     "litert": Format(write_litert, ".tflite"),
 }
@@ -58,11 +58,11 @@ def export_detector(model, filepath, format="tf_saved_model", input_dtype="uint8
         input_dtype: str, one of `INPUT_DTYPES`.
 
     Raises:
-        ValueError: an argument can't be understood, something else is at `filepath`, or the format
-            can't hold the model.
+        ValueError: an argument is invalid, another file exists at `filepath`, or the format doesn't
+            support the model.
         NotImplementedError: the Keras backend isn't TensorFlow.
         ImportError: a package is missing.
-        OSError: it can't be written, for example because the disk is full.
+        OSError: the file can't be written, for example because the disk is full.
     """
     path = Path(filepath)
     if format not in FORMATS:
@@ -70,7 +70,7 @@ def export_detector(model, filepath, format="tf_saved_model", input_dtype="uint8
     if input_dtype not in INPUT_DTYPES:
         raise ValueError(f"`input_dtype` must be one of {INPUT_DTYPES}. Received: {input_dtype!r}.")
     _check_path(path, format)
-    _check_setting(model, format)
+    _check_support(model, format)
     path.parent.mkdir(parents=True, exist_ok=True)
     path = Path(os.path.realpath(path))
     with folder_beside(path) as folder:
@@ -97,11 +97,11 @@ def _check_path(path, format):
 
 
 def foreign_files(path, is_folder):
-    """List what would be lost at a path, beside an earlier export.
+    """List the files at a path that an export would replace, except those of an earlier export.
 
     Args:
         path: `pathlib.Path`.
-        is_folder: bool, whether an export is a folder in this format.
+        is_folder: bool, whether the format is a folder.
 
     Returns:
         list of str, relative to a folder.
@@ -111,14 +111,14 @@ def foreign_files(path, is_folder):
     if path.is_dir() != is_folder:
         return [path.name]
     if not is_folder:
-        return [] if _is_of_a_detector(path) else [path.name]
-    is_ours = _is_of_a_detector(path / "saved_model.pb")
+        return [] if _is_export(path) else [path.name]
+    is_export = _is_export(path / "saved_model.pb")
     names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*"))
-    return [name for name in names if not (is_ours and re.fullmatch(_SAVED_MODEL, name))]
+    return [name for name in names if not (is_export and re.fullmatch(_SAVED_MODEL, name))]
 
 
-def _is_of_a_detector(file):
-    """Return whether a program has a detector's metadata, or whether there is nothing in it."""
+def _is_export(file):
+    """Return whether a file is empty or has the metadata of a detector."""
     content = file.read_bytes() if file.is_file() else b"unknown"
     return not content or BOUNDING_BOX_FORMAT.encode() in content
 
@@ -127,11 +127,11 @@ def _suffixes():
     return {format.suffix for format in FORMATS.values()} - {""}
 
 
-def _check_setting(model, format):
+def _check_support(model, format):
     current().check_export()
     wanted = FORMATS[format]
     half = {part.compute_dtype for part in model._flatten_layers()} - {"float32"}
-    if half and not wanted.takes_half:
+    if half and not wanted.supports_half_precision:
         raise ValueError(
             f"`format` {format!r} holds float32 only, and the model computes in "
             f"{sorted(half)}. Build it under the dtype policy 'float32' "

@@ -1,4 +1,4 @@
-"""Detectors as LiteRT (formerly TensorFlow Lite) files."""
+"""Write detectors as LiteRT (formerly TensorFlow Lite) files."""
 
 import json
 import tempfile
@@ -9,7 +9,7 @@ from keras_detr.export.saved_model import SIGNATURE, write_saved_model
 
 
 def write_litert(model, path, input_dtype):
-    """Write a detector as a LiteRT file of builtin operations, its metadata as JSON files in it.
+    """Write a detector as a LiteRT file of builtin operations, with its metadata as JSON files.
 
     Args:
         model: `SetPredictionDetector`.
@@ -24,7 +24,7 @@ def write_litert(model, path, input_dtype):
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         write_saved_model(model, folder, input_dtype)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
-        # Constants: LiteRT would start variables with zeros.
+        # Weights become constants: LiteRT would initialize variables with zeros.
         converter.experimental_enable_resource_variables = False
         try:
             content = converter.convert()
@@ -34,7 +34,7 @@ def write_litert(model, path, input_dtype):
                 "or 'onnx'."
             ) from error
     path.write_bytes(content)
-    # As LiteRT's own metadata: the file is a zip archive too, which runtimes read past.
+    # As LiteRT's own metadata: a zip archive at the end of the file, which runtimes ignore.
     with zipfile.ZipFile(path, "a") as archive:
         for name, value in metadata_of(model).items():
             archive.writestr(f"{name}.json", json.dumps(value))

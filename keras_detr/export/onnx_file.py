@@ -1,4 +1,4 @@
-"""Detectors as ONNX files."""
+"""Write detectors as ONNX files."""
 
 import contextlib
 import json
@@ -8,12 +8,12 @@ import tempfile
 from keras_detr.export.metadata import metadata_of
 from keras_detr.export.saved_model import SIGNATURE, write_saved_model
 
-# onnxruntime reads it since 1.14.
+# onnxruntime reads it since version 1.14.
 OPSET = 18
 
 
 def write_onnx(model, path, input_dtype):
-    """Write a detector as an ONNX file, its metadata as JSON in the properties of that name.
+    """Write a detector as an ONNX file, with its metadata as JSON in the file's properties.
 
     Args:
         model: `SetPredictionDetector`.
@@ -39,7 +39,7 @@ def write_onnx(model, path, input_dtype):
 
 
 def _convert(folder, name):
-    """Return the ONNX program of a SavedModel's one."""
+    """Convert the program of a SavedModel to ONNX."""
     import tensorflow as tf
     from tf2onnx import optimizer, tf_loader, tfonnx
     from tf2onnx.optimizer.const_fold_optimizer import ConstFoldOptimizer
@@ -60,8 +60,8 @@ def _convert(folder, name):
             output_names=outputs,
             tensors_to_rename=names,
         )
-    # Not all that there are: together, those for reshapes write shapes of another array's sides.
-    # And without a copy of all weights for each, in case that one fails.
+    # Not all optimizers: together, those for reshapes write the shapes of other arrays. Errors
+    # aren't caught, as that would copy all weights for each optimizer.
     optimizers = {
         "optimize_transpose": TransposeOptimizer,
         "fold_constants": ConstFoldOptimizer,
@@ -73,10 +73,10 @@ def _convert(folder, name):
 
 
 def _check_operations(program, onnx):
-    """Check what the converter lets pass: operations that ONNX doesn't have, written as they came.
+    """Check that ONNX has all operations: the converter writes unknown ones without an error.
 
     Raises:
-        ValueError: there are some.
+        ValueError: an operation is unknown.
     """
     known = {schema.name for schema in onnx.defs.get_all_schemas() if schema.domain == ""}
     unknown = {node.op_type for node in program.graph.node if node.op_type not in known}
@@ -88,7 +88,7 @@ def _check_operations(program, onnx):
 
 
 def _name_axes(program):
-    """Give axes of any length the names that a user sees in the session's inputs and outputs."""
+    """Name the axes of any length, as they are shown in a session's inputs and outputs."""
     for value, names in (
         *((value, ("batch", "height", "width")) for value in program.graph.input),
         *((value, ("batch",)) for value in program.graph.output),
@@ -99,7 +99,7 @@ def _name_axes(program):
 
 @contextlib.contextmanager
 def _only_errors(*names):
-    """Let loggers pass nothing but errors."""
+    """Silence everything but errors of some loggers."""
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""A detector from raw images to detections, as one program."""
+"""One program from raw images to detections."""
 
 from keras import ops
 
@@ -7,10 +7,10 @@ from keras_detr.ops.backends.portable import portable_programs
 
 
 class RawImageDetector:
-    """Detect objects on a batch of raw images of one size: resize, predict, decode.
+    """Detect objects in a batch of raw images of one size: resize, predict, decode.
 
-    What `predict` of a detector does with a list of raw images, in one program of operations that
-    other runtimes have too. Images of one size need no padding, so none are padded.
+    It does the same as `predict` of a detector does for a list of raw images, in one program with
+    operations that other runtimes have. Images of one size need no padding.
 
     Args:
         model: `SetPredictionDetector`.
@@ -19,8 +19,8 @@ class RawImageDetector:
         images: uint8 or float32 (batch, height, width, 3), RGB in 0..255, of any size.
 
     Returns:
-        dict of "boxes" float32 (batch, detections, 4) in the model's `bounding_box_format`, of the
-        images as they came, "classes" int32 (batch, detections), "confidence" float32 (batch,
+        dict of "boxes" float32 (batch, detections, 4) in the model's `bounding_box_format` and for
+        the raw images' size, "classes" int32 (batch, detections), "confidence" float32 (batch,
         detections), the most confident first, and "num_detections" int32 (batch,).
     """
 

@@ -1,7 +1,7 @@
 """Resize a batch of images with operations that every runtime has.
 
-The same sizes and pixels as `keras_detr.preprocessing.ResizeShortestSide`, whose operation for
-antialiased pixels exists in TensorFlow only.
+Sizes and pixels are those of `keras_detr.preprocessing.ResizeShortestSide`, whose antialiased
+resizing is an operation of TensorFlow only.
 """
 
 from keras import ops
@@ -10,7 +10,7 @@ from keras import ops
 def resized_size(height, width, short_side, longest_side):
     """Return the size that images are resized to, as the original computes it.
 
-    In whole numbers, where `keras_detr.preprocessing.resized_size` divides in float64, which
+    It computes with integers: `keras_detr.preprocessing.resized_size` divides in float64, which
     LiteRT lacks. Both agree for sides up to 2**31 / (2 * longest_side + 1), or 2**31 / short_side.
 
     Args:
@@ -36,7 +36,7 @@ def resized_size(height, width, short_side, longest_side):
 
 
 def _rounded_quotient(dividend, divisor):
-    """Divide and round to the nearest whole number, a half to the even one."""
+    """Divide and round to the nearest integer, and halves to the even one."""
     double = 2 * divisor
     above = (2 * dividend + divisor) // double
     is_half = ops.equal(2 * dividend + divisor, above * double)
@@ -45,9 +45,9 @@ def _rounded_quotient(dividend, divisor):
 
 
 def resize_images(images, size):
-    """Resize bilinearly, antialiased where an axis shrinks.
+    """Resize bilinearly, with antialiasing for an axis that shrinks.
 
-    A product with one matrix for each axis: a resized pixel is a weighted mean of a line's pixels.
+    Each axis is multiplied by a matrix: a resized pixel is a weighted mean of a line of pixels.
 
     Args:
         images: float32 (batch, height, width, 3).
@@ -62,7 +62,7 @@ def resize_images(images, size):
     new_height, new_width = size
     lines = ops.reshape(images, (batch, height, width * channels))
     lines = ops.matmul(ops.expand_dims(_mean_weights(height, new_height), 0), lines)
-    # Channels before columns, so that a column's weights meet whole lines.
+    # Move channels before columns, so that the columns can be multiplied.
     lines = ops.reshape(lines, (batch, new_height, width, channels))
     lines = ops.reshape(ops.transpose(lines, (0, 1, 3, 2)), (batch, new_height * channels, width))
     weights = ops.transpose(_mean_weights(width, new_width))
@@ -72,10 +72,10 @@ def resize_images(images, size):
 
 
 def _mean_weights(length, new_length):
-    """Return float32 (new_length, length): how much each pixel counts in each new one.
+    """Return float32 (new_length, length): the weight of each pixel in each new one.
 
-    A triangle around the new pixel's center, as wide as two new pixels but never narrower than two
-    old ones; what lies outside of the image counts nothing.
+    The weights are a triangle around the new pixel's center, as wide as two new pixels but not
+    narrower than two old ones. Pixels outside the image have no weight.
     """
     scale = ops.cast(length, "float32") / ops.cast(new_length, "float32")
     centers = (ops.arange(new_length, dtype="float32") + 0.5) * scale - 0.5

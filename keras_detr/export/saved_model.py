@@ -1,4 +1,4 @@
-"""Detectors as TensorFlow SavedModels."""
+"""Write detectors as TensorFlow SavedModels."""
 
 import errno
 import os
@@ -8,13 +8,13 @@ import keras
 from keras_detr.export.metadata import metadata_of
 from keras_detr.export.raw_image_detector import RawImageDetector
 
-# The program's name for who loads it in Python, and the one that other tools know it by.
+# The name of the program in Python, and the one for other tools.
 PROGRAM = "serve"
 SIGNATURE = "serving_default"
 
 
 def write_saved_model(model, folder, input_dtype):
-    """Write a detector as a SavedModel: `serve(images)`, and a function for each of its metadata.
+    """Write a detector as a SavedModel, with `serve(images)` and a function for each metadatum.
 
     Args:
         model: `SetPredictionDetector`.
@@ -26,7 +26,7 @@ def write_saved_model(model, folder, input_dtype):
     """
     import tensorflow as tf
 
-    # It isn't told of the model: what the program reads is tracked, and would be written twice.
+    # The model isn't tracked: the program tracks its variables, which would be written twice.
     archive = keras.export.ExportArchive()
     images = keras.InputSpec(shape=(None, None, None, 3), dtype=input_dtype, name="images")
     archive.add_endpoint(PROGRAM, RawImageDetector(model), input_signature=[images])

@@ -1,4 +1,4 @@
-"""From image files and arrays to the objects on them."""
+"""Detect objects in image files and arrays."""
 
 from keras_detr.inference.detection import Detections, detect
 from keras_detr.preprocessing.image_reading import read_image

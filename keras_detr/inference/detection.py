@@ -1,4 +1,4 @@
-"""Detect objects on images as people have them."""
+"""Detect objects in image files and arrays of any kind."""
 
 import logging
 import pathlib
@@ -13,19 +13,19 @@ from keras_detr.preprocessing.input_checks import check_batch_size
 
 logger = logging.getLogger("keras_detr")
 
-# What is read before it is predicted: enough to fill batches of like images, and little memory.
+# Images that are read before they are predicted: enough for batches of images of similar size.
 _CHUNK_IMAGES = 64
 _CHUNK_PIXELS = 40_000_000
-_SHOWN_FROM = 20
+_LEAST_IMAGES_WITH_PROGRESS = 20
 
 
 class Detections(NamedTuple):
-    """Hold the objects on one image, the most confident first.
+    """Hold the objects in one image, the most confident first.
 
     Attributes:
         path: `pathlib.Path` of the file, `None` for an array.
         image_size: pair of int (height, width), pixels; `None` if the file couldn't be read.
-        boxes: float32 (objects, 4), xyxy in pixels of the image, seen the right way up.
+        boxes: float32 (objects, 4), xyxy in pixels of the upright image.
         classes: int64 (objects,).
         names: list of str, the classes' names; "class 0", "class 1", ... if the model has none.
         confidence: float32 (objects,), in 0..1.
@@ -45,29 +45,29 @@ class Detections(NamedTuple):
 
 
 def detect(model, images, confidence_threshold=0.5, batch_size=None, verbose="auto"):
-    """Return the objects on images of any sizes, in pixels of each image.
+    """Return the objects in images of any size, in pixels of each image.
 
-    Files are turned as their EXIF tag says; grey, CMYK, palette, transparent and 16-bit images
-    become RGB. A file that can't be read is logged, and has its `error` in its place; the rest is
-    done. Only some images are in memory at a time.
+    Files are rotated as their EXIF tag says; grey, CMYK, palette, transparent and 16-bit images are
+    converted to RGB. A file that can't be read is logged, and its result has an `error`; the other
+    images are processed. Only a few images are in memory at a time.
 
     Args:
         model: a detector of keras_detr.
         images: path of an image file or of a folder of them; array (height, width, 3) in 0..255,
             or with 1 or 4 channels or none; `PIL.Image.Image`; batch of arrays; or a list of these,
-            mixed. A folder gives the images right in it, in the order of their names.
-        confidence_threshold: float, less certain objects are left out.
-        batch_size: int, how many images are predicted at a time; by default 8, or 1 for a backbone
-            with dilation.
-        verbose: "auto", 0 or 1: whether to show a progress bar; "auto" does for 20 images on.
+            mixed. Of a folder, the images directly in it are read in the order of their names.
+        confidence_threshold: float, less confident objects are left out.
+        batch_size: int, the number of images that are predicted at a time; by default 8, or 1 for a
+            backbone with dilation.
+        verbose: "auto", 0 or 1: whether to show a progress bar; "auto" does for 20 images or more.
 
     Returns:
-        list of `Detections`, one for every image, in the order that they came in.
+        list of `Detections`, one for every image, in the same order.
 
     Raises:
         FileNotFoundError: there is no such file or folder.
-        ValueError: `images` is nothing of these, a folder has no images, the threshold is outside
-            of 0..1, or `batch_size` is no int of at least 1.
+        ValueError: `images` has another type, a folder has no images, the threshold isn't in 0..1,
+            or `batch_size` isn't an int of at least 1.
     """
     check_batch_size(batch_size)
     if not 0 <= confidence_threshold <= 1:
@@ -77,7 +77,7 @@ def detect(model, images, confidence_threshold=0.5, batch_size=None, verbose="au
     sources = find_images(images)
     if not sources:
         raise ValueError("`images` must hold at least one image. Received an empty list.")
-    is_shown = len(sources) >= _SHOWN_FROM if verbose == "auto" else bool(verbose)
+    is_shown = len(sources) >= _LEAST_IMAGES_WITH_PROGRESS if verbose == "auto" else bool(verbose)
     progress = keras.utils.Progbar(len(sources), verbose=int(is_shown), unit_name="image")
     results, chunk = [], []
     for source in sources:
@@ -103,22 +103,22 @@ def _detect_chunk(model, chunk, confidence_threshold, batch_size):
     results, row = [], 0
     for source, image, error in chunk:
         if image is None:
-            results.append(_nothing(source.path, error))
+            results.append(_unread_image(source.path, error))
             continue
         objects = {name: value[row] for name, value in found.items()}
         results.append(
-            _of_image(model, source.path, image.shape[:2], objects, confidence_threshold)
+            _detections_of_image(model, source.path, image.shape[:2], objects, confidence_threshold)
         )
         row += 1
     return results
 
 
-def _nothing(path, error):
+def _unread_image(path, error):
     boxes, classes = np.zeros((0, 4), "float32"), np.zeros(0, "int64")
     return Detections(path, None, boxes, classes, [], np.zeros(0, "float32"), error)
 
 
-def _of_image(model, path, size, objects, confidence_threshold):
+def _detections_of_image(model, path, size, objects, confidence_threshold):
     confidence = np.asarray(objects["confidence"], "float32")
     is_kept = np.arange(len(confidence)) < objects["num_detections"]
     is_kept &= confidence >= confidence_threshold

@@ -1,4 +1,4 @@
-"""Images as people have them, as RGB arrays: files of any kind, folders, arrays of any depth."""
+"""Read images as RGB arrays: files of any kind, folders, and arrays of any depth."""
 
 import os
 import pathlib
@@ -17,7 +17,7 @@ from keras_detr.preprocessing.image_reading import (
 
 
 class ImageSource(NamedTuple):
-    """Hold one image that hasn't been read.
+    """Hold an image that is read later.
 
     Attributes:
         path: `pathlib.Path`, or `None` for an array.
@@ -28,10 +28,10 @@ class ImageSource(NamedTuple):
     pixels: np.ndarray | None
 
     def read(self):
-        """Return uint8 (height, width, 3), RGB, the right way up.
+        """Return the upright image, uint8 (height, width, 3) RGB.
 
         Raises:
-            ValueError: it is no image that can be read; the message names the file and says why.
+            ValueError: the image can't be read; the message names the file and the reason.
         """
         return read_image(self.path) if self.pixels is None else self.pixels
 
@@ -48,11 +48,11 @@ def find_images(images):
 
     Raises:
         FileNotFoundError: there is no such file or folder.
-        ValueError: it is nothing of these, a folder holds no images, or the values of an array
-            are no image's.
+        ValueError: `images` has another type, a folder holds no images, or the values of an array
+            aren't those of an image.
     """
     if isinstance(images, (str, os.PathLike)):
-        return _of_path(pathlib.Path(images))
+        return _sources_of_path(pathlib.Path(images))
     if isinstance(images, Image.Image):
         return [ImageSource(None, rgb_of_picture(images))]
     if isinstance(images, (list, tuple)):
@@ -63,7 +63,7 @@ def find_images(images):
     return [ImageSource(None, rgb_of_array(array))]
 
 
-def _of_path(path):
+def _sources_of_path(path):
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
         if not files:

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_detr.checkpoints.whole_files import folder_beside, move_folder
+from keras_detr.checkpoints.files.atomic_files import folder_beside, move_folder
 
 logger = logging.getLogger("keras_detr")
 

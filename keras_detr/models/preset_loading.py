@@ -75,7 +75,8 @@ def load_detector(cls, preset, weights, load_weights, arguments):
         settings = cls.checkpoint_settings(hub_folder.config)
         normalization = hub_folder.read_normalization()
         if normalization is not None:
-            settings = {**settings, "normalization": normalization}
+            mean, standard_deviation = normalization
+            settings["backbone"].update(mean=mean, standard_deviation=standard_deviation)
         read = hub_folder.read_tensors
         sizes = hub_folder.read_preprocessor_sizes()
     else:
@@ -132,7 +133,7 @@ def _fill(model, tensors, settings, arguments, source):
     tensors = to_canonical_names(tensors, model.checkpoint_table).tensors
     tensors = model.fit_checkpoint(
         tensors,
-        class_rows=settings.get("kept_class_rows"),
+        class_rows=settings.get("class_rows"),
         may_reset_classes="num_classes" in arguments,
         source=source,
     )
@@ -162,7 +163,7 @@ def _load_saved(cls, preset, saved, weights, load_weights, arguments):
     if weights is not None or not load_weights or not arguments:
         model = _rebuild(cls, preset, saved, arguments)
         if weights is not None:
-            settings = {"kept_class_rows": None}
+            settings = {"class_rows": None}
             _fill(model, read_tensors(weights), settings, arguments, str(weights))
         elif load_weights:
             load_saved_weights(model, preset)

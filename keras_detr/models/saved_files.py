@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_detr.checkpoints.whole_files import (
+from keras_detr.checkpoints.files.atomic_files import (
     check_space,
     folder_beside,
     move_file,

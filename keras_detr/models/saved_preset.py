@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from keras_detr.checkpoints.whole_files import folder_beside, locked, move_file
+from keras_detr.checkpoints.files.atomic_files import folder_beside, locked, move_file
 from keras_detr.models.saved_files import write_weights
 
 CONFIG_FILE = "config.json"

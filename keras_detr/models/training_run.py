@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from keras_detr.checkpoints.whole_files import folder_beside, is_unfinished, move_file
+from keras_detr.checkpoints.files.atomic_files import folder_beside, is_unfinished, move_file
 
 _RECORD = "run.json"
 

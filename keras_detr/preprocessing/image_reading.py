@@ -6,7 +6,7 @@ import os
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from keras_detr.checkpoints.regular_files import check_regular
+from keras_detr.checkpoints.files.regular_files import check_regular
 
 # PIL knows more, among them formats that start other programs to be read.
 FORMATS = (

@@ -1,4 +1,4 @@
-"""Draw where a detector looked."""
+"""Draw the attention of a detector."""
 
 import matplotlib
 import numpy as np
@@ -10,7 +10,7 @@ from keras_detr.visualization.panels import DrawnPoints, Panel, draw_panels, in_
 
 _MOST_COLUMNS = 4
 _HEAT = "inferno"
-# What a colored picture is computed with; a figure shows fewer pixels than that.
+# The pixels of a colored picture; a figure shows fewer.
 _MOST_PIXELS_A_SIDE = 1600
 
 
@@ -25,22 +25,22 @@ def plot_attention(
     max_queries=7,
     path=None,
 ):
-    """Draw where a detector's queries looked in an image: its decoder's attention to it.
+    """Draw the decoder's attention to an image for single queries.
 
-    First comes the image with what the queries found, then a panel for each: of DETR the weights of
-    the attention, the mean of all heads, over the image; of Deformable DETR the points it read, all
-    heads and levels, sized and colored by their weight.
+    The first panel shows the image with the detections of the queries. Then each query has a panel:
+    for DETR it shows the attention weights over the image, averaged over all heads; for Deformable
+    DETR the sampling points of all heads and levels, whose sizes and colors show their weights.
 
     Args:
         model: a detector with `decoder_attention`.
         image: (height, width, 3), values 0..255, of any size: the model's `preprocessor` resizes
-            it, as for `predict`; or a batch of one image, seen as it is: a dict of "images" (1,
-            height, width, 3) and perhaps "pixel_mask" (1, height, width).
-        queries: sequence of int, which queries; or `None` for the most confident ones.
-        layer: int, which decoder layer; -1 is the last.
-        confidence_threshold: float, less confident queries aren't drawn; but the best one is.
+            it, as for `predict`; or a batch of one image, which isn't resized: a dict of "images"
+            (1, height, width, 3) and optionally "pixel_mask" (1, height, width).
+        queries: sequence of int, the queries; or `None` for the most confident ones.
+        layer: int, the decoder layer; -1 is the last.
+        confidence_threshold: float, less confident queries aren't drawn, except the best one.
         class_names: sequence of str, one a class; or `None` for those of the model, if it has any.
-        max_queries: int, how many queries are drawn unless they are named.
+        max_queries: int, the most queries that are drawn if `queries` is `None`.
         path: where to write the picture, a PNG; or `None`.
 
     Returns:
@@ -94,7 +94,7 @@ def plot_attention(
 
 
 def _batch_and_picture(model, image):
-    """Return what the model is to see, a batch of one, and what is drawn, uint8."""
+    """Return the model's input, a batch of one image, and the image to draw, uint8."""
     if isinstance(image, dict):
         images, mask = np.asarray(image["images"]), image.get("pixel_mask")
         if images.ndim != 4 or len(images) != 1:
@@ -107,7 +107,7 @@ def _batch_and_picture(model, image):
 
 
 def _sizes(batch):
-    """Return (height, width) of the image that the model sees, and of its canvas."""
+    """Return (height, width) of the model's image without padding, and with it."""
     canvas_size = np.shape(batch["images"])[1:3]
     if batch.get("pixel_mask") is None:
         return canvas_size, canvas_size
@@ -137,12 +137,12 @@ def _num_heads(weights):
 def _drawn_points(points, weights, image_size):
     height, width = image_size
     order = np.argsort(weights, kind="stable")
-    # The heavy ones end on top.
+    # Points with large weights are drawn last, on top.
     return DrawnPoints(points[order] * (width, height), weights[order])
 
 
 def _backdrop(image):
-    """Return an image in dark grey, on which colors stand out, of no more pixels than needed."""
+    """Return an image in dark grey, on which colors stand out, and reduce a large one."""
     picture = Image.fromarray(image).convert("L")
     picture.thumbnail((_MOST_PIXELS_A_SIDE, _MOST_PIXELS_A_SIDE))
     grey = np.asarray(picture).astype("float32")
@@ -150,7 +150,7 @@ def _backdrop(image):
 
 
 def _heat_of_image(weights, seen_size, canvas_size, size):
-    """Return the weights of a padded map's cells at the pixels of the picture, of maximum 1."""
+    """Resize the weights of a padded feature map to the picture, with a maximum of 1."""
     rows, columns = weights.shape
     box = (0, 0, columns * seen_size[1] / canvas_size[1], rows * seen_size[0] / canvas_size[0])
     picture = Image.fromarray(np.ascontiguousarray(weights / weights.max(), "float32"))
@@ -159,7 +159,7 @@ def _heat_of_image(weights, seen_size, canvas_size, size):
 
 
 def _heated(backdrop, heat):
-    """Lay heat over a picture: the more, the less of the picture shows."""
+    """Blend the colors of a heat map into a picture: the hotter, the less of it is visible."""
     heat = np.clip(heat, 0.0, 1.0)
     colors = matplotlib.colormaps[_HEAT](heat)[..., :3] * 255
     share = np.sqrt(heat)[..., None]

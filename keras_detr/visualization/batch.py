@@ -1,4 +1,4 @@
-"""Draw what a model is trained on."""
+"""Draw a training batch."""
 
 from keras_detr.visualization.batch_parts import batch_parts
 from keras_detr.visualization.detections import objects_panel
@@ -11,19 +11,19 @@ _MOST_COLUMNS = 4
 def plot_batch(batch, bounding_box_format, class_names=None, path=None, max_images=12):
     """Draw the images of a training batch with their true objects.
 
-    Look at one before you train: boxes that are off, mirrored or of another class show at once.
+    Draw one before training: boxes that are shifted, mirrored or in the wrong class are obvious.
 
     Args:
         batch: dict of "images" (batch, height, width, 3), values 0..255, "bounding_boxes", and
-            perhaps "pixel_mask" (batch, height, width), 1 on the image and 0 on padding, which
+            optionally "pixel_mask" (batch, height, width), 1 on the image and 0 on padding, which
             isn't drawn; or a pair of inputs (images, or a dict of images and mask) and bounding
             boxes. These are a dict of "boxes" (batch, objects, 4) and "classes" (batch, objects),
-            -1 for padding, or ragged. A `tf.data.Dataset` gives one by `next(iter(dataset))`.
+            -1 for padding, or ragged. `next(iter(dataset))` is one of a `tf.data.Dataset`.
         bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`. Relative formats mean
             fractions of the unpadded image.
         class_names: sequence of str, one a class, or `None`.
         path: where to write the picture, a PNG; or `None`.
-        max_images: int, how many images of the batch are drawn.
+        max_images: int, the most images of the batch that are drawn.
 
     Returns:
         `matplotlib.figure.Figure`.

@@ -1,8 +1,8 @@
-"""One color a class: always the same, and readable on dark and on light images."""
+"""A fixed color for each class, which is readable on dark and on light images."""
 
 import numpy as np
 
-# The golden angle keeps the hues of any number of classes apart, whatever their count.
+# The golden angle keeps the hues of any number of classes apart.
 _GOLDEN_ANGLE = np.pi * (3.0 - np.sqrt(5.0))
 _FIRST_HUE = 0.9
 _LIGHTNESS = (0.74, 0.84)
@@ -27,7 +27,7 @@ _CONES_TO_LINEAR_RGB = np.array(
 def class_color(class_id):
     """Return the color of a class.
 
-    All are about as light as each other: black letters can be read on each, and with a dark rim
+    All colors have a similar lightness: black text is readable on each, and with a dark outline
     each stands out from dark and from light images.
 
     Args:
@@ -40,7 +40,7 @@ def class_color(class_id):
     """
     hue = _FIRST_HUE + class_id * _GOLDEN_ANGLE
     lightness = _LIGHTNESS[class_id // 8 % len(_LIGHTNESS)]
-    # Little by little towards grey, until the screen can show the color.
+    # Reduce the chroma in steps until the color is in the sRGB gamut.
     for chroma in np.linspace(_CHROMA, 0.0, 35):
         oklab = np.array([lightness, chroma * np.cos(hue), chroma * np.sin(hue)])
         linear = _CONES_TO_LINEAR_RGB @ (_OKLAB_TO_CONE_ROOTS @ oklab) ** 3

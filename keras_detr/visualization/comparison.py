@@ -1,4 +1,4 @@
-"""Draw predictions beside the truth."""
+"""Draw predictions beside the ground truth."""
 
 import numpy as np
 
@@ -20,7 +20,7 @@ def plot_comparison(
     max_images=6,
     pixel_mask=None,
 ):
-    """Draw each image twice: with its true objects on the left, with detections on the right.
+    """Draw each image twice, with its true objects on the left and the detections on the right.
 
     Args:
         images: (batch, height, width, 3), values 0..255.
@@ -30,9 +30,9 @@ def plot_comparison(
         bounding_box_format: str, of both, one of `keras_detr.ops.boxes.BOX_FORMATS`. Relative
             formats mean fractions of the unpadded image.
         class_names: sequence of str, one a class, or `None`.
-        confidence_threshold: float, less certain detections aren't drawn.
+        confidence_threshold: float, less confident detections aren't drawn.
         path: where to write the picture, a PNG; or `None`.
-        max_images: int, how many images of the batch are drawn.
+        max_images: int, the most images of the batch that are drawn.
         pixel_mask: (batch, height, width), 1 on the image and 0 on padding, which isn't drawn; or
             `None`.
 
@@ -72,5 +72,5 @@ def plot_comparison(
                 title="Predictions",
             ),
         ]
-    # Two images side by side where one below the other would make a tower.
+    # Many images are drawn in two columns, or the figure would be very tall.
     return draw_panels(in_rows(panels, 2 if len(panels) <= _TALLEST else 4), path)

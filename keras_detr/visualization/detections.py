@@ -24,9 +24,9 @@ def plot_detections(
         bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`. Relative formats mean
             fractions of the unpadded image.
         class_names: sequence of str, one a class, or `None`.
-        confidence_threshold: float, less certain detections aren't drawn.
+        confidence_threshold: float, less confident detections aren't drawn.
         pixel_mask: (height, width), 1 on the image and 0 on padding, which isn't drawn; or `None`.
-        title: str, stands above the image.
+        title: str, above the image.
         path: where to write the picture, a PNG; or `None`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""From arrays of boxes to the objects that are drawn."""
+"""Convert arrays of boxes to the objects that are drawn."""
 
 from typing import Any, NamedTuple
 
@@ -46,7 +46,7 @@ def unpadded_image(image, pixel_mask=None):
             )
         image = image[pixel_mask.any(axis=1)][:, pixel_mask.any(axis=0)]
     if image.dtype == np.uint8:
-        # A large photograph as real numbers would take gigabytes.
+        # Floats of a large photograph would take gigabytes.
         return image
     return np.clip(np.nan_to_num(image.astype("float32")), 0, 255).round().astype("uint8")
 
@@ -58,7 +58,7 @@ def drawn_objects(
     class_names=None,
     confidence_threshold=0.0,
 ):
-    """List the objects of one image, the least certain first, so that the certain end on top.
+    """Return the objects of one image, the least confident first, to be drawn in this order.
 
     Args:
         boxes: dict of "boxes" (objects, 4), "classes" (objects,), -1 for padding; optionally
@@ -66,7 +66,7 @@ def drawn_objects(
         bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
         image_size: pair (height, width) of the unpadded image.
         class_names: sequence of str, or `None` for "class 0", "class 1", ...
-        confidence_threshold: float, what is less certain isn't listed.
+        confidence_threshold: float, less confident objects are left out.
 
     Returns:
         list of `DrawnObject`.
@@ -87,7 +87,7 @@ def drawn_objects(
     scores = np.ones(len(classes)) if confidence is None else np.asarray(confidence, "float64")
     is_drawn = (classes >= 0) & (scores >= confidence_threshold) & np.isfinite(corners).all(-1)
     is_drawn &= np.arange(len(classes)) < boxes.get("num_detections", len(classes))
-    # The large first, so that they don't cover the small.
+    # Large boxes first, so that they don't cover small ones.
     areas = np.prod(corners[:, 2:] - corners[:, :2], axis=-1)
     order = np.lexsort((-areas, scores))
     return [

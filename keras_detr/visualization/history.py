@@ -1,4 +1,4 @@
-"""Draw how a training went."""
+"""Draw the curves of a training."""
 
 import os
 
@@ -11,7 +11,7 @@ _VALIDATION = "val_"
 _COUNTS = "_boxes"
 _DOTS_PER_INCH = 150
 _PANEL = (4.6, 3.2)
-# Which curves share a panel: its title, and how their names begin or end.
+# The title of each panel, and which curves it shows.
 _PANELS = (
     ("Loss", lambda name: name == "loss"),
     ("Parts of the loss", lambda name: name.endswith("_loss")),
@@ -20,15 +20,15 @@ _PANELS = (
     ("Dropped and clipped boxes", lambda name: name.endswith(_COUNTS)),
     ("Other figures", lambda name: True),
 )
-# A figure with more curves than this can't be read: AP of sizes and the like are left out.
+# More curves aren't readable: those at the end, such as AP by size, are left out.
 _MOST_CURVES = 6
 
 
 def plot_history(history, path=None):
-    """Draw the logs of `fit`, epoch by epoch: training solid, validation dashed.
+    """Draw the logs of `fit` by epoch, training as solid and validation as dashed lines.
 
-    Losses, COCO's figures and the rest get panels of their own. Of many curves in a panel the first
-    six are drawn; counts of dropped and clipped boxes where there were some.
+    Losses, COCO's metrics and the other values have panels of their own. A panel has at most six
+    curves; counts of dropped and clipped boxes are drawn if there are any.
 
     Args:
         history: `keras.callbacks.History`, as `fit` returns it, or its dict of lists.
@@ -38,10 +38,10 @@ def plot_history(history, path=None):
         `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: there are no epochs, or no figures that are finite.
+        ValueError: there are no epochs, or no finite values.
     """
     logs = getattr(history, "history", history)
-    logs = {name: values for name, values in logs.items() if _says_something(name, values)}
+    logs = {name: values for name, values in logs.items() if _is_drawn(name, values)}
     if not logs:
         raise ValueError("`history` must hold finite figures of at least one epoch. Received none.")
     panels = _grouped(logs)
@@ -60,16 +60,16 @@ def plot_history(history, path=None):
     return figure
 
 
-def _says_something(name, values):
+def _is_drawn(name, values):
     return bool(np.isfinite(values).any() and (np.any(values) or not name.endswith(_COUNTS)))
 
 
 def _grouped(logs):
-    """Return a dict from titles to names without the prefix of validation."""
+    """Return a dict from titles to names of curves without the prefix of validation."""
     panels = {}
     names = dict.fromkeys(name.removeprefix(_VALIDATION) for name in logs)
-    for title, is_there in _PANELS:
-        found = [name for name in names if is_there(name)]
+    for title, is_shown in _PANELS:
+        found = [name for name in names if is_shown(name)]
         if found:
             panels[title] = found[:_MOST_CURVES]
         names = [name for name in names if name not in found]

@@ -1,4 +1,4 @@
-"""A figure of panels: images in rows and columns, with objects drawn on them."""
+"""Draw a figure of panels: images in rows and columns, with objects drawn on them."""
 
 import os
 from typing import NamedTuple
@@ -19,16 +19,16 @@ from keras_detr.visualization.drawn_objects import DrawnObject
 _PANEL_WIDTH = {1: 6.4, 2: 4.6, 3: 3.8, 4: 3.4}
 _MOST_PANEL_HEIGHT = 6.4
 _TITLE_HEIGHT = 0.24
-# How far titles may stand out from narrow images, by the number of columns.
+# The widest title above a narrow image, by the number of columns.
 _WIDEST_TITLE = {1: 4.6, 2: 3.8, 3: 3.4, 4: 3.0}
 _GAP = 0.14
 _MARGIN = 0.16
 
-# Square points (1/72 inch), of points that weigh nothing, and as much as the heaviest.
+# Square points (1/72 inch): the areas of points with weight 0 and with the largest weight.
 _LEAST_POINT_AREA, _MOST_POINT_AREA = 3.0, 60.0
 _POINT_COLORS = "plasma"
 
-# Points (1/72 inch), of letters and between a title and its details.
+# Points (1/72 inch): the font size, and the gap between a title and its details.
 _TITLE_SIZE, _TITLE_GAP = 9, 5
 # The fewest letters of a title.
 _LEAST_TITLE = 8
@@ -36,14 +36,14 @@ _LEAST_TITLE = 8
 _DOTS_PER_INCH = 150
 _INK = "#22262b"
 _FRAME = "#d5d9de"
-_RIM = (0.04, 0.05, 0.07, 0.72)
+_OUTLINE = (0.04, 0.05, 0.07, 0.72)
 
 
 class DrawnPoints(NamedTuple):
-    """Hold points to draw, the larger and lighter the more they weigh.
+    """Hold points to draw; larger weights have larger and lighter points.
 
     Attributes:
-        places: float (points, 2), x and y in pixels of the image; those outside aren't seen.
+        places: float (points, 2), x and y in pixels of the image; those outside aren't visible.
         weights: float (points,), at least 0.
     """
 
@@ -52,16 +52,16 @@ class DrawnPoints(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """Hold what is drawn in one place of the figure.
+    """Hold the contents of one panel of the figure.
 
     Attributes:
         image: uint8 (height, width, 3).
         objects: list of `DrawnObject`, drawn in this order; an empty label isn't drawn.
-        title: str, the words before the title's details.
-        details: str, set lighter after the title.
+        title: str, the bold part of the title.
+        details: str, the lighter part after it.
         points: `DrawnPoints`, drawn over the objects; or `None`.
-        size: pair (height, width), in whose pixels objects and points are, where `image` has fewer;
-            or `None`.
+        size: pair (height, width) in pixels, the coordinates of objects and points, if `image` was
+            reduced; or `None`.
     """
 
     image: np.ndarray
@@ -80,17 +80,17 @@ def draw_panels(rows, path=None):
         path: where to write the figure, PNG unless its suffix says otherwise; or `None`.
 
     Returns:
-        `matplotlib.figure.Figure`, which pyplot doesn't know of, so there is nothing to close.
+        `matplotlib.figure.Figure`, which isn't registered with pyplot and needn't be closed.
     """
     num_columns = len(rows[0])
     figure = Figure(dpi=_DOTS_PER_INCH, facecolor="white")
     canvas = FigureCanvasAgg(figure)
     sizes = [[_panel_size(panel, num_columns) for panel in row] for row in rows]
     column_width = max(width for row in sizes for _, width in row)
-    # Titles of narrow images may stand out to the right, but not into each other.
-    room = max(column_width, _WIDEST_TITLE[num_columns])
+    # Titles of narrow images may extend to the right of them, but not into each other.
+    widest_title = max(column_width, _WIDEST_TITLE[num_columns])
     renderer = canvas.get_renderer()
-    titles = [[_fitting_title(renderer, panel, room) for panel in row] for row in rows]
+    titles = [[_fitting_title(renderer, panel, widest_title) for panel in row] for row in rows]
     widths = [_title_width(renderer, *title) for row in titles for title in row]
     column_width = max(column_width, *widths)
     row_heights = [max(height for height, _ in row) for row in sizes]
@@ -117,12 +117,12 @@ def draw_panels(rows, path=None):
 
 
 def in_rows(panels, num_columns):
-    """Return a list of panels as rows, the last one perhaps shorter."""
+    """Divide a list of panels into rows; the last one may be shorter."""
     return [panels[i : i + num_columns] for i in range(0, len(panels), num_columns)]
 
 
 def _panel_size(panel, num_columns):
-    """Return the height and width of a panel in inches, of the image's aspect."""
+    """Return the height and width of a panel in inches, with the image's aspect ratio."""
     height, width = panel.size or panel.image.shape[:2]
     panel_height = min(_PANEL_WIDTH[num_columns] * height / width, _MOST_PANEL_HEIGHT)
     return panel_height, panel_height * width / height
@@ -136,14 +136,14 @@ def _draw_panel(axes, panel, renderer):
         aspect="auto",
     )
     axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
-    # A faint frame shows where a white image ends.
+    # A light frame shows the edges of a white image.
     axes.spines[:].set(color=_FRAME, linewidth=0.6)
     for item in panel.objects:
         _draw_box(axes, item)
     if panel.points is not None:
         _draw_points(axes, panel.points)
     taken = []
-    # Those drawn last lie on top, and choose the places of their labels first.
+    # Objects drawn last are on top, and their labels are placed first.
     for item in reversed(panel.objects):
         if item.label:
             taken.append(_draw_label(axes, item, taken, renderer))
@@ -158,11 +158,11 @@ def _title_width(renderer, title, details):
     return width
 
 
-def _fitting_title(renderer, panel, room):
-    """Return a panel's title and details, the title with a gap in its middle if it is too long."""
+def _fitting_title(renderer, panel, width):
+    """Return a panel's title and details, the title shortened in its middle if it is too long."""
     title, details = panel.title, panel.details
     kept = len(title)
-    while _title_width(renderer, title, details) > room and kept > _LEAST_TITLE:
+    while _title_width(renderer, title, details) > width and kept > _LEAST_TITLE:
         kept -= 1
         start, end = panel.title[: (kept + 1) // 2], panel.title[-(kept // 2) :]
         title = f"{start}\N{HORIZONTAL ELLIPSIS}{end}"
@@ -194,7 +194,7 @@ def _draw_title(axes, title, details):
 
 
 def _reduced(image, shown_size):
-    """Return an image of fewer pixels, but at least two for each one that is shown."""
+    """Reduce an image, but keep at least two pixels a side for each one that is shown."""
     height, width = image.shape[:2]
     factor = int(min(width / shown_size[0], height / shown_size[1]) / 2)
     return np.asarray(Image.fromarray(image).reduce(factor)) if factor > 1 else image
@@ -207,10 +207,10 @@ def _draw_points(axes, points):
         s=_LEAST_POINT_AREA + (_MOST_POINT_AREA - _LEAST_POINT_AREA) * share,
         c=share,
         cmap=_POINT_COLORS,
-        # Without the darkest colors, which a dark image would swallow.
+        # Leave out the darkest colors, which aren't visible on a dark image.
         vmin=-0.4,
         vmax=1.0,
-        edgecolors=[_RIM],
+        edgecolors=[_OUTLINE],
         linewidths=0.5,
     )
 
@@ -226,7 +226,7 @@ def _draw_box(axes, item):
         linewidth=1.7,
         joinstyle="round",
         path_effects=[
-            patheffects.Stroke(linewidth=3.3, foreground=_RIM),
+            patheffects.Stroke(linewidth=3.3, foreground=_OUTLINE),
             patheffects.Normal(),
         ],
     )
@@ -234,7 +234,7 @@ def _draw_box(axes, item):
 
 
 def _draw_label(axes, item, taken, renderer):
-    """Write a label where it covers no other, and return the place it takes, in dots."""
+    """Draw a label where it covers no other one, and return its `Bbox` in dots."""
     label = axes.text(
         0,
         0,
@@ -247,32 +247,32 @@ def _draw_label(axes, item, taken, renderer):
         bbox={
             "boxstyle": "round,pad=0.22,rounding_size=0.18",
             "facecolor": class_color(item.class_id),
-            "edgecolor": _RIM,
+            "edgecolor": _OUTLINE,
             "linewidth": 0.6,
         },
         clip_on=True,
     )
     label.update_bbox_position_size(renderer)
-    extent = label.get_bbox_patch().get_window_extent(renderer)
+    label_extent = label.get_bbox_patch().get_window_extent(renderer)
     origin = axes.transData.transform((0, 0))
-    size, offset = np.array(extent.size), origin - np.array(extent.min)
-    room = axes.get_window_extent(renderer)
+    size, offset = np.array(label_extent.size), origin - np.array(label_extent.min)
+    extent = axes.get_window_extent(renderer)
     corners = axes.transData.transform(np.reshape(item.box_xyxy, (2, 2)))
     # The y axis of an image points down, that of the figure up.
     box = Bbox([corners.min(axis=0), corners.max(axis=0)])
-    place = _label_place(box, size, taken, room)
+    place = _label_place(box, size, taken, extent)
     label.set_position(axes.transData.inverted().transform(np.array(place.min) + offset))
     return place
 
 
-def _label_place(box, size, taken, room):
-    """Choose a place near a box: the first that is free, else the one least covered.
+def _label_place(box, size, taken, extent):
+    """Choose a place for a label near a box: the first free one, or else the least covered one.
 
     Args:
         box: `Bbox` of the object, in dots, y upwards.
         size: float (2,), width and height of the label.
         taken: list of `Bbox` that other labels take.
-        room: `Bbox` of the panel; no label leaves it.
+        extent: `Bbox` of the panel, which no label leaves.
     """
     width, height = size
     candidates = [
@@ -288,10 +288,10 @@ def _label_place(box, size, taken, room):
     best, least_cost = None, np.inf
     for rank, corner in enumerate(candidates):
         wanted = np.array(corner)
-        inside = np.maximum(np.minimum(wanted, np.array(room.max) - size), room.min)
+        inside = np.maximum(np.minimum(wanted, np.array(extent.max) - size), extent.min)
         place = Bbox.from_bounds(*inside, *size)
         covered = sum(_shared_area(place, other) for other in taken)
-        # A label pushed back into the panel is less clearly the box's own.
+        # A label that is moved back into the panel is farther from its box.
         pushed = np.abs(inside - wanted).sum() / height
         cost = 100.0 * covered / (width * height) + 3.0 * pushed + 0.01 * rank
         if cost < least_cost:

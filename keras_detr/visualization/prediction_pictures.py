@@ -1,4 +1,4 @@
-"""Pictures of predictions in TensorBoard, epoch by epoch."""
+"""Log pictures of predictions for TensorBoard."""
 
 import io
 import os
@@ -9,24 +9,24 @@ import keras
 from keras_detr.visualization.batch_parts import batch_parts
 from keras_detr.visualization.comparison import plot_comparison
 
-# TensorBoard's number for it.
+# TensorBoard's number for this color space.
 _RGBA = 4
 
 
 class PredictionPictures(keras.callbacks.Callback):
-    """Log a picture of predictions beside the truth for TensorBoard, at the ends of epochs.
+    """Log a picture of predictions beside the ground truth for TensorBoard, at the end of epochs.
 
-    Look at it with `tensorboard --logdir <log_dir>`, under "Images": a slider goes through the
-    epochs. It works on every backend, and beside `keras.callbacks.TensorBoard`.
+    `tensorboard --logdir <log_dir>` shows it under "Images", with a slider for the epochs. It works
+    on every backend, and together with `keras.callbacks.TensorBoard`.
 
     Args:
         log_dir: str or path of the folder for TensorBoard's files; created where it doesn't exist.
         batch: one batch of images and their true objects, as `plot_batch` takes it:
             `next(iter(validation_batches))`.
-        every: int, after how many epochs there is a picture.
-        confidence_threshold: float, less certain detections aren't drawn.
+        every: int, the number of epochs from one picture to the next.
+        confidence_threshold: float, less confident detections aren't drawn.
         class_names: sequence of str, one a class; or `None` for those of the model, if it has any.
-        max_images: int, how many images of the batch are drawn.
+        max_images: int, the most images of the batch that are drawn.
 
     Raises:
         ImportError: TensorBoard isn't installed.
@@ -53,7 +53,7 @@ class PredictionPictures(keras.callbacks.Callback):
         super().__init__()
         if every < 1:
             raise ValueError(f"`every` must be at least 1. Received: {every}.")
-        # Before the training, not at its first epoch's end.
+        # An error now is better than one after the first epoch.
         _import_tensorboard()
         self.log_dir = os.fspath(log_dir)
         self.every = every
@@ -93,7 +93,7 @@ class PredictionPictures(keras.callbacks.Callback):
             self._writer = None
 
     def _write(self, png, size, epoch):
-        """Log a picture at the step that `keras.callbacks.TensorBoard` logs the epoch at."""
+        """Log a picture at the same step as `keras.callbacks.TensorBoard` logs the epoch."""
         file_writer, event, summary = _import_tensorboard()
         if self._writer is None:
             self._writer = file_writer.EventFileWriter(self.log_dir)
@@ -109,10 +109,10 @@ class PredictionPictures(keras.callbacks.Callback):
 
 
 def _import_tensorboard():
-    """Return TensorBoard's modules that write a file of events.
+    """Return TensorBoard's modules for writing events.
 
     Raises:
-        ImportError: it isn't installed.
+        ImportError: TensorBoard isn't installed.
     """
     try:
         from tensorboard.compat.proto import event_pb2, summary_pb2

@@ -80,7 +80,7 @@ def test_no_batches_are_refused():
 
 
 class Recorder(Oracle):
-    """Remember how many images came, and answer for as many."""
+    """Record the number of images of each batch, and return as many detections."""
 
     def __init__(self):
         super().__init__("rel_xyxy", BOXES)

@@ -1,4 +1,4 @@
-"""Exported files, read by strangers: the oracle is the model's own `predict` on raw images."""
+"""Exported files, read without Keras: the reference is the model's `predict` on raw images."""
 
 import importlib.util
 import json
@@ -101,9 +101,9 @@ def found_by_a_stranger(models, format, images, folder):
     # Nothing unfinished stays beside them.
     assert len(list((folder / "exports").iterdir())) == len(models)
     (folder / "tasks.json").write_text(json.dumps(tasks))
-    stranger = Path(__file__).with_name("stranger.py")
+    reader = Path(__file__).with_name("read_without_keras.py")
     process = subprocess.run(
-        [sys.executable, str(stranger), str(folder / "tasks.json")],
+        [sys.executable, str(reader), str(folder / "tasks.json")],
         cwd=folder,
         capture_output=True,
         text=True,

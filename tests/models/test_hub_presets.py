@@ -14,7 +14,7 @@ import pytest
 PREPARATION = """
 import dataclasses, json, os, sys
 import numpy as np
-from tests.checkpoints.hub_server import HubServer
+from tests.checkpoints.hub.hub_server import HubServer
 server = HubServer()
 os.environ["HF_ENDPOINT"] = server.endpoint
 from keras import ops

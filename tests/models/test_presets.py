@@ -33,14 +33,16 @@ OFFICIAL_PARAMETERS = {50: 41_524_768, 101: 60_464_672}
 NORM_CHANNELS = {50: 26_560, 101: 52_672}
 HIDDEN_DIM = 256
 TINY_SETTINGS = {
-    "backbone": None,
-    "backbone_block_type": "basic",
-    "backbone_depths": (1, 1, 1, 1),
-    "backbone_hidden_sizes": (8, 16, 16, 32),
-    "backbone_embedding_size": 8,
+    "backbone": {
+        "depth": 18,
+        "stackwise_num_blocks": (1, 1, 1, 1),
+        "stackwise_num_filters": (8, 16, 16, 32),
+        "stem_num_filters": 8,
+        "name": "resnet",
+    },
     "num_classes": 3,
     "class_names": ("cat", "dog", "person"),
-    "kept_class_rows": (1, 2, 4),
+    "class_rows": (1, 2, 4),
     "num_queries": 10,
     "hidden_dim": 32,
     "num_heads": 4,

@@ -105,13 +105,13 @@ def test_labels_stay_inside_and_apart():
     axes = figure.axes[0]
     labels = [text for text in axes.texts if text.get_text().startswith("class")]
     extents = [text.get_bbox_patch().get_window_extent(renderer) for text in labels]
-    room = axes.get_window_extent(renderer)
+    panel = axes.get_window_extent(renderer)
     for i, extent in enumerate(extents):
         # Half a dot: positions go through data coordinates and back.
-        assert room.x0 - 0.5 <= extent.x0
-        assert extent.x1 <= room.x1 + 0.5
-        assert room.y0 - 0.5 <= extent.y0
-        assert extent.y1 <= room.y1 + 0.5
+        assert panel.x0 - 0.5 <= extent.x0
+        assert extent.x1 <= panel.x1 + 0.5
+        assert panel.y0 - 0.5 <= extent.y0
+        assert extent.y1 <= panel.y1 + 0.5
         assert not any(extent.overlaps(other) for other in extents[:i])
 
 

@@ -1,12 +1,12 @@
 """Names of Deformable DETR's tensors.
 
-Canonical are the official names, with `backbone.0.body.` shortened to `backbone.` and the fused
-`in_proj` of the decoder's self-attention split, as in DETR's table. Besides them the table reads
-what transformers writes to files and what it calls the same tensors in memory.
+The canonical names are the official ones, with `backbone.0.body.` shortened to `backbone.` and the
+fused `in_proj` of the decoder's self-attention split, as in DETR's table. The table also knows the
+names that transformers uses in files and in memory.
 
 The heads are `class_embed.k` and `bbox_embed.k`, one for each decoder layer. With box refinement
-the decoder refers to them a second time; that copy goes by the same canonical name. How many of
-them a model has of its own is not a matter of names: `resolve_shared_heads` settles it.
+the decoder refers to them a second time; that copy gets the same canonical name.
+`resolve_shared_heads` finds out how many heads a model has.
 
 In a decoder layer `norm1` follows the cross-attention, though `norm2`, which follows the
 self-attention, is applied first.
@@ -36,7 +36,7 @@ _HEADS = r"(?:(?:transformer\.)?decoder\.)?"
 
 
 def _deformable_attention_rows(source, target):
-    """Give the rows of one multi-scale deformable attention.
+    """Return the rows of one multi-scale deformable attention.
 
     Args:
         source: str, regular expression of the attention's name, with one group: the layer.

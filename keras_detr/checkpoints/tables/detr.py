@@ -1,9 +1,9 @@
 """Names of DETR's tensors.
 
-Canonical are the official names, with `backbone.0.body.` shortened to `backbone.` and each fused
-`in_proj` split into `q_proj`, `k_proj` and `v_proj` (`to_canonical_names` does the split). Besides
-them the table reads what transformers writes to files and what it calls the same tensors in
-memory, for object detection and panoptic models, with timm's backbone or its own.
+The canonical names are the official ones, with `backbone.0.body.` shortened to `backbone.` and each
+fused `in_proj` split into `q_proj`, `k_proj` and `v_proj` (`to_canonical_names` splits it). The
+table also knows the names that transformers uses in files and in memory, for object detection and
+panoptic models, with timm's backbone or its own.
 
 Source: facebookresearch/detr models/detr.py, transformer.py, backbone.py, segmentation.py;
 transformers models/detr/modeling_detr.py and conversion_mapping.py.

@@ -1,6 +1,6 @@
-"""Rows that the tables of several detectors have in common.
+"""Rows that the tables of several detectors share.
 
-The backbone as a part of a detector, learned position embeddings, and the layers of a transformer
+They rename the backbone of a detector, learned position embeddings, and the layers of a transformer
 with an encoder and a decoder.
 
 Source: facebookresearch/detr models/transformer.py, backbone.py; fundamentalvision/Deformable-DETR
@@ -19,7 +19,7 @@ _BACKBONE = r"backbone\.(?:(?:0\.body|conv_encoder\.model|model)\.)?(?:_backbone
 
 
 def attention_rows(source, target):
-    """Give the rows of one attention: fused or separate projections, and the output's.
+    """Return the rows of one attention: fused or separate projections, and the output's.
 
     Args:
         source: str, regular expression of the attention's name, with one group: the layer.
@@ -33,7 +33,7 @@ def attention_rows(source, target):
 
 
 def feed_forward_rows(source, target):
-    """Give the rows of a layer's two dense layers.
+    """Return the rows of a layer's two dense layers.
 
     Args:
         source: str, regular expression of the layer's name, with one group: its number.
@@ -43,12 +43,12 @@ def feed_forward_rows(source, target):
 
 
 def norm_rows(source, target, names):
-    """Give the rows of a layer's norms.
+    """Return the rows of a layer's norms.
 
     Args:
         source: str, regular expression of the layer's name, with one group: its number.
         target: str, its canonical name.
-        names: sequence of str, what transformers calls `norm1`, `norm2`, ...
+        names: sequence of str, the names of `norm1`, `norm2`, ... in transformers.
     """
     return tuple(
         (rf"{source}\.(?:norm{index}|{name})\.{BOTH}", rf"{target}.norm{index}.\2")
@@ -63,7 +63,7 @@ BACKBONE_SKIPS = tuple((_BACKBONE + pattern, reason) for pattern, reason in CLAS
 
 LEARNED_POSITION_RENAMES = (
     (r"backbone\.1\.(row|col)_embed\.weight", r"backbone.1.\1_embed.weight"),
-    # One expression for both axes would have to shorten "column": two rows are plainer.
+    # Two rows, as a single expression can't shorten "column" to "col".
     (
         r"(?:backbone\.(?:conv_encoder\.)?)?position_embedding\.row_embeddings\.weight",
         r"backbone.1.row_embed.weight",

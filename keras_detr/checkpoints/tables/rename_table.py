@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RenameTable:
-    """Say which names a source may use for which canonical name.
+    """Map the tensor names of files to canonical names.
 
-    A name first loses its leading wrappers; then the first skip row that matches all of it, else
-    the first rename row that matches all of it, decides.
+    The leading wrappers of a name are removed first. Then the first skip row that matches the whole
+    name applies, or else the first rename row that does.
 
     Attributes:
-        wrappers: str, a regular expression for what may stand before every name ("module.").
+        wrappers: str, a regular expression for what may precede every name ("module.").
         renames: tuple of (regular expression, replacement), the replacement as in `re.sub`.
-        skips: tuple of (regular expression, reason) for tensors that no variable wants.
+        skips: tuple of (regular expression, reason) for tensors that aren't used.
     """
 
     wrappers: str

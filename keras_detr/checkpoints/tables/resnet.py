@@ -1,6 +1,6 @@
 """Names of a ResNet's tensors.
 
-Canonical are torchvision's names, which timm shares: `conv1.weight`, `bn1.running_mean`,
+The canonical names are torchvision's, which timm shares: `conv1.weight`, `bn1.running_mean`,
 `layer1.0.conv2.weight`, `layer1.0.downsample.0.weight`. Hugging Face's ResNet counts its stages
 from 0 and calls the same tensors `embedder.embedder.convolution.weight`,
 `encoder.stages.0.layers.0.layer.1.convolution.weight`, `...shortcut.convolution.weight`.
@@ -14,7 +14,7 @@ _NORM = r"(weight|bias|running_mean|running_var)"
 
 
 def _hugging_face_rows():
-    """Give the rows of Hugging Face's spelling, whose stages and convolutions start at 0."""
+    """Return the rows of Hugging Face's names, whose stages and convolutions start at 0."""
     rows = [
         (r"embedder\.embedder\.convolution\.weight", r"conv1.weight"),
         (rf"embedder\.embedder\.normalization\.{_NORM}", r"bn1.\1"),

@@ -3,17 +3,16 @@
 from keras_detr.checkpoints import COCO_CATEGORY_IDS, COCO_CLASS_NAMES, HubFile
 from keras_detr.layers.learned_position_embedding import LearnedPositionEmbedding
 from keras_detr.layers.sine_position_embedding import SinePositionEmbedding
-from keras_detr.models.backbones.resnet_settings import resnet_of_settings
+from keras_detr.models.backbones.resnet_backbone import ResNetBackbone
 from keras_detr.models.necks.multi_scale_neck import MultiScaleNeck
 from keras_detr.models.preset import Preset
 
 _SETTINGS = {
-    "backbone": "resnet50",
-    "dilation": False,
+    "backbone": {"depth": 50, "dilation": False, "name": "resnet50"},
     "num_classes": len(COCO_CLASS_NAMES),
     "class_names": COCO_CLASS_NAMES,
     # The official head has a row for every category id up to 90.
-    "kept_class_rows": COCO_CATEGORY_IDS,
+    "class_rows": COCO_CATEGORY_IDS,
     "num_queries": 300,
     "hidden_dim": 256,
     "num_heads": 8,
@@ -23,12 +22,10 @@ _SETTINGS = {
     "dropout": 0.1,
     "activation": "relu",
     "position_embedding": "sine",
-    "num_feature_levels": 4,
-    "num_encoder_points": 4,
-    "num_decoder_points": 4,
-    "with_box_refine": False,
-    "two_stage": False,
-    "two_stage_num_proposals": 300,
+    "num_levels": 4,
+    "num_points": 4,
+    "use_box_refinement": False,
+    "use_two_stage": False,
 }
 _PROTOCOL = {
     "protocol": "COCO val2017, short side 800, long side at most 1333, 50 epochs of training",
@@ -64,7 +61,7 @@ DEFORMABLE_DETR_PRESETS = {
         "deformable-detr-single-scale",
         34170006,
         _figures(39.4, 20.6, 43.0, 55.5),
-        num_feature_levels=1,
+        num_levels=1,
     ),
     "deformable_detr_r50_single_scale_dc5": _preset(
         "Deformable DETR on one feature map of stride 16 (a dilated last stage), trained on COCO "
@@ -72,23 +69,23 @@ DEFORMABLE_DETR_PRESETS = {
         "deformable-detr-single-scale-dc5",
         34170006,
         _figures(41.5, 24.1, 45.3, 56.0),
-        num_feature_levels=1,
-        dilation=True,
+        num_levels=1,
+        backbone={**_SETTINGS["backbone"], "dilation": True},
     ),
     "deformable_detr_r50_refine": _preset(
         "Deformable DETR with iterative box refinement, trained on COCO 2017",
         "deformable-detr-with-box-refine",
         40938938,
         _figures(46.2, 28.3, 49.2, 61.5),
-        with_box_refine=True,
+        use_box_refinement=True,
     ),
     "deformable_detr_r50_two_stage": _preset(
         "Two-stage Deformable DETR with iterative box refinement, trained on COCO 2017",
         "deformable-detr-with-box-refine-two-stage",
         41267980,
         _figures(46.9, 29.6, 50.1, 61.6),
-        with_box_refine=True,
-        two_stage=True,
+        use_box_refinement=True,
+        use_two_stage=True,
     ),
 }
 
@@ -101,40 +98,17 @@ def deformable_detr_arguments(settings):
 
     Returns:
         dict of arguments of `DeformableDETR`, a new backbone and neck among them.
-
-    Raises:
-        ValueError: encoder and decoder read different numbers of points.
     """
-    points = settings["num_encoder_points"], settings["num_decoder_points"]
-    if points[0] != points[1]:
-        raise ValueError(
-            "`encoder_n_points` and `decoder_n_points` of the Hub config must be equal. Received: "
-            f"{points[0]} and {points[1]}."
-        )
-    kept = (
-        "num_classes",
-        "class_names",
-        "hidden_dim",
-        "num_heads",
-        "num_encoder_layers",
-        "num_decoder_layers",
-        "feed_forward_dim",
-        "dropout",
-        "activation",
-    )
-    hidden_dim, num_levels = settings["hidden_dim"], settings["num_feature_levels"]
-    if settings["position_embedding"] == "sine":
+    arguments = {name: value for name, value in settings.items() if name != "class_rows"}
+    hidden_dim = settings["hidden_dim"]
+    if arguments.pop("position_embedding") == "sine":
         embedding = SinePositionEmbedding(hidden_dim, offset=-0.5, name="position_embedding")
     else:
         embedding = LearnedPositionEmbedding(hidden_dim, name="position_embedding")
-    is_two_stage = settings["two_stage"]
     return {
-        **{name: settings[name] for name in kept},
-        "num_queries": settings["two_stage_num_proposals" if is_two_stage else "num_queries"],
-        "num_levels": num_levels,
-        "num_points": points[0],
-        "use_box_refinement": settings["with_box_refine"],
-        "use_two_stage": is_two_stage,
-        "backbone": resnet_of_settings(settings),
-        "neck": MultiScaleNeck(hidden_dim, num_levels, position_embedding=embedding, name="neck"),
+        **arguments,
+        "backbone": ResNetBackbone(**settings["backbone"]),
+        "neck": MultiScaleNeck(
+            hidden_dim, settings["num_levels"], position_embedding=embedding, name="neck"
+        ),
     }

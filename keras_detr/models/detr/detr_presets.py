@@ -3,16 +3,15 @@
 from keras_detr.checkpoints import COCO_CATEGORY_IDS, COCO_CLASS_NAMES, HubFile
 from keras_detr.layers.learned_position_embedding import LearnedPositionEmbedding
 from keras_detr.layers.sine_position_embedding import SinePositionEmbedding
-from keras_detr.models.backbones.resnet_settings import resnet_of_settings
+from keras_detr.models.backbones.resnet_backbone import ResNetBackbone
 from keras_detr.models.necks.single_scale_neck import SingleScaleNeck
 from keras_detr.models.preset import Preset
 
 _SETTINGS = {
-    "dilation": False,
     "num_classes": len(COCO_CLASS_NAMES),
     "class_names": COCO_CLASS_NAMES,
     # The official head has a row for every category id up to 90.
-    "kept_class_rows": COCO_CATEGORY_IDS,
+    "class_rows": COCO_CATEGORY_IDS,
     "num_queries": 100,
     "hidden_dim": 256,
     "num_heads": 8,
@@ -29,10 +28,13 @@ _PROTOCOL = {
 }
 
 
-def _preset(description, backbone, dilation, repository, file, num_parameters, published):
+def _preset(description, depth, dilation, repository, file, num_parameters, published):
     return Preset(
         description=description,
-        settings={**_SETTINGS, "backbone": backbone, "dilation": dilation},
+        settings={
+            **_SETTINGS,
+            "backbone": {"depth": depth, "dilation": dilation, "name": f"resnet{depth}"},
+        },
         weights=HubFile(repository, "model.safetensors"),
         official_url=f"https://dl.fbaipublicfiles.com/detr/{file}",
         license="Apache-2.0",
@@ -47,7 +49,7 @@ _FIGURES = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
 DETR_PRESETS = {
     "detr_r50": _preset(
         "DETR with ResNet-50, trained on COCO 2017",
-        "resnet50",
+        50,
         False,
         "facebook/detr-resnet-50",
         "detr-r50-e632da11.pth",
@@ -57,7 +59,7 @@ DETR_PRESETS = {
     "detr_r50_dc5": _preset(
         "DETR with ResNet-50 and a dilated last stage, trained on COCO 2017 without padding: "
         "evaluate one image at a time",
-        "resnet50",
+        50,
         True,
         "facebook/detr-resnet-50-dc5",
         "detr-r50-dc5-f0fb7ef5.pth",
@@ -66,7 +68,7 @@ DETR_PRESETS = {
     ),
     "detr_r101": _preset(
         "DETR with ResNet-101, trained on COCO 2017",
-        "resnet101",
+        101,
         False,
         "facebook/detr-resnet-101",
         "detr-r101-2c7b67e5.pth",
@@ -76,7 +78,7 @@ DETR_PRESETS = {
     "detr_r101_dc5": _preset(
         "DETR with ResNet-101 and a dilated last stage, trained on COCO 2017 without padding: "
         "evaluate one image at a time",
-        "resnet101",
+        101,
         True,
         "facebook/detr-resnet-101-dc5",
         "detr-r101-dc5-a2e86def.pth",
@@ -96,24 +98,13 @@ def detr_arguments(settings):
         dict of arguments of `DETR`, a new backbone and neck among them.
     """
     positions = {"sine": SinePositionEmbedding, "learned": LearnedPositionEmbedding}
-    embedding = positions[settings["position_embedding"]]
+    arguments = {name: value for name, value in settings.items() if name != "class_rows"}
     hidden_dim = settings["hidden_dim"]
-    kept = (
-        "num_classes",
-        "class_names",
-        "num_queries",
-        "hidden_dim",
-        "num_heads",
-        "num_encoder_layers",
-        "num_decoder_layers",
-        "feed_forward_dim",
-        "dropout",
-        "activation",
+    embedding = positions[arguments.pop("position_embedding")](
+        hidden_dim, name="position_embedding"
     )
     return {
-        **{name: settings[name] for name in kept},
-        "backbone": resnet_of_settings(settings),
-        "neck": SingleScaleNeck(
-            hidden_dim, embedding(hidden_dim, name="position_embedding"), name="neck"
-        ),
+        **arguments,
+        "backbone": ResNetBackbone(**settings["backbone"]),
+        "neck": SingleScaleNeck(hidden_dim, embedding, name="neck"),
     }

@@ -42,14 +42,9 @@ SINGLE_SCALE = {"num_feature_levels": 1}
 REFINE = {"with_box_refine": True}
 # The settings that the five published models share.
 SHARED = {
-    "backbone": "resnet50",
-    "backbone_block_type": "bottleneck",
-    "backbone_depths": (3, 4, 6, 3),
-    "backbone_hidden_sizes": (256, 512, 1024, 2048),
-    "backbone_embedding_size": 64,
     "num_classes": 80,
     "class_names": tuple(f"label {i}" for i in COCO_CATEGORY_IDS),
-    "kept_class_rows": COCO_CATEGORY_IDS,
+    "class_rows": COCO_CATEGORY_IDS,
     "num_queries": 300,
     "hidden_dim": 256,
     "num_heads": 8,
@@ -59,11 +54,9 @@ SHARED = {
     "dropout": 0.1,
     "activation": "relu",
     "position_embedding": "sine",
-    "num_encoder_points": 4,
-    "num_decoder_points": 4,
-    "two_stage_num_proposals": 300,
+    "num_points": 4,
 }
-SPECIAL = ("dilation", "num_feature_levels", "with_box_refine", "two_stage")
+SPECIAL = ("num_levels", "use_box_refinement", "use_two_stage")
 
 
 def with_backbone(base, **fields):
@@ -81,8 +74,10 @@ def with_backbone(base, **fields):
     ],
 )
 def test_the_five_published_models(changes, special):
-    settings = deformable_detr_settings(OFFICIAL | changes)
-    assert settings == SHARED | dict(zip(SPECIAL, special, strict=True))
+    is_dilated, *special = special
+    backbone = {"depth": 50, "dilation": is_dilated, "name": "resnet50"}
+    expected = SHARED | {"backbone": backbone} | dict(zip(SPECIAL, special, strict=True))
+    assert deformable_detr_settings(OFFICIAL | changes) == expected
 
 
 def test_defaults_of_transformers():
@@ -93,11 +88,11 @@ def test_defaults_of_transformers():
 
 def test_every_row_of_the_class_head_is_a_class():
     settings = deformable_detr_settings(OFFICIAL | {"id2label": {"0": "cat", "1": "dog"}})
-    assert (settings["num_classes"], settings["kept_class_rows"]) == (2, (0, 1))
+    assert (settings["num_classes"], settings["class_rows"]) == (2, (0, 1))
 
 
 @pytest.mark.parametrize(
-    ("config", "num_feature_levels", "dilation"),
+    ("config", "num_levels", "dilation"),
     [
         (OFFICIAL | {"num_feature_levels": 3}, 3, False),
         (OFFICIAL | {"num_feature_levels": 5}, 5, False),
@@ -119,11 +114,10 @@ def test_every_row_of_the_class_head_is_a_class():
         (OFFICIAL | SINGLE_SCALE | {"use_timm_backbone": False}, 1, False),
     ],
 )
-def test_feature_levels(config, num_feature_levels, dilation):
+def test_feature_levels(config, num_levels, dilation):
     settings = deformable_detr_settings(config)
-    assert settings["backbone"] == "resnet50"
-    assert settings["num_feature_levels"] == num_feature_levels
-    assert settings["dilation"] == bool(dilation)
+    assert settings["backbone"] == {"depth": 50, "dilation": bool(dilation), "name": "resnet50"}
+    assert settings["num_levels"] == num_levels
 
 
 @pytest.mark.parametrize(
@@ -143,6 +137,7 @@ def test_feature_levels(config, num_feature_levels, dilation):
         (OFFICIAL | {"num_feature_levels": True}, "num_feature_levels"),
         (OFFICIAL | {"encoder_n_points": "4"}, "encoder_n_points"),
         (OFFICIAL | {"decoder_n_points": 0}, "decoder_n_points"),
+        (OFFICIAL | {"decoder_n_points": 3}, "encoder_n_points"),
         (OFFICIAL | {"two_stage_num_proposals": None}, "two_stage_num_proposals"),
         (OFFICIAL | {"with_box_refine": "yes"}, "with_box_refine"),
         (OFFICIAL | {"two_stage": None}, "two_stage"),
@@ -202,11 +197,24 @@ def test_a_described_backbone_that_transformers_writes(tmp_path):
         id2label={i: f"class {i}" for i in range(12)},
         d_model=32,
         encoder_n_points=2,
-        decoder_n_points=3,
+        decoder_n_points=2,
     )
     settings = deformable_detr_settings(saved_config(tmp_path, config))
-    assert settings["backbone"] is None
-    assert settings["backbone_hidden_sizes"] == (8, 16, 24, 32)
-    assert settings["kept_class_rows"] == tuple(range(12))
-    assert (settings["num_encoder_points"], settings["num_decoder_points"]) == (2, 3)
-    assert (settings["hidden_dim"], settings["num_feature_levels"]) == (32, 4)
+    # A bottleneck puts out four times its width.
+    assert settings["backbone"] == {
+        "depth": 50,
+        "stackwise_num_blocks": (1, 1, 1, 1),
+        "stackwise_num_filters": (2, 4, 6, 8),
+        "stem_num_filters": 4,
+        "dilation": False,
+        "name": "resnet",
+    }
+    assert settings["class_rows"] == tuple(range(12))
+    assert (settings["hidden_dim"], settings["num_levels"], settings["num_points"]) == (32, 4, 2)
+
+
+def test_proposals_are_the_queries_of_two_stages():
+    changes = REFINE | {"num_queries": 30, "two_stage_num_proposals": 50}
+    for is_two_stage, expected in ((False, 30), (True, 50)):
+        config = OFFICIAL | changes | {"two_stage": is_two_stage}
+        assert deformable_detr_settings(config)["num_queries"] == expected

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from keras_detr.checkpoints import whole_files
-from keras_detr.checkpoints.whole_files import (
+from keras_detr.checkpoints.files import atomic_files
+from keras_detr.checkpoints.files.atomic_files import (
     check_space,
     folder_beside,
     locked,
@@ -20,7 +20,7 @@ from keras_detr.checkpoints.whole_files import (
     move_folder,
 )
 
-needs_locks = pytest.mark.skipif(whole_files.fcntl is None, reason="Windows has no such locks")
+needs_locks = pytest.mark.skipif(atomic_files.fcntl is None, reason="Windows has no such locks")
 
 
 def write_whole(path, content):
@@ -38,7 +38,7 @@ def run_until_killed(folder, code):
     """Run code in a process of its own in a folder, whose `kill` ends it like a power cut."""
     start = (
         "import os, pathlib, signal\n"
-        "from keras_detr.checkpoints.whole_files import *\n"
+        "from keras_detr.checkpoints.files.atomic_files import *\n"
         "kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     run = subprocess.run([sys.executable, "-c", start + code], cwd=folder)
@@ -111,7 +111,7 @@ def test_leftovers_of_killed_processes_are_removed(tmp_path):
 
 
 def test_leftovers_where_the_disk_has_no_locks(tmp_path, monkeypatch):
-    monkeypatch.setattr(whole_files, "fcntl", None)
+    monkeypatch.setattr(atomic_files, "fcntl", None)
     day = 24 * 60 * 60
     for name, age in (("young", day / 2), ("old", 2 * day)):
         folder = tmp_path / f".keras_detr-unfinished-{name}"
@@ -123,7 +123,7 @@ def test_leftovers_where_the_disk_has_no_locks(tmp_path, monkeypatch):
 
 @needs_locks
 def test_a_folder_removed_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
-    make = whole_files.tempfile.mkdtemp
+    make = atomic_files.tempfile.mkdtemp
     removed = []
 
     def make_and_remove(**kwargs):
@@ -133,7 +133,7 @@ def test_a_folder_removed_before_it_is_locked_is_made_again(tmp_path, monkeypatc
             os.rmdir(folder)
         return folder
 
-    monkeypatch.setattr(whole_files.tempfile, "mkdtemp", make_and_remove)
+    monkeypatch.setattr(atomic_files.tempfile, "mkdtemp", make_and_remove)
     write_whole(tmp_path / "file", b"new")
     assert names(tmp_path) == ["file"]
 
@@ -192,7 +192,7 @@ def test_a_kill_between_the_moves_of_a_folder_is_mended_by_the_next_write(tmp_pa
 def test_one_process_at_a_time(tmp_path):
     code = (
         "import pathlib\n"
-        "from keras_detr.checkpoints.whole_files import locked\n"
+        "from keras_detr.checkpoints.files.atomic_files import locked\n"
         "with locked(pathlib.Path('.')):\n"
         "    pathlib.Path('inside').touch()\n"
     )

@@ -1,9 +1,9 @@
-"""Fetch one file of the Hugging Face Hub into its own cache, and verify it at every load.
+"""Download one file of the Hugging Face Hub into its cache, and verify it at every load.
 
-The transfer is huggingface_hub's: it shows progress, takes up again where a connection broke off,
-and moves a file to its final name only when it is complete. What it leaves out is done here: the
-content is compared with a hash, so that neither a damaged transfer nor a damaged disk gets through,
-and a damaged file is fetched anew.
+huggingface_hub transfers the file: it shows progress, resumes an interrupted download, and gives a
+file its final name only when it is complete. What it doesn't do is done here: the content is
+compared with a hash, which detects a damaged transfer or disk, and a damaged file is downloaded
+again.
 """
 
 import hashlib
@@ -53,17 +53,17 @@ class HubFile:
 
 
 class CorruptedFileError(ValueError):
-    """The content of a downloaded file isn't what its hash promises."""
+    """Raised when the content of a downloaded file doesn't match its hash."""
 
 
 class NotInRepositoryError(FileNotFoundError):
-    """The Hub answered: the repository, the revision or the file doesn't exist."""
+    """Raised when the Hub answers that a repository, a revision or a file doesn't exist."""
 
 
 def fetch(hub_file: HubFile, local_files_only: bool = False) -> Path:
-    """Return the verified local path of a file on the Hub, downloading it if need be.
+    """Return the verified local path of a file on the Hub, downloading it if necessary.
 
-    A file whose content is wrong is removed from the cache and downloaded once more.
+    A file with the wrong content is removed from the cache and downloaded once more.
 
     Args:
         hub_file: `HubFile`.
@@ -71,16 +71,16 @@ def fetch(hub_file: HubFile, local_files_only: bool = False) -> Path:
 
     Returns:
         Path inside huggingface_hub's cache. The environment variables HF_HOME, HF_ENDPOINT,
-        HF_TOKEN and HF_HUB_OFFLINE mean what they mean to huggingface_hub.
+        HF_TOKEN and HF_HUB_OFFLINE work as they do for huggingface_hub.
 
     Raises:
         FileNotFoundError: the Hub can't be reached and the file isn't in the cache, or it
             doesn't exist (then a `NotInRepositoryError`).
-        PermissionError: the repository asks for a login or for consent to its terms.
-        ConnectionError: the transfer broke off. Nothing half-written stays.
-        OSError: the cache can't be written, on a full disk for example.
-        CorruptedFileError: the content is wrong, that of a second download too, or there is no way
-            to download it again. It is removed from the cache.
+        PermissionError: the repository requires a login or consent to its terms.
+        ConnectionError: the transfer was interrupted. No partial file is left.
+        OSError: the cache can't be written, for example because the disk is full.
+        CorruptedFileError: the content is wrong even after a second download, or the file can't be
+            downloaded again. It is removed from the cache.
         ValueError: the repository's name is malformed.
     """
     path = _download(hub_file, local_files_only)
@@ -132,13 +132,13 @@ def _download(hub_file, local_files_only):
         raise ValueError(
             f"`repo_id` must have the form 'owner/name'. Received: {hub_file.repo_id!r}."
         ) from error
-    except Exception as error:  # the HTTP client's types differ among huggingface_hub's versions
+    except Exception as error:  # The HTTP client's types differ between versions of the package.
         if isinstance(error, OSError) and error.errno is not None:
-            # The disk's fault, not the network's.
+            # The disk failed, not the network.
             raise OSError(
                 error.errno,
                 f"{error.strerror}: {str(hub_file)!r} can't be written into the cache "
-                f"{constants.HF_HUB_CACHE!r}. Make room or give access there, or set HF_HOME to "
+                f"{constants.HF_HUB_CACHE!r}. Free some space or allow access, or set HF_HOME to "
                 "another folder",
             ) from error
         raise ConnectionError(
@@ -148,7 +148,7 @@ def _download(hub_file, local_files_only):
 
 
 def _advice_without_network(hub_file, local_files_only):
-    """Say what to fetch, with which command, and where to put it."""
+    """Return a message with the command that downloads a file, and where to copy it."""
     if constants.HF_HUB_OFFLINE:
         why = "HF_HUB_OFFLINE forbids downloading it"
     elif local_files_only:
@@ -183,7 +183,7 @@ def _verify(hub_file, path):
     kind = "Git hash" if len(expected) == 40 and not hub_file.sha256 else "SHA-256"
     received = f"{str(hub_file)!r} should have the {kind} {expected}, but has {actual}."
     if _content_hash(path, hub_hash) == hub_hash:
-        # Removing it would not help, and others may be using it: the Hub's file has changed.
+        # The Hub's file has changed: removing it wouldn't help, and others may be using it.
         raise CorruptedFileError(
             f"{received} It came intact from {constants.ENDPOINT}, so the repository serves other "
             "content than was expected: pass the `revision` that is meant, or another `sha256`."
@@ -203,7 +203,7 @@ def _verify(hub_file, path):
 
 
 def _hub_hash(hub_file, path, blob):
-    """Return the Hub's own hash of a cached file, or `None` where there is no way to know it.
+    """Return the Hub's own hash of a cached file, or `None` if it can't be found out.
 
     The cache names a blob by its hash: the SHA-256 of LFS files, Git's SHA-1 of others. Without
     symbolic links the file has its own name, and only the Hub knows the hash.
@@ -215,7 +215,7 @@ def _hub_hash(hub_file, path, blob):
                 hub_file.repo_id, hub_file.filename, revision=_commit_of(hub_file, path)
             )
             tag = get_hf_file_metadata(address).etag or ""
-        except Exception:  # without a connection, a whole file in the cache is as good as ever
+        except Exception:  # Without a connection the hash isn't known.
             return None
     return tag if re.fullmatch(r"[0-9a-f]{64}|[0-9a-f]{40}", tag) else None
 
@@ -226,7 +226,7 @@ def _commit_of(hub_file, path):
 
 
 def _content_hash(path, like):
-    """Return the hash of a file's content, of the kind of another hash; by default SHA-256."""
+    """Return a file's SHA-256, or its Git hash if `like` is one."""
     with path.open("rb") as file:
         if like is None or len(like) == 64:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -236,9 +236,9 @@ def _content_hash(path, like):
 
 
 def _blob_of(path):
-    """Return the blob that a cached file points to, or the file itself without symbolic links.
+    """Return the blob that a cached file links to, or the file itself if it isn't a link.
 
-    Only one link is followed: a blob may be a link itself, into a store shared by all repositories
-    that has names of another kind.
+    Only one link is followed: a blob may itself link to a store shared by all repositories, whose
+    files aren't named by these hashes.
     """
     return path.parent / os.readlink(path) if path.is_symlink() else path

@@ -1,7 +1,7 @@
-"""Files and folders that are there whole or not at all, whenever the process or the disk ends.
+"""Write files and folders atomically: after a crash or on a full disk, nothing partial is left.
 
-What is written goes into a folder beside its place, and is moved when it is whole. A process that
-was killed leaves such a folder behind; the next one that writes beside it removes it.
+Everything is written into a temporary folder beside its destination, and moved when it is complete.
+A process that is killed leaves that folder behind; the next process that writes there removes it.
 """
 
 import contextlib
@@ -24,13 +24,13 @@ _SECONDS_OF_A_DAY = 24 * 60 * 60
 
 @contextlib.contextmanager
 def folder_beside(path):
-    """Return an empty folder to write into, on the disk of `path`; it is removed at the end.
+    """Yield an empty temporary folder on the same disk as `path`, and remove it at the end.
 
     Args:
-        path: `pathlib.Path` of what is to be written, whose folder exists.
+        path: `pathlib.Path` of what will be written; its folder must exist.
 
     Raises:
-        OSError: something inside of the context can't be written; the message names `path`.
+        OSError: something inside the context can't be written; the message names `path`.
     """
     try:
         _remove_abandoned(path.parent)
@@ -47,19 +47,19 @@ def folder_beside(path):
 
 
 def is_unfinished(path):
-    """Return whether a path is that of a folder from `folder_beside`, in use or left behind."""
+    """Return whether a path is a folder from `folder_beside`, in use or left behind."""
     return path.name.startswith(_PREFIX)
 
 
 def check_space(folder, num_bytes):
-    """Check that a disk has room, so that it isn't filled up in vain.
+    """Check that a disk has enough space before something is written.
 
     Args:
         folder: str or path of a folder on the disk.
         num_bytes: int.
 
     Raises:
-        OSError: it hasn't.
+        OSError: it doesn't have enough.
     """
     free = shutil.disk_usage(folder).free
     if free < num_bytes:
@@ -72,11 +72,11 @@ def check_space(folder, num_bytes):
 
 
 def move_file(finished, path):
-    """Put a file in the place of another one, at once and for good.
+    """Move a file to its destination atomically, and flush it to the disk.
 
     Args:
         finished: `pathlib.Path` of the file, in a folder from `folder_beside`.
-        path: `pathlib.Path`, where it is to be. It keeps the mode of a file that is there.
+        path: `pathlib.Path`, the destination. The mode of a file that it replaces is kept.
     """
     _flush(finished)
     if path.exists():
@@ -86,14 +86,13 @@ def move_file(finished, path):
 
 
 def move_folder(finished, path):
-    """Put a folder in the place of another one; if that fails, the other one comes back.
+    """Move a folder to its destination; if that fails, the folder that it replaces is restored.
 
-    A process killed between the two moves leaves the other one beside its place, from where
-    the next `folder_beside` brings it back.
+    If the process is killed between the two moves, the next `folder_beside` restores it.
 
     Args:
         finished: `pathlib.Path` of the folder, in a folder from `folder_beside`.
-        path: `pathlib.Path`, where it is to be.
+        path: `pathlib.Path`, the destination.
     """
     for written in finished.rglob("*"):
         _flush(written)
@@ -104,14 +103,14 @@ def move_folder(finished, path):
     try:
         os.replace(finished, path)
     except BaseException:
-        _bring_back(finished.parent)
+        _restore(finished.parent)
         raise
     _flush(path.parent)
 
 
 @contextlib.contextmanager
 def locked(folder):
-    """Let one process at a time write into a folder, where the disk has locks."""
+    """Let only one process at a time write into a folder, if the disk supports locks."""
     descriptor = _lock(folder, wait=True)
     try:
         yield
@@ -120,7 +119,7 @@ def locked(folder):
 
 
 def _locked_folder(parent):
-    """Make a folder, and lock it for as long as this process lives."""
+    """Make a temporary folder, and lock it for as long as this process lives."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         # Another process may have removed it before it was locked.
@@ -132,21 +131,21 @@ def _locked_folder(parent):
 
 
 def _remove_abandoned(parent):
-    """Remove the folders of processes that were killed, as far as this one may."""
+    """Remove the temporary folders of processes that were killed, if permissions allow it."""
     for folder in parent.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
             descriptor = _lock(folder)
             try:
-                # Where there are no locks, what is a day old isn't being written any more.
+                # Without locks, a folder that is a day old counts as abandoned.
                 if descriptor or time.time() - folder.stat().st_mtime > _SECONDS_OF_A_DAY:
-                    _bring_back(folder)
+                    _restore(folder)
                     shutil.rmtree(folder, ignore_errors=True)
             finally:
                 _unlock(descriptor)
 
 
-def _bring_back(folder):
-    """Move back what `move_folder` has moved out of the way, unless something is in its place."""
+def _restore(folder):
+    """Restore what `move_folder` moved out of the way, unless something has replaced it."""
     for before in folder.glob(f"{_BEFORE}/*"):
         path = folder.parent / before.name
         if not path.exists():
@@ -154,14 +153,14 @@ def _bring_back(folder):
 
 
 def _lock(folder, wait=False):
-    """Lock a folder, until it is unlocked or the process ends in whatever way.
+    """Lock a folder until it is unlocked or the process ends.
 
     Returns:
-        int, or `None` where the system or the disk has no locks.
+        int, a file descriptor, or `None` if the system or the disk has no locks.
 
     Raises:
-        BlockingIOError: another one has locked it, and `wait` is false.
-        FileNotFoundError: it isn't there.
+        BlockingIOError: another process has locked it, and `wait` is false.
+        FileNotFoundError: it doesn't exist.
     """
     if fcntl is None:
         return None
@@ -182,7 +181,7 @@ def _unlock(descriptor):
 
 
 def _flush(path):
-    """Have a file, or a folder's list of files where that is possible, written to the disk."""
+    """Flush a file to the disk, or a folder's list of files where that is possible."""
     is_folder = path.is_dir()
     with contextlib.suppress(*((OSError,) if is_folder else ())):
         descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)

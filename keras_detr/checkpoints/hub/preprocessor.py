@@ -1,7 +1,7 @@
-"""Translate the preprocessor_config.json beside a DETR on the Hub: sizes and colors of images.
+"""Translate a detector's preprocessor_config.json: the sizes and colors of images.
 
-Source: transformers models/detr/image_processing_detr.py, whose defaults stand in for absent keys;
-written by versions 4 and 5.
+Source: transformers models/detr/image_processing_detr.py, versions 4 and 5, whose defaults replace
+missing keys.
 """
 
 import sys
@@ -14,7 +14,7 @@ _RESCALE_FACTOR = 1 / 255
 
 
 def preprocessor_sizes(config: dict[str, Any]) -> tuple[int, int]:
-    """Return the sides that images are resized to before a model of the Hub sees them.
+    """Return the sides that images are resized to for a model of the Hub.
 
     Args:
         config: dict, the parsed preprocessor_config.json.
@@ -23,8 +23,8 @@ def preprocessor_sizes(config: dict[str, Any]) -> tuple[int, int]:
         (short side, the long side's limit), pixels.
 
     Raises:
-        ValueError: images are prepared otherwise than by their short side and the long side's
-            limit. The message names the field.
+        ValueError: images aren't resized by their short side and the long side's limit. The
+            message names the field.
     """
     if config.get("do_resize", True) is not True:
         raise ValueError(f"`do_resize` must be true. Received: {config['do_resize']!r}.")
@@ -34,7 +34,7 @@ def preprocessor_sizes(config: dict[str, Any]) -> tuple[int, int]:
     if isinstance(size, dict):
         sides = tuple(size.get(key) for key in ("shortest_edge", "longest_edge"))
     else:
-        # What was written before transformers 4.27.
+        # Before transformers 4.27.
         sides = size, config.get("max_size", _SIZES[1])
     is_whole = all(isinstance(side, int) and not isinstance(side, bool) for side in sides)
     if not is_whole or not 1 <= sides[0] <= sides[1]:
@@ -48,7 +48,7 @@ def preprocessor_sizes(config: dict[str, Any]) -> tuple[int, int]:
 def preprocessor_normalization(
     config: dict[str, Any],
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return what colors are normalized with before a model of the Hub sees them.
+    """Return the mean and standard deviation of colors for a model of the Hub.
 
     Args:
         config: dict, the parsed preprocessor_config.json.
@@ -57,8 +57,8 @@ def preprocessor_normalization(
         mean and standard deviation of red, green and blue, of values in 0..255.
 
     Raises:
-        ValueError: a field has no such value, or colors aren't rescaled: then nobody can say which
-            values the model was trained on. The message names the field.
+        ValueError: a field has an invalid value, or colors aren't rescaled, so that the range that
+            the model was trained on isn't known. The message names the field.
     """
     if config.get("do_rescale", True) is not True:
         raise ValueError(
@@ -77,7 +77,7 @@ def preprocessor_normalization(
             raise ValueError(
                 f"`{field}` in preprocessor_config.json must be above 0. Received: {values}."
             )
-    # Rounded, so that ImageNet's are those of every other model.
+    # Rounded, so that ImageNet's equal `ResNetBackbone`'s defaults.
     return tuple(
         tuple(round(value / factor, 6) for value in values) for values in (mean, deviation)
     )

@@ -1,4 +1,4 @@
-"""Read the tensors of a checkpoint file, whatever wrote it, into NumPy arrays."""
+"""Read the tensors of a checkpoint file of any format into NumPy arrays."""
 
 import json
 from pathlib import Path
@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, deserialize, safe_open
 
-from .reading_torch import read_torch
 from .regular_files import check_regular
-from .unreadable import unreadable
+from .torch_files import read_torch
 
-# In the order of preference: safetensors can't hold code, and need no torch.
+# In order of preference: safetensors can't hold code, and don't need torch.
 WEIGHT_FILE_NAMES = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -20,6 +19,7 @@ WEIGHT_FILE_NAMES = (
 
 _TORCH_SUFFIXES = (".pth", ".pt", ".bin")
 _LARGEST_JSON = 2**26
+_GIT_LFS_POINTER = b"version https://git-lfs"
 _DTYPES = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
@@ -45,12 +45,12 @@ def read_tensors(path) -> dict[str, np.ndarray]:
             one of `WEIGHT_FILE_NAMES`.
 
     Returns:
-        dict of name to array. 16-bit floats come out as float32, other dtypes as they are stored.
-        The official wrapping `{"model": {...}}`, and `{"state_dict": {...}}`, are taken off.
+        dict of name to array. 16-bit floats become float32; other dtypes stay as they are stored.
+        The official wrapping `{"model": {...}}`, and `{"state_dict": {...}}`, are removed.
 
     Raises:
         FileNotFoundError: there is no such file, or a shard of it is missing.
-        ValueError: the file is cut off, damaged, or no checkpoint; or it isn't a regular file.
+        ValueError: the file is truncated, damaged, not a checkpoint, or not a regular file.
         ImportError: the file needs torch, and torch isn't installed.
     """
     path = Path(path)
@@ -67,8 +67,8 @@ def read_tensors(path) -> dict[str, np.ndarray]:
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     if path.suffix in _TORCH_SUFFIXES:
-        return read_torch(path)
-    # What Keras saves has its own reader.
+        return _read_torch(path)
+    # Files that Keras itself reads.
     advice = {
         ".keras": " Load a saved model with `keras.saving.load_model`.",
         ".h5": " Load saved weights of Keras with the model's `load_weights`.",
@@ -86,19 +86,19 @@ def read_json_text(path):
         path: path.
 
     Raises:
-        ValueError: it isn't a regular file, is far larger than any configuration, or holds no text.
+        ValueError: it isn't a regular file, is far larger than any configuration, or isn't text.
     """
     check_regular(path)
     if path.stat().st_size > _LARGEST_JSON:
-        raise unreadable(path, f"a JSON file has at most {_LARGEST_JSON:,} bytes here")
+        raise _unreadable(path, f"a JSON file has at most {_LARGEST_JSON:,} bytes here")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise unreadable(path, error) from error
+        raise _unreadable(path, error) from error
 
 
 def shard_names(index_path) -> tuple[str, ...]:
-    """Return the names of the files that a `*.index.json` spreads its tensors over, sorted.
+    """Return the sorted names of the files that a `*.index.json` lists.
 
     Raises:
         ValueError: the file isn't such an index.
@@ -107,7 +107,7 @@ def shard_names(index_path) -> tuple[str, ...]:
 
 
 def _find_weights(folder):
-    """Return the weights in a folder, by the order of `WEIGHT_FILE_NAMES`."""
+    """Return the first of `WEIGHT_FILE_NAMES` that a folder holds."""
     for name in WEIGHT_FILE_NAMES:
         if (folder / name).exists():
             return folder / name
@@ -120,13 +120,21 @@ def _find_weights(folder):
 def _read_safetensors(path):
     """Read a .safetensors file."""
     try:
-        # The header tells whether the file is what it says, before all of it is read.
+        # Check the header before all of the file is read.
         with safe_open(path, framework="numpy"):
             pass
         views = deserialize(path.read_bytes())
     except (SafetensorError, MemoryError) as error:
-        raise unreadable(path, error) from error
+        raise _unreadable(path, error) from error
     return {name: _to_array(path, name, view) for name, view in views}
+
+
+def _read_torch(path):
+    """Read a .pth, .pt or .bin file."""
+    try:
+        return read_torch(path)
+    except ValueError as error:
+        raise _unreadable(path, error) from error
 
 
 def _to_array(path, name, view):
@@ -159,14 +167,14 @@ def _read_index(path):
             for name in names
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise unreadable(path, f"it is no index of shards ({error})") from error
+        raise _unreadable(path, f"it is no index of shards ({error})") from error
     if not is_index:
-        raise unreadable(path, "it is no index of shards beside it")
+        raise _unreadable(path, "it is no index of shards beside it")
     return weight_map
 
 
 def _read_shards(path):
-    """Read all the files that an index names, and check that every tensor of it came."""
+    """Read all files that an index lists, and check that no tensor is missing."""
     weight_map = _read_index(path)
     tensors = {}
     for name in shard_names(path):
@@ -178,7 +186,32 @@ def _read_shards(path):
         tensors.update(read_tensors(shard))
     missing = sorted(weight_map.keys() - tensors.keys())
     if missing:
-        raise unreadable(
+        raise _unreadable(
             path, f"its shards lack {len(missing)} tensors, the first is {missing[0]!r}"
         )
     return tensors
+
+
+def _unreadable(path, reason):
+    """Return the error for a checkpoint file that can't be read.
+
+    Args:
+        path: path of a regular file.
+        reason: str or exception.
+
+    Returns:
+        `ValueError`.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        is_pointer = file.read(len(_GIT_LFS_POINTER)) == _GIT_LFS_POINTER
+    if is_pointer:
+        advice = "It is a Git LFS pointer, not the weights themselves: run `git lfs pull`."
+    else:
+        advice = (
+            "It was cut off or damaged on its way, or is no checkpoint: delete it and download it "
+            "again."
+        )
+    return ValueError(
+        f"Can't read the checkpoint {str(path)!r} ({size:,} bytes): {reason}. {advice}"
+    )

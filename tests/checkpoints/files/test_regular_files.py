@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from keras_detr.checkpoints.regular_files import read_regular
+from keras_detr.checkpoints.files.regular_files import read_regular
 
 
 def pipe(path):

@@ -1,4 +1,4 @@
-"""Open a model in the Hub's layout: config.json beside its weights, on the Hub or in a folder."""
+"""Open a model in the Hub's layout, config.json beside its weights, on the Hub or on disk."""
 
 import json
 import logging
@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .hub import CorruptedFileError, HubFile, NotInRepositoryError, fetch
-from .hub_preprocessor import preprocessor_normalization, preprocessor_sizes
-from .reading import WEIGHT_FILE_NAMES, read_json_text, read_tensors, shard_names
+from ..files.tensor_files import WEIGHT_FILE_NAMES, read_json_text, read_tensors, shard_names
+from .download import CorruptedFileError, HubFile, NotInRepositoryError, fetch
+from .preprocessor import preprocessor_normalization, preprocessor_sizes
 
 logger = logging.getLogger("keras_detr")
 
@@ -33,9 +33,9 @@ class HubFolder:
     config: dict[str, Any]
 
     def read_tensors(self) -> dict[str, np.ndarray]:
-        """Read the weights under their own names, downloading them if need be.
+        """Read the weights under their own names, downloading them if necessary.
 
-        Safetensors are preferred to files of torch, one file to shards.
+        Safetensors are preferred to torch's files, and one file to shards.
 
         Raises:
             FileNotFoundError, ConnectionError, PermissionError, CorruptedFileError, ValueError:
@@ -46,69 +46,73 @@ class HubFolder:
         return read_tensors(self.location)
 
     def read_preprocessor_sizes(self) -> tuple[int, int] | None:
-        """Read which sides images are resized to, from preprocessor_config.json.
+        """Read the sides that images are resized to, from preprocessor_config.json.
 
         Returns:
-            (short side, the long side's limit) in pixels, or None: there is no such file; or, with
-            a line in the log, it can't be fetched without a connection or isn't understood.
+            (short side, the long side's limit) in pixels. None if there is no such file, and, with
+            a warning in the log, if it can't be downloaded or isn't understood.
 
         Raises:
             ConnectionError, PermissionError, CorruptedFileError: as `fetch` does.
         """
+        consequence = "Raw images are resized by default, not as the model says"
+        config = self._read_preprocessor_config(consequence)
         try:
-            config = self._read_preprocessor_config()
             return None if config is None else preprocessor_sizes(config)
-        except CorruptedFileError:
-            raise
-        except (FileNotFoundError, ValueError) as error:
-            logger.warning("Raw images are resized by default, not as the model says: %s", error)
+        except ValueError as error:
+            logger.warning("%s: %s", consequence, error)
             return None
 
     def read_normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-        """Read what colors are normalized with, from preprocessor_config.json.
+        """Read the mean and standard deviation of colors, from preprocessor_config.json.
 
         Returns:
-            mean and standard deviation of red, green and blue, of values in 0..255; or None: there
-            is no such file; or, with a line in the log, it can't be fetched without a connection
-            or isn't JSON.
+            mean and standard deviation of red, green and blue, of values in 0..255. None if there
+            is no such file, and, with a warning in the log, if it can't be downloaded or isn't
+            JSON.
 
         Raises:
-            ValueError: its values make no sense; the message names the field.
+            ValueError: its values are invalid; the message names the field.
             ConnectionError, PermissionError, CorruptedFileError: as `fetch` does.
         """
-        try:
-            config = self._read_preprocessor_config()
-        except CorruptedFileError:
-            raise
-        except (FileNotFoundError, ValueError) as error:
-            logger.warning(
-                "Colors are normalized by default, with ImageNet's mean and standard deviation, "
-                "not as the model says: %s",
-                error,
-            )
-            return None
+        config = self._read_preprocessor_config(
+            "Colors are normalized by default, with ImageNet's mean and standard deviation, not as "
+            "the model says"
+        )
         return None if config is None else preprocessor_normalization(config)
 
-    def _read_preprocessor_config(self):
-        """Return the content of preprocessor_config.json, or None if there is no such file."""
-        if isinstance(self.location, HubFile):
-            try:
+    def _read_preprocessor_config(self, consequence):
+        """Return the content of preprocessor_config.json.
+
+        Args:
+            consequence: str, what is logged if it can't be read.
+
+        Returns:
+            dict, or None if there is no such file or it can't be read.
+        """
+        try:
+            if isinstance(self.location, HubFile):
                 return _read_json(_fetch_sibling(self.location, _PREPROCESSOR_FILE))
-            except NotInRepositoryError:
-                return None
-        path = self.location / _PREPROCESSOR_FILE
-        return _read_json(path) if path.exists() else None
+            path = self.location / _PREPROCESSOR_FILE
+            return _read_json(path) if path.exists() else None
+        except CorruptedFileError:
+            raise
+        except NotInRepositoryError:
+            return None
+        except (FileNotFoundError, ValueError) as error:
+            logger.warning("%s: %s", consequence, error)
+            return None
 
 
 def resolve_hub_folder(handle) -> HubFolder:
-    """Open a handle to a model in the Hub's layout, and read its config.json.
+    """Find a model in the Hub's layout, and read its config.json.
 
     Args:
         handle: str "hf://owner/name" or "hf://owner/name@revision", or the path of a local folder.
 
     Raises:
         ValueError: the handle has another form, or config.json isn't JSON.
-        FileNotFoundError: there is no config.json, or no way to get it.
+        FileNotFoundError: there is no config.json, or it can't be downloaded.
     """
     match = _HANDLE.fullmatch(str(handle))
     if match:
@@ -154,7 +158,7 @@ def _read_json(path):
 
 
 def _fetch_weights(config_file):
-    """Fetch the first of `WEIGHT_FILE_NAMES` that a repository has, with its shards.
+    """Download the first of `WEIGHT_FILE_NAMES` that a repository has, with its shards.
 
     Returns:
         Path of the weights, or of the index beside its shards.
@@ -182,5 +186,5 @@ def _fetch_weights(config_file):
 
 
 def _fetch_sibling(config_file, name, local_files_only=False):
-    """Fetch a file of the repository and commit that `config_file` belongs to."""
+    """Download a file of the repository and commit that `config_file` belongs to."""
     return fetch(HubFile(config_file.repo_id, name, config_file.revision), local_files_only)

@@ -204,7 +204,7 @@ def test_a_full_disk(monkeypatch):
     def fill_up(*args, **kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(checkpoints.hub, "hf_hub_download", fill_up)
+    monkeypatch.setattr(checkpoints.hub.download, "hf_hub_download", fill_up)
     with pytest.raises(OSError, match=rf"'{REPO}/model\.safetensors'.*cache.*HF_HOME") as raised:
         checkpoints.fetch(HubFile(REPO, "model.safetensors"))
     assert raised.value.errno == errno.ENOSPC

@@ -1,12 +1,10 @@
-"""Read the tensors of a file that torch wrote."""
+"""Read the tensors of a file written by torch."""
 
 import argparse
 import zipfile
 from collections.abc import Mapping
 
-from .unreadable import unreadable
-
-# A file may unpack to so many times its own size: weights hardly shrink, and torch doesn't try.
+# The most that a file may grow when unpacked. torch doesn't compress, and weights hardly shrink.
 _LARGEST_GROWTH = 10
 
 
@@ -20,7 +18,8 @@ def read_torch(path):
         dict of name to array; see `read_tensors`.
 
     Raises:
-        ValueError: the file is cut off, damaged, or no checkpoint.
+        ValueError: the file is truncated, damaged, or not a checkpoint; the message is only the
+            reason.
         ImportError: torch isn't installed.
     """
     try:
@@ -32,25 +31,25 @@ def read_torch(path):
         ) from error
     try:
         _check_archive(path)
-        # The official training script stores its arguments in the file: a plain Namespace is
-        # harmless, and everything else that isn't a tensor stays forbidden.
+        # The official training script stores its arguments in the file. A plain Namespace is
+        # harmless; everything else that isn't a tensor stays forbidden.
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
         arrays = _to_arrays(torch, _unwrapped(content), _LARGEST_GROWTH * path.stat().st_size)
-    except Exception as error:  # on damaged bytes torch raises almost any type
+    except Exception as error:  # torch raises almost any type for damaged bytes.
         reason = str(error).strip().split("\n")[0].rstrip(".") or "the file ends too early"
-        raise unreadable(path, f"{type(error).__name__}: {reason}") from error
+        raise ValueError(f"{type(error).__name__}: {reason}") from error
     if not arrays:
-        raise unreadable(path, "it holds no dictionary of tensors")
+        raise ValueError("it holds no dictionary of tensors")
     return arrays
 
 
 def _check_archive(path):
-    """Compare the parts of a zip file with their checksums, which torch doesn't.
+    """Compare the parts of a zip file with their checksums, as torch doesn't.
 
     Raises:
         ValueError: a part is damaged, or all of them unpack to far more than the file.
-        zipfile.BadZipFile: the file is cut off.
+        zipfile.BadZipFile: the file is truncated.
     """
     if not zipfile.is_zipfile(path):
         return
@@ -63,7 +62,7 @@ def _check_archive(path):
 
 
 def _unwrapped(content):
-    """Take off the official wrapping."""
+    """Return the tensors without the dictionary that official files wrap them in."""
     for key in ("model", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             return content[key]
@@ -71,17 +70,17 @@ def _unwrapped(content):
 
 
 def _to_arrays(torch, content, most_bytes):
-    """Return the tensors of a dictionary as arrays, and nothing of anything else."""
+    """Return the tensors of a dictionary as arrays, without its other values."""
     if not isinstance(content, Mapping):
         return {}
     tensors = {str(k): v.detach() for k, v in content.items() if isinstance(v, torch.Tensor)}
-    # A tensor may repeat a single number as often as it says.
+    # A few bytes can describe a tensor that repeats one number very often.
     _check_size(sum(v.numel() * v.element_size() for v in tensors.values()), most_bytes)
     narrow = (torch.bfloat16, torch.float16)
     return {k: (v.float() if v.dtype in narrow else v).numpy() for k, v in tensors.items()}
 
 
 def _check_size(size, most_bytes):
-    """Refuse content that grows out of all proportion when it is unpacked."""
+    """Raise an error if content unpacks to far more than the file's size."""
     if size > most_bytes:
         raise ValueError(f"it unpacks to {size:,} bytes, far more than it has")

@@ -1,6 +1,6 @@
 """Read exported files as a process that has neither keras_detr nor Keras.
 
-    python tests/export/stranger.py tasks.json
+    python tests/export/read_without_keras.py tasks.json
 
 The tasks are dicts of "format", "path", "images" (.npz with one batch an entry) and "found", where
 to write what was found: "<batch>/<output>" an entry, names of classes, and the boxes' format.

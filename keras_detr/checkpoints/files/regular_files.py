@@ -1,4 +1,4 @@
-"""Files that nobody vouches for: only those that end are read, and text only up to a size."""
+"""Read untrusted files: regular ones only, and text only up to a size."""
 
 import os
 import pathlib
@@ -14,7 +14,7 @@ _KINDS = {
 
 
 def check_regular(path):
-    """Refuse what isn't a regular file, which may never end or wait for ever.
+    """Raise an error if a path isn't a regular file: reading a pipe or device may never end.
 
     Args:
         path: str or path-like; symbolic links are followed.
@@ -37,7 +37,7 @@ def read_regular(path, largest=None):
 
     Args:
         path: str or path-like.
-        largest: int, the bytes that it may have at most; None for any number.
+        largest: int, the most bytes that it may have; None for any number.
 
     Returns:
         bytes.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_detr.checkpoints.hub_preprocessor import preprocessor_normalization, preprocessor_sizes
+from keras_detr.checkpoints.hub.preprocessor import preprocessor_normalization, preprocessor_sizes
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-# The room needs NumPy only, and importing keras_detr itself would import Keras, for seconds.
+# The package needs NumPy only; importing keras_detr itself would import Keras, which takes seconds.
 _CLIENT = """
 import importlib.util, json, sys, types
 package = types.ModuleType("keras_detr")
@@ -173,7 +173,7 @@ def run_client(expression, *, endpoint, home, is_offline=False, has_links=True):
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "NO_PROXY": "127.0.0.1",
         "TQDM_POSITION": "-1",  # shows the progress bar without a terminal
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": str(Path(__file__).parents[3]),
     }
     process = subprocess.run(
         [sys.executable, "-W", "error", "-c", _CLIENT, expression],

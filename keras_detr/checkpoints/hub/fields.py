@@ -1,15 +1,15 @@
-"""Read fields of a Hub's config.json, or say which one can't be read."""
+"""Read and check the fields of a config.json on the Hub."""
 
 
 def check(field, value, supported):
-    """Refuse a value that isn't supported, naming its field."""
+    """Raise an error that names the field if a value isn't supported."""
     if value not in supported:
         expected = " or ".join(repr(choice) for choice in supported)
         raise ValueError(f"`{field}` of the Hub config must be {expected}. Received: {value!r}.")
 
 
 def check_type(field, value, kind, expected):
-    """Return a value of this type, or refuse it, naming its field and what was expected."""
+    """Return a value, or raise an error that names the field if it has another type."""
     if not isinstance(value, kind) or isinstance(value, bool):
         raise ValueError(
             f"`{field}` of the Hub config must be {expected}. Received: {value!r:.80}."
@@ -18,7 +18,7 @@ def check_type(field, value, kind, expected):
 
 
 def items(config, field, default, kind, expected):
-    """Return a list of the config as a tuple whose items all have one type."""
+    """Return a list of the config as a tuple, and check the type of its items."""
     name = field.rsplit(".", 1)[-1]
     values = check_type(field, config.get(name, default), (list, tuple), f"a list of {expected}")
     return tuple(check_type(field, value, kind, f"a list of {expected}") for value in values)
@@ -35,7 +35,7 @@ def count(config, field, default):
 
 
 def shared_count(config, field, default):
-    """Return a number that the encoder and the decoder must have in common."""
+    """Return a number that must be the same for the encoder and the decoder."""
     encoder = count(config, f"encoder_{field}", default)
     decoder = count(config, f"decoder_{field}", default)
     if encoder != decoder:

@@ -56,16 +56,11 @@ def test_coco_category_ids():
 
 def test_the_official_config():
     settings = detr_settings(OFFICIAL)
-    assert settings["kept_class_rows"] == COCO_CATEGORY_IDS
+    assert settings["class_rows"] == COCO_CATEGORY_IDS
     assert settings["class_names"] == tuple(f"label {i}" for i in COCO_CATEGORY_IDS)
-    del settings["kept_class_rows"], settings["class_names"]
+    del settings["class_rows"], settings["class_names"]
     assert settings == {
-        "backbone": "resnet50",
-        "backbone_block_type": "bottleneck",
-        "backbone_depths": (3, 4, 6, 3),
-        "backbone_hidden_sizes": (256, 512, 1024, 2048),
-        "backbone_embedding_size": 64,
-        "dilation": False,
+        "backbone": {"depth": 50, "dilation": False, "name": "resnet50"},
         "num_classes": 80,
         "num_queries": 100,
         "hidden_dim": 256,
@@ -89,7 +84,7 @@ def test_defaults_of_transformers():
 def test_names_and_rows_without_objects():
     labels = {"0": "N/A", "1": "LABEL_1", "2": "N/A", "3": "dog"}
     settings = detr_settings(OFFICIAL | {"id2label": labels})
-    assert settings["kept_class_rows"] == (1, 3)
+    assert settings["class_rows"] == (1, 3)
     # One real name shows that somebody named them.
     assert settings["class_names"] == ("LABEL_1", "dog")
     labels["3"] = "LABEL_3"
@@ -137,7 +132,8 @@ def test_a_gap_in_the_ids_is_refused_with_advice():
 )
 def test_backbones(config, backbone, dilation):
     settings = detr_settings(config)
-    assert (settings["backbone"], settings["dilation"]) == (backbone, dilation)
+    assert settings["backbone"]["name"] == (backbone or "resnet")
+    assert settings["backbone"]["dilation"] == dilation
 
 
 def test_a_backbone_without_a_name_is_described():
@@ -146,11 +142,14 @@ def test_a_backbone_without_a_name_is_described():
             layer_type="basic", depths=[1, 1, 2, 1], hidden_sizes=[8, 8, 16, 16], embedding_size=4
         )
     )
-    assert settings["backbone"] is None
-    assert settings["backbone_block_type"] == "basic"
-    assert settings["backbone_depths"] == (1, 1, 2, 1)
-    assert settings["backbone_hidden_sizes"] == (8, 8, 16, 16)
-    assert settings["backbone_embedding_size"] == 4
+    assert settings["backbone"] == {
+        "depth": 18,
+        "stackwise_num_blocks": (1, 1, 2, 1),
+        "stackwise_num_filters": (8, 8, 16, 16),
+        "stem_num_filters": 4,
+        "dilation": False,
+        "name": "resnet",
+    }
 
 
 @pytest.mark.parametrize(
@@ -216,7 +215,7 @@ def test_configs_that_transformers_writes(tmp_path):
 
     dilated = saved_config(tmp_path, transformers.DetrConfig(backbone="resnet101", dilation=True))
     settings = detr_settings(dilated)
-    assert (settings["backbone"], settings["dilation"]) == ("resnet101", True)
+    assert settings["backbone"] == {"depth": 101, "dilation": True, "name": "resnet101"}
 
     labels = {i: f"class {i}" for i in range(12)}
     backbone = transformers.ResNetConfig(
@@ -232,8 +231,9 @@ def test_configs_that_transformers_writes(tmp_path):
     )
     settings = detr_settings(saved_config(tmp_path, own))
     assert settings["class_names"] == tuple(labels.values())
-    assert settings["kept_class_rows"] == tuple(range(12))
-    assert settings["backbone_hidden_sizes"] == (8, 16, 24, 32)
+    assert settings["class_rows"] == tuple(range(12))
+    # A bottleneck puts out four times its width.
+    assert settings["backbone"]["stackwise_num_filters"] == (2, 4, 6, 8)
     assert (settings["hidden_dim"], settings["num_queries"]) == (32, 7)
     assert settings["position_embedding"] == "learned"
 

@@ -1,11 +1,11 @@
-"""Translate what the config.json of every detector on the Hub has in common.
+"""Translate the fields that the config.json files of all detectors on the Hub share.
 
 Source: transformers models/detr/configuration_detr.py and
 models/deformable_detr/configuration_deformable_detr.py.
 """
 
-from .hub_config_backbone import backbone_settings
-from .hub_config_fields import check, check_type, count, shared_count
+from .backbone import backbone_settings
+from .fields import check, check_type, count, shared_count
 
 _UNUSED_LABEL = "N/A"
 _ACTIVATIONS = ("relu", "gelu", "silu")
@@ -16,12 +16,12 @@ def detector_settings(config, model_type, num_queries, feed_forward_dim):
 
     Args:
         config: dict, the parsed config.json.
-        model_type: str, which one it must be.
-        num_queries: int, where the config doesn't say.
-        feed_forward_dim: int, where the config doesn't say.
+        model_type: str, the one that the config must have.
+        num_queries: int, the default.
+        feed_forward_dim: int, the default.
 
     Returns:
-        dict of plain values, all the keys of `detr_settings`.
+        dict of plain values; see `detr_settings`.
 
     Raises:
         ValueError: the config describes a model that this package doesn't build.
@@ -39,10 +39,10 @@ def detector_settings(config, model_type, num_queries, feed_forward_dim):
         )
     rows, names = _classes_in_use(config)
     return {
-        **backbone_settings(config),
+        "backbone": backbone_settings(config),
         "num_classes": len(rows),
         "class_names": names,
-        "kept_class_rows": rows,
+        "class_rows": rows,
         "num_queries": count(config, "num_queries", num_queries),
         "hidden_dim": count(config, "d_model", 256),
         "num_heads": shared_count(config, "attention_heads", 8),
@@ -56,10 +56,10 @@ def detector_settings(config, model_type, num_queries, feed_forward_dim):
 
 
 def _classes_in_use(config):
-    """Return the rows of the class head that are in use, and their names, or `None` without any.
+    """Return the rows of the class head that are in use, and their names, or `None` for no names.
 
-    transformers leaves `id2label` out of the file where there are two classes without names, and
-    writes "LABEL_0", "LABEL_1", ... where there are others.
+    transformers leaves `id2label` out of the file if there are two classes without names, and
+    writes "LABEL_0", "LABEL_1", ... for any other number.
     """
     labels = config.get("id2label")
     if labels is None:

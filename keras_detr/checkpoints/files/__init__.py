@@ -1,0 +1,1 @@
+"""Files on disk: read what is safe to read, and write what is there whole or not at all."""

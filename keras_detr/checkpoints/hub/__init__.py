@@ -1,0 +1,1 @@
+"""The Hugging Face Hub: download files, and translate what their configurations say."""
