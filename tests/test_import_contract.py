@@ -34,7 +34,7 @@ FLOORS = {
 
 # Folders of keras_detr/models: the detectors, which are strangers, and what they share.
 DETECTORS = ("detr", "deformable_detr")
-SHARED_BY_DETECTORS = ("backbones", "necks")
+SHARED_BY_DETECTORS = ("backbones", "necks", "presets", "task")
 
 # Where a package of others may be imported, as folders or files of keras_detr.
 HOMES = {

@@ -3,7 +3,7 @@
 from keras_detr.layers.learned_position_embedding import LearnedPositionEmbedding
 from keras_detr.models.backbones.resnet_backbone import ResNetBackbone
 from keras_detr.models.backbones.resnet_checkpoint import resnet_variables
-from keras_detr.models.checkpoint_variables import table
+from keras_detr.models.presets.checkpoint_variables import table
 
 
 def backbone_variables(backbone):

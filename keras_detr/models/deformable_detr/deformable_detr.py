@@ -26,7 +26,7 @@ from keras_detr.models.deformable_detr.deformable_detr_presets import (
     deformable_detr_arguments,
 )
 from keras_detr.models.necks.multi_scale_neck import MultiScaleNeck
-from keras_detr.models.set_prediction_detector import SetPredictionDetector, raw_outputs
+from keras_detr.models.task.set_prediction_detector import SetPredictionDetector, raw_outputs
 from keras_detr.ops.boxes import inverse_sigmoid
 from keras_detr.optimizers.detr_optimizer import detr_optimizer
 

@@ -16,7 +16,7 @@ from keras_detr.losses.hungarian_loss import HungarianLoss
 from keras_detr.models.detr.detr_checkpoint import detr_variables
 from keras_detr.models.detr.detr_presets import DETR_PRESETS, detr_arguments
 from keras_detr.models.necks.single_scale_neck import SingleScaleNeck, coarsest_level
-from keras_detr.models.set_prediction_detector import SetPredictionDetector, raw_outputs
+from keras_detr.models.task.set_prediction_detector import SetPredictionDetector, raw_outputs
 
 
 @keras.saving.register_keras_serializable("keras_detr")

@@ -12,7 +12,6 @@ from keras_detr.losses.hungarian_loss import HungarianLoss
 from keras_detr.models.backbones.feature_pyramid import pyramid_extractor
 from keras_detr.models.backbones.resnet_backbone import ResNetBackbone
 from keras_detr.models.backbones.resnet_presets import RESNET_PRESETS
-from keras_detr.models.decoder_attention import AttentionModel, attend
 from keras_detr.models.detection_data import (
     prediction_batch,
     prediction_inputs,
@@ -23,21 +22,22 @@ from keras_detr.models.detection_data import (
     training_data,
     unpadded_size,
 )
-from keras_detr.models.head_fitting import fit_class_heads, fit_queries
 from keras_detr.models.keras_cv_bases import Task
-from keras_detr.models.loss_trackers import LossTrackers
-from keras_detr.models.preset_loading import find_detector_class, load_detector
-from keras_detr.models.random_state import load_random_state, save_random_state
-from keras_detr.models.raw_images import (
+from keras_detr.models.presets.detector_loading import find_detector_class, load_detector
+from keras_detr.models.presets.head_fitting import fit_class_heads, fit_queries
+from keras_detr.models.presets.saved_preset import save_preset
+from keras_detr.models.task.backup.training_backup import lasting_callbacks
+from keras_detr.models.task.decoder_attention import AttentionModel, attend
+from keras_detr.models.task.loss_trackers import LossTrackers
+from keras_detr.models.task.random_state import load_random_state, save_random_state
+from keras_detr.models.task.raw_images import (
     PREPROCESSOR_SIZES,
     build_preprocessor,
     check_preprocessor_sizes,
     is_list_of_images,
     predict_raw_images,
 )
-from keras_detr.models.saved_preset import save_preset
-from keras_detr.models.trainable_state import apply_frozen_paths, frozen_paths
-from keras_detr.models.training_backup import lasting_callbacks
+from keras_detr.models.task.trainable_state import apply_frozen_paths, frozen_paths
 from keras_detr.ops.backends import (
     compiled_for_shapes,
     compiles_exported_programs,

@@ -5,8 +5,8 @@ from pathlib import Path
 import keras
 
 from keras_detr.checkpoints import fetch, read_tensors, resolve_hub_folder, to_canonical_names
-from keras_detr.models.checkpoint_variables import fill_variables, read_variables
-from keras_detr.models.saved_preset import load_saved_weights, read_saved_config
+from keras_detr.models.presets.checkpoint_variables import fill_variables, read_variables
+from keras_detr.models.presets.saved_preset import load_saved_weights, read_saved_config
 
 DEFAULT_BOX_FORMAT = "xyxy"
 

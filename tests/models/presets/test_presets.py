@@ -11,12 +11,11 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from keras_detr.models import DETR, ResNetBackbone
-from keras_detr.models.checkpoint_variables import read_variables
+from keras_detr.models.presets.checkpoint_variables import read_variables
 from tests.checkpoints.checkpoint_names import RESNET50, torchvision_resnet
+from tests.models.detectors import inputs_of, tiny_batch
+from tests.models.torch_oracles import random_tensors
 from tests.one_program import outputs_of
-
-from .detectors import inputs_of, tiny_batch
-from .torch_oracles import random_tensors
 
 PRESETS = {**DETR.presets, **ResNetBackbone.presets}
 REPOSITORIES = {

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from keras_detr.models import DETR, DeformableDETR, SetPredictionDetector
-
-from .detectors import DETECTORS
+from tests.models.detectors import DETECTORS
 
 pytestmark = pytest.mark.every_backend
 

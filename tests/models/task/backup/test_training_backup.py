@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_detr.models.training_backup import lasting_callbacks
+from keras_detr.models.task.backup.training_backup import lasting_callbacks
 
 pytestmark = pytest.mark.every_backend
 

@@ -8,8 +8,7 @@ import pytest
 from keras import ops
 
 from keras_detr.models import MultiScaleNeck, SetPredictionDetector, SingleScaleNeck
-
-from .detectors import DETECTORS, tiny_detr
+from tests.models.detectors import DETECTORS, tiny_detr
 
 pytestmark = pytest.mark.every_backend
 

@@ -8,17 +8,16 @@ from keras import ops
 from scipy.special import softmax
 
 from keras_detr.models import DETR, DeformableDETR
-from keras_detr.models.set_prediction_detector import SetPredictionDetector
+from keras_detr.models.task.set_prediction_detector import SetPredictionDetector
+from tests.models.deformable_detr.transformers_deformable_detr import transformers_deformable_detr
 from tests.models.detectors import inputs_of, tiny_batch, tiny_deformable_detr, tiny_detr
+from tests.models.detr.transformers_detr import transformers_detr
 from tests.models.originals import (
     TINY_RESNET,
     TINY_TRANSFORMER,
     images_of_two_sizes,
     originals_inputs,
 )
-
-from .deformable_detr.transformers_deformable_detr import transformers_deformable_detr
-from .detr.transformers_detr import transformers_detr
 
 pytestmark = pytest.mark.every_backend
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_detr.models import ResNetBackbone, saved_preset
-
-from .detectors import tiny_backbone
+from keras_detr.models import ResNetBackbone
+from keras_detr.models.presets import saved_preset
+from tests.models.detectors import tiny_backbone
 
 pytestmark = pytest.mark.every_backend
 

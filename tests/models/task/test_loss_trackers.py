@@ -7,10 +7,9 @@ from keras import ops
 
 from keras_detr.losses import HungarianLoss
 from keras_detr.models import DETR
-from keras_detr.models.loss_trackers import LossTrackers
+from keras_detr.models.task.loss_trackers import LossTrackers
+from tests.models.detectors import NUM_CLASSES, inputs_of, tiny_batch, tiny_detr
 from tests.one_program import in_one_program
-
-from .detectors import NUM_CLASSES, inputs_of, tiny_batch, tiny_detr
 
 pytestmark = pytest.mark.every_backend
 

@@ -4,13 +4,13 @@ import logging
 
 import keras
 
-from keras_detr.models.backup_copies import BackupCopies
-from keras_detr.models.callback_state import (
+from keras_detr.models.task.backup.backup_copies import BackupCopies
+from keras_detr.models.task.backup.callback_state import (
     callback_states,
     has_stopped,
     restore_callback_states,
 )
-from keras_detr.models.finite_weights import (
+from keras_detr.models.task.backup.finite_weights import (
     FiniteWeights,
     FiniteWeightsOfSteps,
     check_finite_weights,

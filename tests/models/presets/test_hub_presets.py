@@ -21,7 +21,7 @@ from keras import ops
 from safetensors.numpy import save
 from keras_detr.checkpoints import HubFile
 from keras_detr.models import DETR
-from tests.models.test_presets import HEAD, NUM_ROWS, TINY_SETTINGS, tensors_of
+from tests.models.presets.test_presets import HEAD, NUM_ROWS, TINY_SETTINGS, tensors_of
 from tests.models.torch_oracles import random_tensors
 
 def register(name, repository):
@@ -97,7 +97,7 @@ server.close()
 
 
 def run(script, home, is_offline):
-    root = pathlib.Path(__file__).parents[2]
+    root = pathlib.Path(__file__).parents[3]
     unwanted = ("HF_", "HUGGING", "TRANSFORMERS_")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(unwanted)}
     path = [str(root), environment.get("PYTHONPATH", "")]
