@@ -129,7 +129,7 @@ def fill_variables(variables, tensors, source):
     Args:
         variables: dict of canonical name -> `CheckpointVariable`.
         tensors: dict of canonical name -> NumPy array in torch's layout.
-        source: str, where the tensors came from, for the error.
+        source: str, the file or preset that the tensors are from, for the error.
 
     Raises:
         ValueError: a variable has no tensor, a tensor has no variable, or a shape differs.

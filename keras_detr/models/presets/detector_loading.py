@@ -1,18 +1,22 @@
-"""Build a model from a preset: a registered name, a saved folder, or a repository of the Hub."""
+"""Build a detector from a preset: a registered name, a saved folder, or a repository of the Hub."""
 
 from pathlib import Path
 
-import keras
-
 from keras_detr.checkpoints import fetch, read_tensors, resolve_hub_folder, to_canonical_names
 from keras_detr.models.presets.checkpoint_variables import fill_variables, read_variables
-from keras_detr.models.presets.saved_preset import load_saved_weights, read_saved_config
+from keras_detr.models.presets.saved_preset import (
+    described,
+    load_saved_weights,
+    read_saved_config,
+    rebuild,
+    saved_class_name,
+)
 
 DEFAULT_BOX_FORMAT = "xyxy"
 
 
 def find_detector_class(classes, preset):
-    """Return the detector that a preset is of.
+    """Return the class of the detector that a preset holds.
 
     Args:
         classes: sequence of detectors' classes.
@@ -21,23 +25,23 @@ def find_detector_class(classes, preset):
     Raises:
         ValueError: none of them knows the preset.
     """
-    saved = None if str(preset).startswith("hf://") else read_saved_config(preset)
+    saved = read_saved_config(preset)
     if saved is not None:
-        name = _saved_class_name(saved)
+        name = saved_class_name(saved)
         found = [cls for cls in classes if cls.__name__ == name]
-        came = f"a folder with a {name}"
-    elif str(preset).startswith("hf://") or Path(preset).is_dir():
+        received = f"a folder with a {name}"
+    elif _is_hub_folder(preset):
         model_type = resolve_hub_folder(preset).config.get("model_type")
         found = [cls for cls in classes if cls.hub_model_type == model_type]
-        came = f"{str(preset)!r}, whose config.json has `model_type` {model_type!r}"
+        received = f"{str(preset)!r}, whose config.json has `model_type` {model_type!r}"
     else:
         found = [cls for cls in classes if preset in cls.presets]
-        came = _what_came(preset)
+        received = described(preset)
     if not found:
         known = sorted(name for cls in classes for name in cls.presets)
         raise ValueError(
             f"`preset` must be one of {known}, or a folder or 'hf://owner/name' with one of "
-            f"{sorted(cls.__name__ for cls in classes)}. Received: {came}."
+            f"{sorted(cls.__name__ for cls in classes)}. Received: {received}."
         )
     return found[0]
 
@@ -46,9 +50,7 @@ def load_detector(cls, preset, weights, load_weights, arguments):
     """Build a detector from a preset and fill it.
 
     Args:
-        cls: the detector's class: `presets`, `backbone_presets`, `checkpoint_settings`,
-            `checkpoint_arguments`, `checkpoint_table`, `checkpoint_variables` and
-            `fit_checkpoint` say what is special about its family.
+        cls: the detector's class; see `DetectorContract` for what it says about its checkpoints.
         preset: str or path: a registered name, a folder, or "hf://owner/name".
         weights: str, path or `None`: a file with official or Hub names instead of the preset's.
         load_weights: bool, whether to fill the model at all.
@@ -61,34 +63,32 @@ def load_detector(cls, preset, weights, load_weights, arguments):
         ValueError: the preset is unknown, or its weights don't fit the model.
         FileNotFoundError: a file is missing and can't be fetched.
     """
-    saved = None if str(preset).startswith("hf://") else read_saved_config(preset)
+    saved = read_saved_config(preset)
     if saved is not None:
         return _load_saved(cls, preset, saved, weights, load_weights, arguments)
     if preset in cls.backbone_presets:
         return _load_on_backbone(cls, preset, weights, load_weights, arguments)
+    sizes = {}
     if preset in cls.presets:
         settings = cls.presets[preset].settings
         read = _tensors_of_preset(cls.presets[preset])
-        sizes = None
-    elif str(preset).startswith("hf://") or Path(preset).is_dir():
+    elif _is_hub_folder(preset):
         hub_folder = resolve_hub_folder(preset)
         settings = cls.checkpoint_settings(hub_folder.config)
         normalization = hub_folder.read_normalization()
         if normalization is not None:
             settings = {**settings, "normalization": normalization}
         read = hub_folder.read_tensors
-        sizes = hub_folder.read_preprocessor_sizes()
+        if (preprocessor_sizes := hub_folder.read_preprocessor_sizes()) is not None:
+            sizes = {"preprocessor_sizes": preprocessor_sizes}
     else:
         known = [*cls.presets, *cls.backbone_presets]
         raise ValueError(
             f"`preset` must be one of {known}, a folder with a saved preset or in the Hub's "
             f"layout (config.json and model.safetensors), or 'hf://owner/name'. Received: "
-            f"{_what_came(preset)}."
+            f"{described(preset)}."
         )
-    preset_arguments = {**cls.checkpoint_arguments(settings)}
-    if sizes is not None:
-        preset_arguments["preprocessor_sizes"] = sizes
-    model = cls(**_override(preset_arguments, arguments))
+    model = cls(**_override({**cls.checkpoint_arguments(settings), **sizes}, arguments))
     if weights is not None:
         _fill(model, read_tensors(weights), settings, arguments, str(weights))
     elif load_weights:
@@ -96,31 +96,8 @@ def load_detector(cls, preset, weights, load_weights, arguments):
     return model
 
 
-def load_backbone(cls, preset, weights, load_weights, arguments):
-    """Build a backbone from a preset and fill it; see `load_detector`."""
-    saved = None if str(preset).startswith("hf://") else read_saved_config(preset)
-    if saved is not None:
-        backbone = _rebuild(cls, preset, saved, arguments)
-        if weights is None and load_weights:
-            load_saved_weights(backbone, preset)
-    elif preset in cls.presets:
-        backbone = cls(**{"name": preset, **cls.presets[preset].settings, **arguments})
-        if weights is None and load_weights:
-            weights = fetch(cls.presets[preset].weights)
-    else:
-        raise ValueError(
-            f"`preset` must be one of {list(cls.presets)} or a folder with a saved preset. "
-            f"Received: {_what_came(preset)}."
-        )
-    if weights is not None:
-        tensors = to_canonical_names(read_tensors(weights), cls.checkpoint_table).tensors
-        fill_variables(backbone.checkpoint_variables(), tensors, str(weights))
-    return backbone
-
-
-def _what_came(preset):
-    found = "" if Path(preset).is_dir() else ", and there is no folder there"
-    return f"{str(preset)!r}{found}"
+def _is_hub_folder(preset):
+    return str(preset).startswith("hf://") or Path(preset).is_dir()
 
 
 def _tensors_of_preset(preset):
@@ -160,16 +137,15 @@ def _load_on_backbone(cls, preset, weights, load_weights, arguments):
 def _load_saved(cls, preset, saved, weights, load_weights, arguments):
     """Build a detector from a folder that `save_to_preset` wrote."""
     if weights is not None or not load_weights or not arguments:
-        model = _rebuild(cls, preset, saved, arguments)
+        model = rebuild(cls, preset, saved, arguments)
         if weights is not None:
-            settings = {"kept_class_rows": None}
-            _fill(model, read_tensors(weights), settings, arguments, str(weights))
+            _fill(model, read_tensors(weights), {}, arguments, str(weights))
         elif load_weights:
             load_saved_weights(model, preset)
         return model
     # The saved weights fit the saved configuration: load these, and carry over what still fits.
     original = _load_saved(cls, preset, saved, None, True, {})
-    model = _rebuild(cls, preset, saved, arguments)
+    model = rebuild(cls, preset, saved, arguments)
     tensors = model.fit_checkpoint(
         read_variables(original.checkpoint_variables()),
         class_rows=None,
@@ -178,20 +154,3 @@ def _load_saved(cls, preset, saved, weights, load_weights, arguments):
     )
     fill_variables(model.checkpoint_variables(), tensors, str(preset))
     return model
-
-
-def _rebuild(cls, preset, saved, arguments):
-    """Build the model of a saved configuration, with other arguments in place of its own."""
-    if _saved_class_name(saved) != cls.__name__:
-        raise ValueError(
-            f"The folder {str(preset)!r} holds a {saved.get('registered_name')!r}, not a "
-            f"{cls.__name__}. Use `from_preset` of the class that was saved."
-        )
-    if arguments:
-        config = cls.override_config(saved["config"], arguments)
-        saved = {**saved, "config": config, "build_config": None}
-    return keras.saving.deserialize_keras_object(saved, custom_objects={cls.__name__: cls})
-
-
-def _saved_class_name(saved):
-    return saved.get("registered_name", "").rsplit(">", 1)[-1]

@@ -1,4 +1,4 @@
-"""Make a checkpoint's class heads and queries those of a model with other numbers of them."""
+"""Fit a checkpoint's class heads and queries to a model that has other numbers of them."""
 
 import logging
 
@@ -19,7 +19,7 @@ def fit_class_heads(tensors, own, heads, num_classes, may_reset_classes, source,
         num_classes: int, the model's.
         may_reset_classes: bool, whether the user asked for a number of classes: only then a head
             that doesn't fit starts anew.
-        source: str, where the tensors came from, for messages.
+        source: str, the file or preset that the tensors are from, for messages.
         has_no_object: bool, whether the last row is no-object.
 
     Returns:
@@ -29,7 +29,7 @@ def fit_class_heads(tensors, own, heads, num_classes, may_reset_classes, source,
         ValueError: the numbers of classes differ and `may_reset_classes` is false.
     """
     tensors = dict(tensors)
-    is_told = False
+    is_logged = False
     for head, class_rows in heads.items():
         names = (f"{head}.weight", f"{head}.bias")
         if not all(name in tensors for name in names):
@@ -42,14 +42,14 @@ def fit_class_heads(tensors, own, heads, num_classes, may_reset_classes, source,
             kept = [*rows, num_real] if has_no_object else rows
             tensors.update({name: tensors[name][kept] for name in names})
         elif may_reset_classes:
-            if not is_told:
+            if not is_logged:
                 logger.warning(
                     "The class head starts anew: %s has %d classes, the model has %d.",
                     source,
                     len(rows),
                     num_classes,
                 )
-            is_told = True
+            is_logged = True
             tensors.update({name: own[name].to_torch() for name in names})
         else:
             raise ValueError(
@@ -67,7 +67,7 @@ def fit_queries(tensors, own, num_queries, source):
         tensors: dict of canonical name -> array; not changed.
         own: dict of canonical name -> `CheckpointVariable`, of the model just built.
         num_queries: int, the model's.
-        source: str, where the tensors came from, for the log.
+        source: str, the file or preset that the tensors are from, for the log.
 
     Returns:
         dict of canonical name -> array.

@@ -101,6 +101,40 @@ def load_saved_weights(model, folder):
         ) from error
 
 
+def rebuild(cls, preset, saved, arguments):
+    """Build the model of a saved configuration, with other arguments in place of its own.
+
+    Args:
+        cls: the class that must have been saved, with `override_config`.
+        preset: str or path, for messages.
+        saved: dict, from `read_saved_config`.
+        arguments: dict of the constructor's arguments.
+
+    Raises:
+        ValueError: a model of another class was saved.
+    """
+    if saved_class_name(saved) != cls.__name__:
+        raise ValueError(
+            f"The folder {str(preset)!r} holds a {saved.get('registered_name')!r}, not a "
+            f"{cls.__name__}. Use `from_preset` of the class that was saved."
+        )
+    if arguments:
+        config = cls.override_config(saved["config"], arguments)
+        saved = {**saved, "config": config, "build_config": None}
+    return keras.saving.deserialize_keras_object(saved, custom_objects={cls.__name__: cls})
+
+
+def saved_class_name(saved):
+    """Return the name of the class whose saved configuration this is."""
+    return saved.get("registered_name", "").rsplit(">", 1)[-1]
+
+
+def described(preset):
+    """Return a preset's name for a message about an unknown one."""
+    found = "" if Path(preset).is_dir() else ", and there is no folder there"
+    return f"{str(preset)!r}{found}"
+
+
 def _read_config(folder):
     """Return what `save_preset` wrote as configuration, or `None`."""
     path = Path(folder) / CONFIG_FILE
