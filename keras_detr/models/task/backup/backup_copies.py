@@ -1,4 +1,4 @@
-"""Copies of a training in a folder, each whole or not there at all."""
+"""Copies of a training in a folder, each complete or not there at all."""
 
 import json
 import logging
@@ -16,15 +16,15 @@ _WEIGHTS = "model.weights.h5"
 _STATE = "state.json"
 _ARRAYS = "arrays.npz"
 _ARRAY = "numpy array"
-# What Keras' own BackupAndRestore leaves.
+# The files of Keras' own BackupAndRestore.
 _KERAS_FILES = ("latest.weights.h5", "training_metadata.json")
 
 
 class BackupCopies:
-    """Keep the last copies of a model that trains, with a state beside its weights.
+    """Keep the last copies of a model in training, its weights and the state of its callbacks.
 
-    A copy is a folder, whose name is its number. It gets its place once it is whole; only then an
-    older one is deleted.
+    A copy is a folder whose name is its number. It is moved to its place once it is complete; only
+    then an older one is deleted.
 
     Args:
         folder: str or path, with nothing else in it.
@@ -36,7 +36,7 @@ class BackupCopies:
         self.num_kept = num_kept
 
     def save(self, model, state):
-        """Write a copy, and delete what is older than those to keep.
+        """Write a copy, and delete those that are too old.
 
         Args:
             model: `keras.Model`.
@@ -56,7 +56,7 @@ class BackupCopies:
         self._delete_files_of_keras()
 
     def restore(self, model):
-        """Load the newest copy that can be read, and return its state, or `None` without copies.
+        """Load the newest copy that can be read and return its state, or `None` without copies.
 
         Raises:
             ValueError: there are copies, and none can be loaded.
@@ -66,7 +66,7 @@ class BackupCopies:
             try:
                 state = _read_state(copy)
                 model.load_weights(copy / _WEIGHTS)
-            # A file that was cut off fails in as many ways as it has parts.
+            # A truncated file can raise almost any error.
             except Exception as error:
                 last_error = error
                 logger.warning("The backup %s can't be loaded: %s", copy, error)

@@ -1,15 +1,15 @@
-"""What the callbacks of `fit` remember of a training: the best value, and how long ago that was.
+"""The state of the callbacks of `fit`: the best value so far, for example, and its epoch.
 
-A callback of one's own remembers what its method `get_training_state()` returns, a dict of JSON
-values and NumPy arrays, and gets it back in `set_training_state(state)`. Of Keras' own callbacks
-these are the attributes that they document, or that follow from those.
+A user's callback returns its state from `get_training_state()`, a dict of JSON values and NumPy
+arrays, and gets it back in `set_training_state(state)`. The state of Keras' own callbacks is in
+the public attributes that are listed here.
 """
 
 import collections
 
 import keras
 
-_REMEMBERED = (
+_STATE_ATTRIBUTES = (
     (
         keras.callbacks.EarlyStopping,
         ("best", "best_epoch", "best_weights", "stopped_epoch", "wait"),
@@ -21,7 +21,7 @@ _REMEMBERED = (
 
 
 def callback_states(callbacks):
-    """Return what callbacks remember, by names that are the same in another run.
+    """Return the states of callbacks, by names that are the same in another run.
 
     Args:
         callbacks: list of `keras.callbacks.Callback`.
@@ -34,7 +34,7 @@ def callback_states(callbacks):
 
 
 def restore_callback_states(callbacks, states):
-    """Give callbacks what they remembered; what others remembered is left out.
+    """Restore the states of callbacks; states of callbacks that aren't there are ignored.
 
     Args:
         callbacks: list of `keras.callbacks.Callback`.
@@ -65,7 +65,7 @@ def _state(callback):
         return callback.get_training_state()
     return {
         name: getattr(callback, name)
-        for kind, names in _REMEMBERED
+        for kind, names in _STATE_ATTRIBUTES
         if isinstance(callback, kind)
         for name in names
         if hasattr(callback, name)
@@ -73,7 +73,7 @@ def _state(callback):
 
 
 def _named(callbacks):
-    """Yield (name, callback); those alike are numbered."""
+    """Yield (name, callback), with a number for callbacks of the same kind."""
     numbers = collections.Counter()
     for callback in callbacks:
         name = f"{type(callback).__name__} {getattr(callback, 'monitor', '')}".rstrip()

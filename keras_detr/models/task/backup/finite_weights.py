@@ -1,11 +1,11 @@
-"""Stop a training whose weights have become NaN, before anything is saved of them."""
+"""Stop a training whose weights have become NaN, before they are saved."""
 
 import keras
 from keras import ops
 
 
 def check_finite_weights(model, when):
-    """Raise if a trained variable holds NaN or infinity: no later step can mend it.
+    """Raise if a trained variable holds NaN or infinity: no later step can repair it.
 
     Args:
         model: `keras.Model`.

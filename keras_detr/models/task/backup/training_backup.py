@@ -20,15 +20,15 @@ logger = logging.getLogger("keras_detr")
 
 
 class TrainingBackup(keras.callbacks.Callback):
-    """Do what Keras' `BackupAndRestore` is asked to do, for the other callbacks too.
+    """Back up a training as Keras' `BackupAndRestore` does, with the state of other callbacks.
 
-    It stands last: what it restores must come after the others have forgotten all, at the
-    beginning of training, and what it saves after they have seen an epoch. So it saves when the
-    next epoch begins, or training ends; there `SwapEMAWeights` too has given the weights back.
+    It must be the last callback: it restores the others after they have reset themselves at the
+    beginning of training, and saves after they have seen an epoch. So it saves when the next epoch
+    begins or training ends, after `SwapEMAWeights` has put the trained weights back.
 
     Args:
         backup: `keras.callbacks.BackupAndRestore`. With a `save_freq` in batches it saves after
-            each epoch too: what the callbacks remember is changed there.
+            each epoch too, because that is when the callbacks' state changes.
         callbacks: list of the other callbacks.
     """
 
@@ -44,11 +44,11 @@ class TrainingBackup(keras.callbacks.Callback):
     def restore(self, model, initial_epoch, epochs):
         """Load the newest copy, if there is one, and return the epoch to go on with.
 
-        What the callbacks remembered waits for the beginning of training.
+        The callbacks get their state at the beginning of training.
         """
         state = self._copies.restore(model)
         if state is None:
-            # Nothing is there, or what Keras' callback had written itself.
+            # There is nothing, or a backup that Keras' own callback wrote.
             self._backup.set_model(model)
             self._backup.on_train_begin()
             return initial_epoch
@@ -63,18 +63,18 @@ class TrainingBackup(keras.callbacks.Callback):
         return epochs if is_over else state["epoch"]
 
     def on_train_begin(self, logs=None):
-        """Remind the other callbacks."""
+        """Restore the state of the other callbacks."""
         restore_callback_states(self._callbacks, self._restored_states)
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Save what the epoch before has made of the model."""
+        """Save the result of the epoch before."""
         if self._epoch is not None:
             self._save(epoch)
         self._epoch = epoch
         self._saved_batches = 0
 
     def on_train_batch_end(self, batch, logs=None):
-        """Save within an epoch, if that was asked for."""
+        """Save within an epoch, if `save_freq` asks for it."""
         save_freq = self._backup.save_freq
         is_in_batches = save_freq and save_freq != "epoch"
         if is_in_batches and batch + 1 - self._saved_batches >= save_freq:
@@ -94,12 +94,11 @@ class TrainingBackup(keras.callbacks.Callback):
         self._copies.save(model, {"epoch": epoch, "callbacks": callback_states(self._callbacks)})
 
 
-def lasting_callbacks(model, callbacks, initial_epoch, epochs):
-    """Return the callbacks of a training that remembers what was before an interruption.
+def resumable_callbacks(model, callbacks, initial_epoch, epochs):
+    """Return the callbacks of a training that can go on after an interruption.
 
-    Keras' `BackupAndRestore` is replaced by `TrainingBackup`, and the model restored; subclasses
-    and folders elsewhere than on this machine's disks are left to Keras. A check for NaN comes
-    first.
+    `TrainingBackup` replaces Keras' `BackupAndRestore`, and restores the model; subclasses and
+    remote folders are left to Keras. A check for NaN is the first callback.
 
     Args:
         model: `keras.Model`, compiled, its optimizer built.

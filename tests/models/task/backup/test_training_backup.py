@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_detr.models.task.backup.training_backup import lasting_callbacks
+from keras_detr.models.task.backup.training_backup import resumable_callbacks
 
 pytestmark = pytest.mark.every_backend
 
@@ -78,7 +78,7 @@ def fit(model, callbacks, epochs=EPOCHS):
     """Train as a detector's `fit` does, in steps of two examples, three an epoch."""
     generator = np.random.default_rng(0)
     x, y = generator.normal(size=(6, 3)), generator.normal(size=(6, 2))
-    callbacks, initial_epoch = lasting_callbacks(model, callbacks, 0, epochs)
+    callbacks, initial_epoch = resumable_callbacks(model, callbacks, 0, epochs)
     return model.fit(
         x,
         y,
@@ -326,7 +326,7 @@ def test_a_backup_that_keras_wrote_is_taken(tmp_path):
 @pytest.mark.once
 def test_a_list_of_keras_passes_through():
     callbacks = keras.callbacks.CallbackList([Figures()])
-    assert lasting_callbacks(None, callbacks, 2, 3) == (callbacks, 2)
+    assert resumable_callbacks(None, callbacks, 2, 3) == (callbacks, 2)
 
 
 @pytest.mark.once
