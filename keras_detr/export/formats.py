@@ -18,6 +18,7 @@ from keras_detr.export.metadata import BOUNDING_BOX_FORMAT
 from keras_detr.export.onnx_file import write_onnx
 from keras_detr.export.saved_model import write_saved_model
 from keras_detr.ops.backends import can_trace_for_tensorflow
+from keras_detr.ops.keras_internals import flatten_layers
 
 INPUT_DTYPES = ("uint8", "float32")
 
@@ -135,7 +136,7 @@ def _check_setting(model, format):
             "export there. Weights are the same on all backends."
         )
     wanted = FORMATS[format]
-    half = {part.compute_dtype for part in model._flatten_layers()} - {"float32"}
+    half = {part.compute_dtype for part in flatten_layers(model)} - {"float32"}
     if half and not wanted.takes_half:
         raise ValueError(
             f"`format` {format!r} holds float32 only, and the model computes in "

@@ -1,5 +1,7 @@
 """Which layers of a model are frozen, as a part of its configuration."""
 
+from keras_detr.ops.keras_internals import flatten_layers
+
 
 def frozen_paths(model):
     """Return the places of the topmost layers that are frozen inside of a trainable parent.
@@ -35,16 +37,16 @@ def apply_frozen_paths(model, paths):
 def _freeze(layer):
     """Freeze a layer and all below it.
 
-    One by one, because a functional model that was built frozen hasn't told its layers, and
-    assigning what it has already wouldn't either.
+    One by one: a functional model that was built frozen hasn't frozen its layers, and assigning the
+    value that it already has changes nothing.
     """
-    for part in layer._flatten_layers():
+    for part in flatten_layers(layer):
         part.trainable = False
 
 
 def _walk(layer, prefix="", only_trainable_parents=True):
     """Yield (path, layer) of all layers below, parents first."""
-    for child in layer._flatten_layers(include_self=False, recursive=False):
+    for child in flatten_layers(layer, include_self=False, recursive=False):
         path = f"{prefix}{child.name}"
         yield path, child
         if child.trainable or not only_trainable_parents:

@@ -1,0 +1,167 @@
+"""The private names of Keras that keras_detr uses: those that a newer Keras lacks fail here."""
+
+import ast
+import importlib
+import inspect
+import pathlib
+import pkgutil
+import re
+
+import keras
+import numpy as np
+import pytest
+
+from keras_detr.ops.keras_internals import flatten_layers, is_validation_of_fit
+
+PACKAGE = pathlib.Path(__file__).parents[2] / "keras_detr"
+HOME = "ops/keras_internals.py"
+# Folders whose private names of Keras aren't behind functions yet.
+NOT_CONVERTED = ("ops/", "layers/", "optimizers/")
+
+# Each private name that is used, with what has it.
+USED = [("_flatten_layers", keras.layers.Layer)]
+
+# Each private method of Keras that a class of keras_detr overrides.
+OVERRIDDEN = {
+    "_backend_update_step": keras.optimizers.AdamW,
+    "_compute_attention": keras.layers.MultiHeadAttention,
+    "_make_output_dense": keras.layers.MultiHeadAttention,
+}
+
+PRIVATE_NAME = r"_(?!_)\w+"
+# Functions and methods that take a name as a string.
+LOOKUPS = {"delattr", "get", "getattr", "hasattr", "pop", "setattr"}
+# Public in spite of their names.
+OF_NAMED_TUPLES = {"_asdict", "_fields", "_make", "_replace"}
+
+
+@pytest.mark.parametrize(("name", "owner"), [*USED, *OVERRIDDEN.items()])
+def test_keras_has_the_private_name(name, owner):
+    has_it = hasattr(owner, name) or hasattr(owner(), name)
+    assert has_it, f"Keras {keras.__version__} has no `{owner.__name__}.{name}`; see {HOME}."
+
+
+def test_layers_are_listed_parents_first():
+    inner = keras.Sequential([keras.layers.Dense(1, name="leaf")], name="inner")
+    outer = keras.Sequential([inner, keras.layers.ReLU(name="relu")], name="outer")
+    assert [layer.name for layer in flatten_layers(outer)] == ["outer", "inner", "leaf", "relu"]
+    direct = flatten_layers(outer, include_self=False, recursive=False)
+    assert [layer.name for layer in direct] == ["inner", "relu"]
+
+
+def test_validation_of_fit_is_known():
+    calls = []
+
+    class Recorded(keras.Sequential):
+        def evaluate(self, *args, **kwargs):
+            calls.append(is_validation_of_fit(kwargs))
+            return super().evaluate(*args, **kwargs)
+
+    model = Recorded([keras.layers.Dense(1)])
+    model.compile(loss="mse")
+    arrays = np.zeros((2, 3), "float32"), np.zeros((2, 1), "float32")
+    model.fit(*arrays, validation_data=arrays, verbose=0)
+    model.evaluate(*arrays, verbose=0)
+    assert calls == [True, False]
+
+
+def private_names(tree):
+    """Yield (line, name) of each private attribute that is accessed, or looked up by its name."""
+    for node in ast.walk(tree):
+        names = [node.attr] if isinstance(node, ast.Attribute) else []
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in LOOKUPS:
+            names = [entry.value for entry in node.args if isinstance(entry, ast.Constant)]
+        for name in names:
+            if re.fullmatch(PRIVATE_NAME, str(name)):
+                yield node.lineno, name
+
+
+def names_defined_in(tree):
+    """Return what a file defines: functions, classes, variables, and attributes of `self`."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            names.update({node.attr} if ast.unparse(node.value) in ("self", "cls") else ())
+    return names
+
+
+def foreign_private_names(source, defined):
+    """List private names in a source that keras_detr doesn't define: they are of Keras or others.
+
+    Args:
+        source: str.
+        defined: set of str, what keras_detr defines.
+    """
+    found = private_names(ast.parse(source))
+    return [(line, name) for line, name in found if name not in defined | OF_NAMED_TUPLES]
+
+
+@pytest.fixture(scope="module")
+def defined():
+    """Give what all files of keras_detr define."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")]
+    return set().union(*map(names_defined_in, trees))
+
+
+def test_private_names_of_keras_stand_in_one_module(defined):
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        place = path.relative_to(PACKAGE).as_posix()
+        if place != HOME and not place.startswith(NOT_CONVERTED):
+            names = foreign_private_names(path.read_text(encoding="utf-8"), defined)
+            found.update({f"{place}:{line}": name for line, name in names})
+    assert found == {}, f"A function of {HOME} must stand for each of these."
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "layers = model._flatten_layers()",
+        "class Task(keras.Model):\n    def f(self):\n        return self._loss_tracker",
+        "class Task(keras.Model):\n    def f(self):\n        super()._symbolic_build()",
+        "optimizer._learning_rate = 1",
+        "getattr(variable, '_value', None)",
+        "kwargs.get('_use_cached_eval_dataset')",
+    ],
+)
+def test_private_name_of_keras_is_noticed(source):
+    assert len(foreign_private_names(source, names_defined_in(ast.parse(source)))) == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "class Task(keras.Model):\n    def f(self):\n        self._own = self._own + 1",
+        "class Task(keras.Model):\n    def _f(self):\n        return self._f()",
+        "point._replace(x=1).__class__",
+    ],
+)
+def test_own_private_name_is_accepted(source):
+    assert foreign_private_names(source, names_defined_in(ast.parse(source))) == []
+
+
+def test_overridden_private_methods_are_named_here():
+    found = set()
+    for room in ("layers", "losses", "models", "optimizers"):
+        package = importlib.import_module(f"keras_detr.{room}")
+        for entry in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            module = importlib.import_module(entry.name)
+            for _, cls in inspect.getmembers(module, inspect.isclass):
+                found.update(overridden_names(cls))
+    assert found <= set(OVERRIDDEN)
+
+
+def overridden_names(cls):
+    """Return the private methods of Keras that a class of keras_detr overrides."""
+    if not cls.__module__.startswith("keras_detr."):
+        return set()
+    of_keras = [base for base in cls.__mro__ if base.__module__.startswith("keras.")]
+    return {
+        name
+        for name in vars(cls)
+        if re.fullmatch(PRIVATE_NAME, name) and any(name in vars(base) for base in of_keras)
+    }
