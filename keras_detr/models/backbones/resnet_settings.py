@@ -7,9 +7,9 @@ def resnet_of_settings(settings):
     """Build the backbone of a detector on the Hub, without weights.
 
     Args:
-        settings: dict, from the room `checkpoints`: "backbone" and "dilation"; where the first is
-            `None`, the four keys "backbone_*"; and perhaps "normalization", a pair of mean and
-            standard deviation, by default ImageNet's.
+        settings: dict, from a reader of config.json in `checkpoints`: "backbone" and "dilation"; if
+            the first is `None`, the four keys "backbone_*"; and perhaps "normalization", a pair of
+            mean and standard deviation, by default ImageNet's.
     """
     arguments = {"dilation": settings["dilation"]}
     if "normalization" in settings:

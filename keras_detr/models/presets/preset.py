@@ -1,4 +1,4 @@
-"""What is known of a set of published weights."""
+"""The description of published weights."""
 
 from dataclasses import dataclass, field
 from typing import Any

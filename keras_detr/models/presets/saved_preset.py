@@ -1,4 +1,4 @@
-"""Folders that hold a model of ours: its configuration and its weights."""
+"""Folders that `save_to_preset` writes: a model's configuration and its weights."""
 
 import hashlib
 import json
@@ -19,9 +19,9 @@ _FORMAT = "keras_detr"
 def save_preset(model, folder):
     """Write a model's configuration and weights to a folder, both or none.
 
-    The configuration names its weights by their hash, and the moment that it replaces an earlier
-    one is the moment of saving. Until then the new weights wait under another name, and if the
-    process is killed before they get their own, they are read from there.
+    The configuration holds the hash of its weights, and the model is saved at the moment when it
+    replaces an earlier configuration. Until then the new weights have a temporary name; if the
+    process is killed before they are renamed, they are read under that name.
 
     Args:
         model: `keras.Model` with a `get_config`.
@@ -45,7 +45,7 @@ def save_preset(model, folder):
                 serialized = keras.saving.serialize_keras_object(model)
                 config = {"format": _FORMAT, WEIGHTS_HASH: digest, "model": serialized}
                 (unfinished / CONFIG_FILE).write_bytes(json.dumps(config, indent=2).encode())
-                move_file(unfinished / WEIGHTS_FILE, _waiting_weights(folder, digest))
+                move_file(unfinished / WEIGHTS_FILE, _temporary_weights(folder, digest))
                 move_file(unfinished / CONFIG_FILE, folder / CONFIG_FILE)
         finally:
             _settle(folder)
@@ -78,8 +78,8 @@ def load_saved_weights(model, folder):
     path = Path(folder) / WEIGHTS_FILE
     # Earlier versions wrote no hash.
     digest = _read_config(folder).get(WEIGHTS_HASH)
-    if digest is not None and _waiting_weights(folder, digest).is_file():
-        path = _waiting_weights(folder, digest)
+    if digest is not None and _temporary_weights(folder, digest).is_file():
+        path = _temporary_weights(folder, digest)
     if not path.is_file():
         raise FileNotFoundError(
             f"{str(path)!r} is missing beside its {CONFIG_FILE}. Copy the whole folder, or pass "
@@ -152,7 +152,7 @@ def _read_config(folder):
 
 
 def _check_is_ours(folder):
-    """Check that no file of others, or of unknown origin, is replaced."""
+    """Check that no file is replaced that isn't of an earlier preset."""
     if _read_config(folder) is not None:
         return
     for name in (CONFIG_FILE, WEIGHTS_FILE):
@@ -164,20 +164,20 @@ def _check_is_ours(folder):
             )
 
 
-def _waiting_weights(folder, digest):
-    """Return where weights wait for their configuration to replace an earlier one."""
+def _temporary_weights(folder, digest):
+    """Return the temporary name of weights, until their configuration replaces an earlier one."""
     return Path(folder) / f"model-{digest[:16]}.weights.h5"
 
 
 def _settle(folder):
-    """Give the weights that the configuration names their place, and remove others that wait."""
+    """Rename the weights that the configuration belongs to, and remove other temporary ones."""
     config = _read_config(folder) or {}
-    named = _waiting_weights(folder, config.get(WEIGHTS_HASH, ""))
-    for waiting in folder.glob(f"model-{'[0-9a-f]' * 16}.weights.h5"):
-        if waiting == named:
-            os.replace(waiting, folder / WEIGHTS_FILE)
+    named = _temporary_weights(folder, config.get(WEIGHTS_HASH, ""))
+    for temporary in folder.glob(f"model-{'[0-9a-f]' * 16}.weights.h5"):
+        if temporary == named:
+            os.replace(temporary, folder / WEIGHTS_FILE)
         else:
-            waiting.unlink()
+            temporary.unlink()
 
 
 def _hash_of(path):

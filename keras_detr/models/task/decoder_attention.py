@@ -1,4 +1,4 @@
-"""What a detector's queries looked at, beside what they found."""
+"""What a detector's queries attend to, and what each of them detects."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""What `fit` logs beside the loss."""
+"""The numbers that `fit` logs in addition to the loss."""
 
 import keras
 
@@ -8,7 +8,7 @@ COUNTS = ("clipped_boxes", "dropped_boxes")
 class LossTrackers:
     """Hold the running means of the loss' parts, and the user's metrics.
 
-    Not a layer, so that compiling a model anew leaves no trace of the old ones in it.
+    This isn't a layer, so that Keras doesn't keep the old ones when a model is compiled again.
 
     Args:
         loss: `HungarianLoss` or `None`.

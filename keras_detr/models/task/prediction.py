@@ -54,8 +54,8 @@ class DetectorPrediction:
         This is for looking into a model; `predict` and training compute none of it.
 
         Args:
-            inputs: a batch: images, or a dict of "images" and perhaps "pixel_mask". Of raw images
-                `preprocessor` makes one.
+            inputs: a batch: images, or a dict of "images" and perhaps "pixel_mask"; `preprocessor`
+                makes one from raw images.
 
         Returns:
             dict of NumPy arrays. What each query found, in the order of the queries: "boxes"

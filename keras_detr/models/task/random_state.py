@@ -1,7 +1,7 @@
 """The state of a model's dropout, saved with its weights.
 
-Keras saves no state of random generators: training that is resumed would draw the masks of its
-first steps once more, and end elsewhere than training that was never interrupted.
+Keras doesn't save the state of random generators. Without it, a resumed training would draw the
+masks of its first steps again, and give another result than one that wasn't interrupted.
 """
 
 import numpy as np

@@ -6,6 +6,7 @@ import keras
 
 from keras_detr.models.task.random_state import load_random_state, save_random_state
 from keras_detr.models.task.trainable_state import apply_frozen_paths, frozen_paths
+from keras_detr.models.task.trained_variables import build_optimizer
 
 
 class DetectorSaving:
@@ -70,9 +71,8 @@ class DetectorSaving:
         for name in ("loss_weights", "weighted_metrics"):
             config.pop(name, None)
         self.compile(**config)
-        if self.built and self.optimizer is not None:
-            self.optimizer.build(self.trainable_variables)
-            self._untracked.trained_paths = {v.path for v in self.trainable_variables}
+        if self.built:
+            build_optimizer(self)
 
     def __dir__(self):
         # Keras' saving code reads every attribute named here. The preprocessor has no weights, and

@@ -95,7 +95,7 @@ class SetPredictionDetector(
         self._loss_trackers = None
         # Keras doesn't look inside, and so doesn't count these among the model's layers.
         self._untracked = SimpleNamespace(
-            preprocessor=None, attention_model=None, trained_paths=None
+            attention_model=None, mean_loss=None, preprocessor=None, trained_paths=None
         )
 
     def build_neck(self):

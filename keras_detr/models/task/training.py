@@ -7,7 +7,8 @@ from keras_detr.losses.hungarian_loss import HungarianLoss
 from keras_detr.models.detection_data import split_training_batch, training_batch, training_data
 from keras_detr.models.task.backup.training_backup import resumable_callbacks
 from keras_detr.models.task.loss_trackers import LossTrackers
-from keras_detr.ops.backends import strategy_scope, variables_kept
+from keras_detr.models.task.trained_variables import build_optimizer, forget_trained_variables
+from keras_detr.ops.backends import variables_kept
 from keras_detr.ops.keras_internals import is_validation_of_fit
 from keras_detr.preprocessing.input_checks import check_batch_size
 
@@ -58,8 +59,10 @@ class DetectorTraining:
         # Keras gets no loss: it would trace the whole model to build one that it never calls.
         super().compile(optimizer=optimizer, loss=None, **kwargs)
         self.loss = loss
+        # Keras' list begins with the mean of the loss. Looking for it takes a walk over all layers.
+        self._untracked.mean_loss = super().metrics[0]
         self._loss_trackers = LossTrackers(loss, metrics, self.use_two_stage)
-        self._untracked.trained_paths = None
+        forget_trained_variables(self)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Return the total loss of a batch, and track its parts.
@@ -99,8 +102,7 @@ class DetectorTraining:
         """The loss, its parts, and the metrics given to `compile`."""
         if not self.compiled:
             return []
-        mean_loss = super().metrics[0]
-        return [mean_loss, *self._loss_trackers.all]
+        return [self._untracked.mean_loss, *self._loss_trackers.all]
 
     def train_step(self, *args):
         """Take one step; batches may be KerasCV's dict as well as a pair."""
@@ -164,7 +166,7 @@ class DetectorTraining:
         if y is None and not isinstance(x, keras.utils.PyDataset):
             # Data sets have their own order; Keras warns if its default asks for another.
             kwargs.setdefault("shuffle", False)
-        self._build_optimizer()
+        build_optimizer(self)
         if self.compiled:
             callbacks, initial_epoch = resumable_callbacks(self, callbacks, initial_epoch, epochs)
         with variables_kept(self):
@@ -191,28 +193,9 @@ class DetectorTraining:
 
     def train_on_batch(self, x, y=None, **kwargs):
         """Take one step on a batch; takes arrays as `fit` does."""
-        self._build_optimizer()
+        build_optimizer(self)
         return super().train_on_batch(*training_batch(self, x, y), **kwargs)
 
     def test_on_batch(self, x, y=None, **kwargs):
         """Return the loss and its parts on a batch; takes arrays as `fit` does."""
         return super().test_on_batch(*training_batch(self, x, y), **kwargs)
-
-    def _build_optimizer(self):
-        """Create the optimizer's variables now: inside of a traced step it takes far longer."""
-        if not self.compiled or self.optimizer is None:
-            return
-        if not self.optimizer.built:
-            with strategy_scope(self):
-                self.optimizer.build(self.trainable_variables)
-            self._untracked.trained_paths = None
-        paths = {variable.path for variable in self.trainable_variables}
-        trained_paths = self._untracked.trained_paths or paths
-        if paths != trained_paths:
-            changed = sorted(paths ^ trained_paths)
-            raise ValueError(
-                "`trainable` of layers has changed since the optimizer's first step, and it trains "
-                f"the variables of then: {len(changed)} others now, such as {changed[0]!r}. Call "
-                "`compile()` again after freezing or unfreezing layers."
-            )
-        self._untracked.trained_paths = paths
