@@ -4,6 +4,10 @@ No other module of keras_detr uses a private name of Keras. `tests/ops/test_kera
 names those that a newer version of Keras lacks.
 """
 
+import contextlib
+
+import keras
+
 
 def flatten_layers(layer, include_self=True, recursive=True):
     """Return the layers inside a layer, parents first.
@@ -27,3 +31,78 @@ def is_validation_of_fit(arguments):
         arguments: dict, the keyword arguments that `evaluate` was called with.
     """
     return arguments.get("_use_cached_eval_dataset", False)
+
+
+def stored_value(variable):
+    """Return what a variable holds, or `None` if its memory was given away or not created yet.
+
+    `variable.value` raises an error then.
+
+    Args:
+        variable: `keras.Variable`.
+    """
+    return getattr(variable, "_value", None)
+
+
+def dropout_seed_generator(attention):
+    """Return the generator that an attention draws its dropout with.
+
+    Another one would change the names of the saved variables.
+
+    Args:
+        attention: `keras.layers.MultiHeadAttention`, built, with dropout.
+    """
+    return attention._dropout_layer.seed_generator
+
+
+def adam_states(optimizer, variables):
+    """Return the momentum and the velocity of each variable.
+
+    The public `optimizer.variables` doesn't say which is whose.
+
+    Args:
+        optimizer: `keras.optimizers.Adam`, built.
+        variables: sequence of variables of the model.
+
+    Returns:
+        pair of lists of `keras.Variable`.
+    """
+    indices = [optimizer._get_variable_index(variable) for variable in variables]
+    return (
+        [optimizer._momentums[index] for index in indices],
+        [optimizer._velocities[index] for index in indices],
+    )
+
+
+def takes_weight_decay(optimizer, variable):
+    """Return whether weight decay applies to a variable.
+
+    `optimizer.exclude_from_weight_decay` writes what only this reads.
+
+    Args:
+        optimizer: `keras.optimizers.Optimizer`.
+        variable: variable of the model.
+    """
+    return optimizer._use_weight_decay(variable)
+
+
+@contextlib.contextmanager
+def learning_rate_read_once(optimizer):
+    """Evaluate an optimizer's schedule once, for as long as this context lasts.
+
+    Keras' weight decay evaluates it for every variable. Assigning the public `learning_rate`
+    evaluates the schedule again on TensorFlow.
+
+    Args:
+        optimizer: `keras.optimizers.Optimizer`.
+    """
+    schedule = optimizer._learning_rate
+    if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        yield
+        return
+    rate = optimizer.learning_rate
+    optimizer._learning_rate = lambda: rate
+    try:
+        yield
+    finally:
+        optimizer._learning_rate = schedule

@@ -11,15 +11,48 @@ import keras
 import numpy as np
 import pytest
 
-from keras_detr.ops.keras_internals import flatten_layers, is_validation_of_fit
+from keras_detr.ops.keras_internals import (
+    adam_states,
+    dropout_seed_generator,
+    flatten_layers,
+    is_validation_of_fit,
+    learning_rate_read_once,
+    stored_value,
+    takes_weight_decay,
+)
 
 PACKAGE = pathlib.Path(__file__).parents[2] / "keras_detr"
 HOME = "ops/keras_internals.py"
 # Folders whose private names of Keras aren't behind functions yet.
 NOT_CONVERTED = ("ops/", "layers/", "optimizers/")
 
-# Each private name that is used, with what has it.
-USED = [("_flatten_layers", keras.layers.Layer)]
+
+def attention():
+    """Return an attention with dropout, built."""
+    layer = keras.layers.MultiHeadAttention(1, 2, dropout=0.1)
+    layer.build((1, 2, 3), (1, 2, 3))
+    return layer
+
+
+def adamw():
+    """Return an optimizer that is built for two variables, and these."""
+    variables = [keras.Variable(np.zeros(size, "float32"), name=f"v{size}") for size in (2, 3)]
+    optimizer = keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(0.5, 10))
+    optimizer.build(variables)
+    return optimizer, variables
+
+
+# Each private name that is used, with a callable for an object that has it.
+USED = {
+    "_flatten_layers": keras.layers.Layer,
+    "_value": lambda: keras.Variable(0.0),
+    "_dropout_layer": attention,
+    "_get_variable_index": lambda: adamw()[0],
+    "_momentums": lambda: adamw()[0],
+    "_velocities": lambda: adamw()[0],
+    "_use_weight_decay": lambda: adamw()[0],
+    "_learning_rate": lambda: adamw()[0],
+}
 
 # Each private method of Keras that a class of keras_detr overrides.
 OVERRIDDEN = {
@@ -28,6 +61,7 @@ OVERRIDDEN = {
     "_make_output_dense": keras.layers.MultiHeadAttention,
 }
 
+
 PRIVATE_NAME = r"_(?!_)\w+"
 # Functions and methods that take a name as a string.
 LOOKUPS = {"delattr", "get", "getattr", "hasattr", "pop", "setattr"}
@@ -35,10 +69,16 @@ LOOKUPS = {"delattr", "get", "getattr", "hasattr", "pop", "setattr"}
 OF_NAMED_TUPLES = {"_asdict", "_fields", "_make", "_replace"}
 
 
-@pytest.mark.parametrize(("name", "owner"), [*USED, *OVERRIDDEN.items()])
-def test_keras_has_the_private_name(name, owner):
-    has_it = hasattr(owner, name) or hasattr(owner(), name)
-    assert has_it, f"Keras {keras.__version__} has no `{owner.__name__}.{name}`; see {HOME}."
+@pytest.mark.parametrize("name", USED)
+def test_keras_has_the_private_name(name):
+    entry = USED[name]()
+    assert hasattr(entry, name), f"Keras {keras.__version__} has no `{name}`; see {HOME}."
+
+
+@pytest.mark.parametrize("name", OVERRIDDEN)
+def test_keras_has_the_overridden_method(name):
+    owner = OVERRIDDEN[name]
+    assert hasattr(owner, name), f"Keras {keras.__version__} has no `{owner.__name__}.{name}`."
 
 
 def test_layers_are_listed_parents_first():
@@ -63,6 +103,38 @@ def test_validation_of_fit_is_known():
     model.fit(*arrays, validation_data=arrays, verbose=0)
     model.evaluate(*arrays, verbose=0)
     assert calls == [True, False]
+
+
+def test_state_of_an_optimizer_belongs_to_its_variables():
+    optimizer, variables = adamw()
+    momentums, velocities = adam_states(optimizer, variables[::-1])
+    assert [state.shape for state in (*momentums, *velocities)] == [(3,), (2,), (3,), (2,)]
+    assert "momentum" in momentums[0].path
+    assert "velocity" in velocities[0].path
+    optimizer.exclude_from_weight_decay([variables[0]])
+    assert [takes_weight_decay(optimizer, variable) for variable in variables] == [False, True]
+
+
+def test_a_schedule_is_read_once():
+    optimizer, _ = adamw()
+    with learning_rate_read_once(optimizer):
+        optimizer.iterations.assign(10)
+        assert float(optimizer.learning_rate) == 0.5
+    assert float(optimizer.learning_rate) == 0.0
+    constant = keras.optimizers.AdamW(0.25)
+    with learning_rate_read_once(constant):
+        assert float(constant.learning_rate) == 0.25
+
+
+def test_dropout_draws_with_the_generator_of_its_layer():
+    assert isinstance(dropout_seed_generator(attention()), keras.random.SeedGenerator)
+
+
+def test_the_value_of_a_variable():
+    variable = keras.Variable([1.0, 2.0])
+    assert tuple(stored_value(variable).shape) == (2,)
+    with keras.StatelessScope():
+        assert stored_value(keras.Variable(np.zeros, shape=(2,))) is None
 
 
 def private_names(tree):
