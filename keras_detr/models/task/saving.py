@@ -4,8 +4,8 @@ import copy
 
 import keras
 
+from keras_detr.models.task.frozen_layers import apply_frozen_paths, frozen_paths
 from keras_detr.models.task.random_state import load_random_state, save_random_state
-from keras_detr.models.task.trainable_state import apply_frozen_paths, frozen_paths
 from keras_detr.models.task.trained_variables import build_optimizer
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_detr.models.task.trainable_state import apply_frozen_paths, frozen_paths
+from keras_detr.models.task.frozen_layers import apply_frozen_paths, frozen_paths
 from tests.models.detectors import DETECTORS, inputs_of, patch_backbone, tiny_backbone, tiny_batch
 
 pytestmark = pytest.mark.every_backend
