@@ -31,12 +31,19 @@ _FENCE = re.compile(r"^(\s*)```python$")
 
 # What a family of detectors says about its checkpoints for the loading code, and the table of
 # presets, which the README has in a form to read.
-_INTERNAL = re.compile(r"checkpoint_\w+|fit_checkpoint|hub_model_type|override_config|presets")
+_INTERNAL = re.compile(
+    r"backbone_class|checkpoint_\w+|fit_checkpoint|hub_model_type|override_config|presets"
+)
+_OTHERS = ("keras.", "keras_cv.", "tensorflow.")
 
 
 def _skip(app, what, name, obj, skip, options):
-    """Leave out what is public to the package only; `None` leaves it to others."""
-    return True if _INTERNAL.fullmatch(name) else None
+    """Leave out what is public to the package only, and what Keras documents itself.
+
+    `None` leaves the decision to others.
+    """
+    home = getattr(getattr(obj, "fget", obj), "__module__", None) or ""
+    return True if _INTERNAL.fullmatch(name) or home.startswith(_OTHERS) else None
 
 
 def _signature(app, what, name, obj, options, signature, return_annotation):

@@ -1,6 +1,5 @@
 """Check an export, write it to a temporary place, and move it to its destination."""
 
-import importlib.util
 import os
 import re
 from collections.abc import Callable
@@ -18,6 +17,8 @@ from keras_detr.export.metadata import BOUNDING_BOX_FORMAT
 from keras_detr.export.onnx_file import write_onnx
 from keras_detr.export.saved_model import write_saved_model
 from keras_detr.ops.backends import current
+from keras_detr.ops.installed_packages import is_installed
+from keras_detr.ops.keras_internals import flatten_layers
 
 INPUT_DTYPES = ("uint8", "float32")
 
@@ -130,7 +131,7 @@ def _suffixes():
 def _check_support(model, format):
     current().check_export()
     wanted = FORMATS[format]
-    half = {part.compute_dtype for part in model._flatten_layers()} - {"float32"}
+    half = {part.compute_dtype for part in flatten_layers(model)} - {"float32"}
     if half and not wanted.supports_half_precision:
         raise ValueError(
             f"`format` {format!r} holds float32 only, and the model computes in "
@@ -138,7 +139,7 @@ def _check_support(model, format):
             "(`keras.config.set_dtype_policy`), load its weights (`save_weights`, `load_weights`: "
             "they are float32), and export that; or export as 'tf_saved_model'."
         )
-    missing = [name for name in wanted.packages if importlib.util.find_spec(name) is None]
+    missing = [name for name in wanted.packages if not is_installed(name)]
     if missing:
         raise ImportError(
             f"`format` {format!r} needs {' and '.join(missing)}, which isn't installed: "

@@ -1,4 +1,4 @@
-"""The one door to KerasCV: base classes for tasks and backbones.
+"""Base classes for tasks and backbones: the only module that imports KerasCV.
 
 KerasCV can't be imported without TensorFlow. Where it is missing, both bases are `keras.Model`:
 what keras_detr relies on (presets, configs, saving) is its own either way.
@@ -7,11 +7,11 @@ what keras_detr relies on (presets, configs, saving) is its own either way.
 import keras
 
 from keras_detr.models.saved_files import save_model, save_weights
-from keras_detr.ops.backends import is_tensorflow_installed
+from keras_detr.ops.installed_packages import is_installed
 
 
 def _import_bases():
-    if not is_tensorflow_installed():
+    if not is_installed("tensorflow"):
         return keras.Model, keras.Model
     try:
         from keras_cv.models import Backbone, Task
@@ -52,13 +52,21 @@ class Task(_KerasCVTask, metaclass=_NeverFunctional):
     """A `keras_cv.models.Task` where KerasCV can be imported, and never a functional model."""
 
     def __init__(self, *args, **kwargs):
+        # Not KerasCV's constructor, which prepares the two methods that are replaced below.
         keras.Model.__init__(self, *args, **kwargs)
-        # What KerasCV's constructor leaves behind.
-        self._backbone = None
-        self._functional_layer_ids = set()
 
     save = save_model
     save_weights = save_weights
+
+    @property
+    def layers(self):
+        """The model's layers. KerasCV's property leaves the backbone out."""
+        return keras.Model.layers.fget(self)
+
+    def __dir__(self):
+        # Keras' saving code walks these names, so they are the same on every backend: on torch
+        # other names list layers too. The backbone is saved among `layers`.
+        return sorted({*keras.Model.__dir__(self)} - {"backbone"})
 
     def __init_subclass__(cls, **kwargs):
         # KerasCV would replace the docstring of `from_preset`.

@@ -1,4 +1,4 @@
-"""Files that hold a model or its weights, each replaced whole or not at all."""
+"""Files that hold a model or its weights, each replaced completely or not at all."""
 
 import io
 import math
@@ -18,15 +18,15 @@ from keras_detr.checkpoints.files.atomic_files import (
 LEGACY_SUFFIXES = (".h5", ".hdf5")
 
 
-class FailingSilently(io.BytesIO):
-    """Pass on to a file on the disk what Keras writes, and keep what fails from HDF5.
+class LateErrorFile(io.BytesIO):
+    """Write to a file on the disk, and raise errors at the end only.
 
-    On a full disk HDF5 can't close its file, and ends the process. Keras takes `BytesIO` in place
-    of a path, and knows and names it by what it is as a string.
+    On a full disk HDF5 can't close its file, and ends the process; so it mustn't see the error.
+    Keras accepts a `BytesIO` instead of a path, and takes its string form for the path.
 
     Args:
         file: binary file, open for writing and reading.
-        path: str or path, which messages are to name.
+        path: str or path, the file's name in messages.
     """
 
     def __init__(self, file, path):
@@ -34,17 +34,17 @@ class FailingSilently(io.BytesIO):
         self._file = file
         self._path = str(path)
         self._failure = None
-        # Where memory is short, Keras puts a file beside the one of this name.
+        # If memory is short, Keras writes a temporary file beside the one of this name.
         self.name = file.name
 
     def __str__(self):
         return self._path
 
-    def end(self):
-        """Pass nothing on any more.
+    def finish(self):
+        """Write nothing any more, and raise the first error.
 
         Raises:
-            OSError: something has failed.
+            OSError: something couldn't be written.
         """
         self.flush()
         self._file = None
@@ -83,10 +83,10 @@ class FailingSilently(io.BytesIO):
 
 
 def save_model(model, filepath, overwrite=True, zipped=None, **kwargs):
-    """Write the model to a .keras file as `keras.Model.save` does, whole or not at all.
+    """Write the model to a .keras file as `keras.Model.save` does, completely or not at all.
 
-    The file is written beside its place, and moved there: whatever ends the process or fails, an
-    earlier file stays as it was. Keras' function `keras.saving.save_model` doesn't call this
+    The file is written beside its place and moved there, so that an earlier file stays as it was
+    if anything fails. Keras' function `keras.saving.save_model` doesn't call this
     method, and writes in place, as Keras does to remote paths.
 
     Args:
@@ -118,10 +118,10 @@ def save_model(model, filepath, overwrite=True, zipped=None, **kwargs):
 
 
 def save_weights(model, filepath, overwrite=True, max_shard_size=None):
-    """Write the weights to a file as `keras.Model.save_weights` does, whole or not at all.
+    """Write the weights to a file as `keras.Model.save_weights` does, completely or not at all.
 
-    The file is written beside its place, and moved there: whatever ends the process or fails, an
-    earlier file stays as it was.
+    The file is written beside its place and moved there, so that an earlier file stays as it was
+    if anything fails.
 
     Args:
         model: `keras.Model`.
@@ -159,17 +159,17 @@ def write_weights(model, path):
         OSError: the file can't be written, for example because the disk is full.
     """
     check_space(Path(path).parent, _num_bytes(model))
-    _write_silently(path, path, lambda file: keras.Model.save_weights(model, file))
+    _write_and_raise_late(path, path, lambda file: keras.Model.save_weights(model, file))
 
 
 def _is_local(filepath):
-    """Return whether a path leads to a folder of this machine's disks."""
+    """Return whether a path is in a local folder."""
     is_path = isinstance(filepath, (str, os.PathLike)) and "://" not in str(filepath)
     return is_path and Path(filepath).parent.is_dir()
 
 
 def _may_replace(filepath):
-    """Ask as Keras does, which can't tell that there is a file while it writes to another one."""
+    """Ask as Keras does. Keras itself can't: it writes to another file."""
     if not os.path.exists(filepath):
         return True
     question = f"[WARNING] {filepath} already exists - overwrite? [y/n]"
@@ -182,22 +182,22 @@ def _write_file(model, filepath, write):
     path = Path(os.path.realpath(filepath))
     with folder_beside(path) as folder:
         check_space(folder, _num_bytes(model))
-        _write_silently(folder / path.name, filepath, write)
+        _write_and_raise_late(folder / path.name, filepath, write)
         move_file(folder / path.name, path)
 
 
-def _write_silently(path, name, write):
-    """Write a file whose name Keras takes for another one."""
+def _write_and_raise_late(path, name, write):
+    """Write a file that Keras takes for another one, `name`."""
     with open(path, "w+b") as file:
-        silent = FailingSilently(file, name)
+        late_error_file = LateErrorFile(file, name)
         try:
-            write(silent)
+            write(late_error_file)
         finally:
-            silent.end()
+            late_error_file.finish()
 
 
 def _write_beside(model, path, write):
-    """Write what Keras writes to paths only; the file by which the others are found moves last."""
+    """Write what Keras writes to paths only. The file that names the others is moved last."""
     path = path.parent.resolve() / path.name
     with folder_beside(path) as folder:
         check_space(folder, _num_bytes(model))

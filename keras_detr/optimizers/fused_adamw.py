@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_detr.ops.backends import current
+from keras_detr.ops.keras_internals import adam_states, takes_weight_decay
 
 
 @keras.saving.register_keras_serializable("keras_detr")
@@ -48,12 +49,10 @@ class FusedAdamW(keras.optimizers.AdamW):
         if self.amsgrad:
             super().update_step(gradient, variable, learning_rate)
             return
-        index = self._get_variable_index(variable)
-        is_decayed = self._decay is not None and self._use_weight_decay(variable)
+        is_decayed = self._decay is not None and takes_weight_decay(self, variable)
         current().adamw_step(
             variable,
-            self._momentums[index],
-            self._velocities[index],
+            *adam_states(self, variable),
             ops.cast(gradient, variable.dtype),
             step=self.iterations + 1 if self._step is None else self._step,
             learning_rate=learning_rate,

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_detr.ops.backends import current
+from keras_detr.ops.keras_internals import learning_rate_read_once
 
 
 @keras.saving.register_keras_serializable("keras_detr")
@@ -35,7 +36,7 @@ class GlobalClipMultiOptimizer(keras.optimizers.MultiOptimizer):
             grads = _clip_by_global_norm(list(grads), self.clip_norm)
         with contextlib.ExitStack() as stack:
             for optimizer in self.optimizers:
-                stack.enter_context(_learning_rate_read_once(optimizer))
+                stack.enter_context(learning_rate_read_once(optimizer))
             super().apply(grads, trainable_variables)
 
     def get_config(self):
@@ -46,26 +47,6 @@ class GlobalClipMultiOptimizer(keras.optimizers.MultiOptimizer):
         # Keras' saving code walks these names. The state of all optimizers is among `variables`:
         # it is saved once, and under names that don't depend on the optimizers' classes.
         return sorted({*super().__dir__()} - {"optimizers", "_inner_optimizers", "_optimizer_map"})
-
-
-@contextlib.contextmanager
-def _learning_rate_read_once(optimizer):
-    """Evaluate an optimizer's schedule once for a step.
-
-    Keras' weight decay evaluates it for every variable: a hundred copies of a schedule with a
-    branch made half of a small model's program and half of its time.
-    """
-    schedule = optimizer._learning_rate
-    if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-        yield
-        return
-    rate = optimizer.learning_rate
-    # Not through the public property: on TensorFlow assigning it evaluates the schedule again.
-    optimizer._learning_rate = lambda: rate
-    try:
-        yield
-    finally:
-        optimizer._learning_rate = schedule
 
 
 def _clip_by_global_norm(grads, clip_norm):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_detr.models import raw_images
+from keras_detr.models.task import raw_images
 
 from .detectors import inputs_of, tiny_batch, tiny_detr
 

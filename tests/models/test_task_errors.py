@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_detr.losses import HungarianLoss
-from keras_detr.models import raw_images
+from keras_detr.models.task import raw_images
 
 from .detectors import DETECTORS, HEIGHT, NUM_CLASSES, NUM_QUERIES, inputs_of, tiny_batch
 

@@ -3,14 +3,14 @@
 from keras_detr.layers.learned_position_embedding import LearnedPositionEmbedding
 from keras_detr.models.backbones.resnet_backbone import ResNetBackbone
 from keras_detr.models.backbones.resnet_checkpoint import resnet_variables
-from keras_detr.models.checkpoint_variables import table
+from keras_detr.models.presets.checkpoint_variables import table
 
 
 def backbone_variables(backbone):
-    """Return a backbone's variables; of another than `ResNetBackbone` its weights by their order.
+    """Return a backbone's variables by name, or by number if it isn't a `ResNetBackbone`.
 
-    Their paths aren't those of a backbone built from its configuration, in a `Sequential` one, and
-    need not be unlike.
+    The paths of its weights wouldn't do: they may occur twice, and those of a `Sequential` model
+    change when it is built from its configuration.
     """
     if isinstance(backbone, ResNetBackbone):
         return {f"backbone.{name}": entry for name, entry in resnet_variables(backbone).items()}

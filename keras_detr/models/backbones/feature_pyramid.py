@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 import keras
 
-# The name of what a stretch of the backbone hands to the next.
+from keras_detr.ops.keras_internals import flatten_layers
+
+# The name of the output that the next segment of the backbone takes.
 END = "end"
 
 
@@ -41,22 +43,22 @@ def pyramid_extractor(backbone):
         )
     _check_channels_last(backbone)
     inputs = backbone.inputs[0] if len(backbone.inputs) == 1 else backbone.inputs
-    stretches = _stretches(inputs, outputs)
-    stretches[0].model.autocast = backbone.autocast
+    segments = _segments(inputs, outputs)
+    segments[0].model.autocast = backbone.autocast
 
     def extract(images, training=None):
         pyramid, features = {}, images
-        for model, names_of_end in stretches:
+        for model, end_names in segments:
             pyramid.update(model(features, training=training))
             features = pyramid.pop(END, None)
-            pyramid.update(dict.fromkeys(names_of_end, features))
+            pyramid.update(dict.fromkeys(end_names, features))
         return pyramid
 
     return extract, {level: tuple(output.shape) for level, output in outputs.items()}
 
 
 def _check_channels_last(backbone):
-    for layer in backbone._flatten_layers():
+    for layer in flatten_layers(backbone):
         if getattr(layer, "data_format", None) == "channels_first":
             raise ValueError(
                 "`backbone` must have its channels last. Received: a backbone whose layer "
@@ -66,51 +68,51 @@ def _check_channels_last(backbone):
             )
 
 
-class _Stretch(NamedTuple):
+class _Segment(NamedTuple):
     """Hold a part of a backbone, which begins where the part before ends.
 
     Attributes:
-        model: `keras.Model` from the end of the part before to a dict: its own end, as `END`, and
-            the outputs that it computes on the way.
-        names_of_end: list of str, the outputs that its end is.
+        model: `keras.Model` from the last tensor of the part before to a dict: its own last tensor,
+            as `END`, and the outputs that it computes before that.
+        end_names: list of str, the outputs that its last tensor is.
     """
 
     model: keras.Model
-    names_of_end: list
+    end_names: list
 
 
-def _stretches(inputs, outputs):
-    """Divide a functional model wherever all goes through one tensor.
+def _segments(inputs, outputs):
+    """Divide a functional model at every tensor through which everything passes.
 
-    A functional model holds all its maps until it is done, which is most of a detector's memory
-    where no compiler sees to it (torch). A stretch holds its own, a residual block's.
+    A functional model keeps all its maps until it is done, which is most of a detector's memory
+    if no compiler frees them (torch). A segment keeps those of one residual block.
 
     Args:
         inputs: symbolic tensor, or list of them.
         outputs: dict of name to symbolic tensor.
 
     Returns:
-        list of `_Stretch`; of a single one if the model can't be divided.
+        list of `_Segment`, with a single one if the model can't be divided.
     """
     whole = keras.Model(inputs, outputs, name="feature_extractor")
-    stretches, start, missing = [], inputs, dict(outputs)
+    segments, start, missing = [], inputs, dict(outputs)
     try:
         for end, names in _bottlenecks(whole, outputs):
             found = {name: missing.pop(name) for name in names}
-            names_of_end = [name for name in names if found[name] is end]
-            on_the_way = {name: found[name] for name in names if name not in names_of_end}
-            model = keras.Model(start, {**on_the_way, END: end}, name=f"part_{len(stretches)}")
+            end_names = [name for name in names if found[name] is end]
+            others = {name: found[name] for name in names if name not in end_names}
+            model = keras.Model(start, {**others, END: end}, name=f"part_{len(segments)}")
             model.autocast = False
-            stretches.append(_Stretch(model, names_of_end))
+            segments.append(_Segment(model, end_names))
             start = end
     except ValueError:
-        # A layer that is called twice: not all goes through its first result.
-        return [_Stretch(whole, [])]
-    return [_Stretch(whole, [])] if missing else stretches
+        # A layer is called twice, so that not everything passes through its first result.
+        return [_Segment(whole, [])]
+    return [_Segment(whole, [])] if missing else segments
 
 
 def _bottlenecks(model, outputs):
-    """Yield the tensors through which all goes, and the names of outputs computed before each."""
+    """Yield tensors through which everything passes, each with the outputs computed before it."""
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     taken = [keras.tree.flatten(layer.input) for layer in layers]
     num_uses = collections.Counter(id(tensor) for tensors in taken for tensor in tensors)

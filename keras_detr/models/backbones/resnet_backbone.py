@@ -11,8 +11,8 @@ from keras_detr.layers.primitives.padded_max_pooling2d import PaddedMaxPooling2D
 from keras_detr.models.backbones.resnet_checkpoint import resnet_variables
 from keras_detr.models.backbones.resnet_presets import RESNET_PRESETS
 from keras_detr.models.keras_cv_bases import Backbone
-from keras_detr.models.preset_loading import load_backbone
-from keras_detr.models.saved_preset import save_preset
+from keras_detr.models.presets.backbone_loading import load_backbone
+from keras_detr.models.presets.saved_preset import save_preset
 
 NUM_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 BOTTLENECK_DEPTHS = (50, 101)

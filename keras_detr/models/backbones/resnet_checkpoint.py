@@ -1,7 +1,7 @@
 """ResNet's variables by torchvision's names."""
 
 from keras_detr.layers.primitives.frozen_norm_conv2d import FrozenNormConv2D
-from keras_detr.models.checkpoint_variables import convolution, vector
+from keras_detr.models.presets.checkpoint_variables import convolution, vector
 
 _NORM_VARIABLES = {
     "weight": "gamma",

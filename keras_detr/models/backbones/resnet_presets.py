@@ -1,7 +1,7 @@
 """Published ImageNet weights of ResNet."""
 
 from keras_detr.checkpoints import HubFile
-from keras_detr.models.preset import Preset
+from keras_detr.models.presets.preset import Preset
 
 
 def _preset(depth, num_parameters, official_file, accuracy):

@@ -30,7 +30,7 @@ from keras_detr.models.deformable_detr.deformable_detr_presets import (
     deformable_detr_arguments,
 )
 from keras_detr.models.necks.multi_scale_neck import MultiScaleNeck
-from keras_detr.models.set_prediction_detector import SetPredictionDetector, raw_outputs
+from keras_detr.models.task import SetPredictionDetector, raw_outputs
 from keras_detr.ops.boxes import inverse_sigmoid
 from keras_detr.optimizers.detr_optimizer import detr_optimizer
 
@@ -163,9 +163,7 @@ class DeformableDETR(SetPredictionDetector):
 
     def _build_parts(self):
         token_shape = (None, None, self.hidden_dim)
-        # A neck that comes from a saved configuration is built already.
-        if not self.neck.built:
-            self.neck.build(self._pyramid_shapes)
+        self.build_neck()
         self.encoder.build(token_shape)
         self.decoder.build(token_shape)
         for head in (*self.class_heads, *self.box_heads):
@@ -306,6 +304,8 @@ class DeformableDETR(SetPredictionDetector):
             slow_learning_rate=schedule(2e-5),
         )
 
+    has_no_object = False
+
     presets: ClassVar[dict] = DEFORMABLE_DETR_PRESETS
     hub_model_type = "deformable_detr"
     checkpoint_table = DEFORMABLE_DETR_TABLE
@@ -315,8 +315,6 @@ class DeformableDETR(SetPredictionDetector):
     def checkpoint_variables(self):
         """Return the variables by the names of `checkpoints.DEFORMABLE_DETR_TABLE`."""
         return deformable_detr_variables(self)
-
-    has_no_object = False
 
     def checkpoint_class_heads(self, class_rows):
         """Return the class heads of the decoder's layers, and last that of the proposals."""

@@ -16,7 +16,7 @@ from keras_detr.losses.hungarian_loss import HungarianLoss
 from keras_detr.models.detr.detr_checkpoint import detr_variables
 from keras_detr.models.detr.detr_presets import DETR_PRESETS, detr_arguments
 from keras_detr.models.necks.single_scale_neck import SingleScaleNeck, coarsest_level
-from keras_detr.models.set_prediction_detector import SetPredictionDetector, raw_outputs
+from keras_detr.models.task import SetPredictionDetector, raw_outputs
 
 
 @keras.saving.register_keras_serializable("keras_detr")
@@ -119,17 +119,11 @@ class DETR(SetPredictionDetector):
         self.box_head = MultilayerPerceptron(
             hidden_dim, 4, num_layers=3, dtype=self.dtype_policy, name="box_head"
         )
-        self._build_parts()
-
-    def _build_parts(self):
-        token_shape = (None, None, self.hidden_dim)
-        # A neck that comes from a saved configuration is built already.
-        if not self.neck.built:
-            self.neck.build(self._pyramid_shapes)
-        self.encoder.build(token_shape)
-        self.decoder.build(token_shape)
-        self.class_head.build((None, None, self.num_queries, self.hidden_dim))
-        self.box_head.build((None, None, self.num_queries, self.hidden_dim))
+        self.build_neck()
+        self.encoder.build((None, None, hidden_dim))
+        self.decoder.build((None, None, hidden_dim))
+        self.class_head.build((None, None, num_queries, hidden_dim))
+        self.box_head.build((None, None, num_queries, hidden_dim))
         self.built = True
 
     def predict_set(self, pyramid, pixel_mask, training, return_auxiliary):

@@ -1,7 +1,7 @@
 """DETR's variables by the names of official checkpoints."""
 
 from keras_detr.models.backbones.backbone_checkpoint import backbone_variables, position_variables
-from keras_detr.models.checkpoint_variables import (
+from keras_detr.models.presets.checkpoint_variables import (
     attention_variables,
     convolution_variables,
     dense_variables,

@@ -5,7 +5,7 @@ from keras_detr.layers.learned_position_embedding import LearnedPositionEmbeddin
 from keras_detr.layers.sine_position_embedding import SinePositionEmbedding
 from keras_detr.models.backbones.resnet_backbone import ResNetBackbone
 from keras_detr.models.necks.single_scale_neck import SingleScaleNeck
-from keras_detr.models.preset import Preset
+from keras_detr.models.presets.preset import Preset
 
 _SETTINGS = {
     "num_classes": len(COCO_CLASS_NAMES),

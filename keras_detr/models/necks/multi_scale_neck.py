@@ -69,7 +69,7 @@ class MultiScaleNeck(keras.layers.Layer):
         self.projections, self.norms = [], []
         for index in range(self.num_levels):
             is_own = index < len(channels)
-            # The first further map is made of the backbone's last one as it came.
+            # The first further map is computed from the backbone's last one before its projection.
             inputs = channels[min(index, len(channels) - 1)]
             inputs = inputs if index <= len(channels) else self.hidden_dim
             projection = keras.layers.Conv2D(

@@ -25,30 +25,6 @@ def _backend_named(name):
     return module.BACKEND
 
 
-# The task's, until it asks `current()` itself.
-def compiles_exported_programs():
-    return keras.backend.backend() == "torch"
-
-
-def compiled_for_shapes(model, function):
-    return current().prediction_program(model, function)
-
-
-def strategy_scope(model):
-    return current().strategy_scope(model)
-
-
-def variables_kept(model):
-    return current().variables_kept(model)
-
-
-def is_tensorflow_installed():
-    """Return whether TensorFlow can be imported, without importing it."""
-    import importlib.util
-
-    return importlib.util.find_spec("tensorflow") is not None
-
-
 def is_tensorflow_dataset(data):
     """Return whether `data` is a `tf.data.Dataset`, without importing TensorFlow."""
     modules = [cls.__module__ for cls in type(data).__mro__]

@@ -11,6 +11,7 @@ from keras import ops
 from keras_detr.ops.backends import lean_feed_forward, row_chunks
 from keras_detr.ops.backends.interface import Backend, program_key
 from keras_detr.ops.backends.program_cache import ProgramCache
+from keras_detr.ops.keras_internals import stored_value
 
 # Of the bits that decide whether dropout keeps a number.
 NUM_RANDOM_VALUES = 2**16
@@ -80,13 +81,13 @@ class JaxBackend(Backend):
         variables = [*model.variables, *model.metrics_variables]
         variables += [] if optimizer is None else optimizer.variables
         # References: the first step gives this memory away where it can.
-        before = [(variable, variable._value) for variable in variables]
+        before = [(variable, stored_value(variable)) for variable in variables]
         try:
             yield
         except BaseException:
             model.jax_state_sync()
             for variable, value in before:
-                if variable._value is None and value is not None:
+                if stored_value(variable) is None and value is not None:
                     variable.assign(value)
             raise
 

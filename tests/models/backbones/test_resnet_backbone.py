@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_detr.models import ResNetBackbone
 from keras_detr.models.backbones.feature_pyramid import pyramid_extractor
-from keras_detr.models.checkpoint_variables import fill_variables
+from keras_detr.models.presets.checkpoint_variables import fill_variables
 from tests.models.detectors import tiny_backbone
 from tests.models.torch_oracles import random_tensors, resnet_pyramid
 

@@ -6,7 +6,7 @@ import pytest
 from keras_detr.checkpoints import COCO_CATEGORY_IDS
 from keras_detr.layers import LearnedPositionEmbedding
 from keras_detr.models import DETR, SingleScaleNeck
-from keras_detr.models.checkpoint_variables import fill_variables
+from keras_detr.models.presets.checkpoint_variables import fill_variables
 from tests.models.detectors import tiny_detr
 from tests.models.originals import (
     TINY_RESNET,

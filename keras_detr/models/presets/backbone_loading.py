@@ -1,0 +1,45 @@
+"""Build a backbone from a preset: a registered name or a saved folder."""
+
+from keras_detr.checkpoints import fetch, read_tensors, to_canonical_names
+from keras_detr.models.presets.checkpoint_variables import fill_variables
+from keras_detr.models.presets.saved_preset import (
+    described,
+    load_saved_weights,
+    read_saved_config,
+    rebuild,
+)
+
+
+def load_backbone(cls, preset, weights, load_weights, arguments):
+    """Build a backbone from a preset and fill it.
+
+    Args:
+        cls: the backbone's class, with `presets`, `checkpoint_table`, `checkpoint_variables` and
+            `override_config`.
+        preset: str or path: a registered name, or a folder.
+        weights: str, path or `None`: a file with official names instead of the preset's.
+        load_weights: bool, whether to fill the backbone at all.
+        arguments: dict of constructor's arguments that override the preset's.
+
+    Raises:
+        ValueError: the preset is unknown, or its weights don't fit the backbone.
+        FileNotFoundError: a file is missing and can't be fetched.
+    """
+    saved = read_saved_config(preset)
+    if saved is not None:
+        backbone = rebuild(cls, preset, saved, arguments)
+        if weights is None and load_weights:
+            load_saved_weights(backbone, preset)
+    elif preset in cls.presets:
+        backbone = cls(**{"name": preset, **cls.presets[preset].settings, **arguments})
+        if weights is None and load_weights:
+            weights = fetch(cls.presets[preset].weights)
+    else:
+        raise ValueError(
+            f"`preset` must be one of {list(cls.presets)} or a folder with a saved preset. "
+            f"Received: {described(preset)}."
+        )
+    if weights is not None:
+        tensors = to_canonical_names(read_tensors(weights), cls.checkpoint_table).tensors
+        fill_variables(backbone.checkpoint_variables(), tensors, str(weights))
+    return backbone

@@ -1,0 +1,167 @@
+"""Fill a model's variables from a checkpoint: every tensor used, every variable filled."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class CheckpointVariable(NamedTuple):
+    """Tie a Keras variable to the tensor that torch would keep for it.
+
+    Attributes:
+        variable: `keras.Variable`.
+        torch_shape: tuple of int, the shape of torch's tensor.
+        is_table: bool, whether both sides store it alike, as they do a table of vectors, rather
+            than a kernel, which torch transposes.
+    """
+
+    variable: Any
+    torch_shape: tuple
+    is_table: bool = False
+
+    def from_torch(self, tensor):
+        """Return the variable's value for a tensor in torch's layout."""
+        if self.is_table:
+            return tensor
+        if len(self.torch_shape) == 4:
+            return np.transpose(tensor, (2, 3, 1, 0))
+        if len(self.torch_shape) == 2:
+            tensor = tensor.T
+        return np.reshape(tensor, self.variable.shape)
+
+    def to_torch(self):
+        """Return the variable's value in torch's layout, float32."""
+        value = np.asarray(self.variable.numpy(), "float32")
+        if self.is_table:
+            return value
+        if len(self.torch_shape) == 4:
+            return np.transpose(value, (3, 2, 0, 1))
+        if len(self.torch_shape) == 2:
+            return np.reshape(value, self.torch_shape[::-1]).T
+        return np.reshape(value, self.torch_shape)
+
+
+def kernel(variable, num_inputs):
+    """Tie a dense or attention kernel, whose inputs or outputs may be split into heads.
+
+    Args:
+        variable: `keras.Variable` of shape (inputs..., outputs...).
+        num_inputs: int, the product of the input axes.
+    """
+    return CheckpointVariable(variable, (math.prod(variable.shape) // num_inputs, num_inputs))
+
+
+def convolution(variable):
+    """Tie a convolution's kernel (height, width, inputs, outputs)."""
+    height, width, inputs, outputs = variable.shape
+    return CheckpointVariable(variable, (outputs, inputs, height, width))
+
+
+def vector(variable):
+    """Tie a bias or a factor, which may be split into heads."""
+    return CheckpointVariable(variable, (math.prod(variable.shape),))
+
+
+def table(variable):
+    """Tie a table of vectors (rows, size), or what only Keras has, of any shape."""
+    return CheckpointVariable(variable, tuple(variable.shape), is_table=True)
+
+
+def dense_variables(name, layer, num_inputs):
+    """Tie a dense layer with a bias; see `kernel`."""
+    return {f"{name}.weight": kernel(layer.kernel, num_inputs), f"{name}.bias": vector(layer.bias)}
+
+
+def norm_variables(name, layer):
+    """Tie a layer or group normalization."""
+    return {f"{name}.weight": vector(layer.gamma), f"{name}.bias": vector(layer.beta)}
+
+
+def convolution_variables(name, layer):
+    """Tie a convolution with a bias."""
+    return {f"{name}.weight": convolution(layer.kernel), f"{name}.bias": vector(layer.bias)}
+
+
+def attention_variables(name, attention, size):
+    """Tie a multi-head attention's four projections.
+
+    Args:
+        name: str, canonical name of the attention.
+        attention: `MultiHeadAttention`.
+        size: int, of its tokens.
+    """
+    projections = {
+        "q_proj": attention.query_dense,
+        "k_proj": attention.key_dense,
+        "v_proj": attention.value_dense,
+        "out_proj": attention.output_dense,
+    }
+    variables = {}
+    for projection, layer in projections.items():
+        variables.update(dense_variables(f"{name}.{projection}", layer, size))
+    return variables
+
+
+def feed_forward_and_norm_variables(name, layer, num_norms, size):
+    """Tie what a transformer layer has besides its attentions.
+
+    Args:
+        name: str, canonical name of the layer.
+        layer: layer with `feed_forward` and norms `norm1`, `norm2`, ...
+        num_norms: int.
+        size: int, of its tokens.
+    """
+    feed_forward = layer.feed_forward
+    width = feed_forward.feed_forward_dim
+    variables = {
+        **dense_variables(f"{name}.linear1", feed_forward.linear1, size),
+        **dense_variables(f"{name}.linear2", feed_forward.linear2, width),
+    }
+    for index in range(1, num_norms + 1):
+        variables.update(norm_variables(f"{name}.norm{index}", getattr(layer, f"norm{index}")))
+    return variables
+
+
+def fill_variables(variables, tensors, source):
+    """Assign all tensors to all variables, or raise before anything is changed.
+
+    Args:
+        variables: dict of canonical name -> `CheckpointVariable`.
+        tensors: dict of canonical name -> NumPy array in torch's layout.
+        source: str, the file or preset that the tensors are from, for the error.
+
+    Raises:
+        ValueError: a variable has no tensor, a tensor has no variable, or a shape differs.
+    """
+    missing = [name for name in variables if name not in tensors]
+    unexpected = [name for name in tensors if name not in variables]
+    misshapen = [
+        f"{name}: {tuple(tensors[name].shape)} instead of {variables[name].torch_shape}"
+        for name in variables
+        if name in tensors and tuple(tensors[name].shape) != variables[name].torch_shape
+    ]
+    if missing or unexpected or misshapen:
+        problems = (
+            ("not in the checkpoint", missing),
+            ("not in the model", unexpected),
+            ("of another shape", misshapen),
+        )
+        text = "; ".join(
+            f"{len(names)} {what} ({_some(names)})" for what, names in problems if names
+        )
+        raise ValueError(
+            f"The checkpoint {source} is of another architecture than the model: {text}. Choose "
+            "the preset or the constructor's arguments that the checkpoint was made with."
+        )
+    for name, variable in variables.items():
+        variable.variable.assign(variable.from_torch(tensors[name]))
+
+
+def read_variables(variables):
+    """Return the tensors, in torch's layout, that `fill_variables` would restore."""
+    return {name: variable.to_torch() for name, variable in variables.items()}
+
+
+def _some(names, most=3):
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

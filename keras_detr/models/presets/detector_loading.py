@@ -1,0 +1,158 @@
+"""Build a detector from a preset: a registered name, a saved folder, or a repository of the Hub."""
+
+from pathlib import Path
+
+from keras_detr.checkpoints import fetch, read_tensors, resolve_hub_folder, to_canonical_names
+from keras_detr.models.presets.checkpoint_variables import fill_variables, read_variables
+from keras_detr.models.presets.saved_preset import (
+    described,
+    load_saved_weights,
+    read_saved_config,
+    rebuild,
+    saved_class_name,
+)
+
+DEFAULT_BOX_FORMAT = "xyxy"
+
+
+def find_detector_class(classes, preset):
+    """Return the class of the detector that a preset holds.
+
+    Args:
+        classes: sequence of detectors' classes.
+        preset: str or path, as for `load_detector`.
+
+    Raises:
+        ValueError: none of them knows the preset.
+    """
+    saved = read_saved_config(preset)
+    if saved is not None:
+        name = saved_class_name(saved)
+        found = [cls for cls in classes if cls.__name__ == name]
+        received = f"a folder with a {name}"
+    elif _is_hub_folder(preset):
+        model_type = resolve_hub_folder(preset).config.get("model_type")
+        found = [cls for cls in classes if cls.hub_model_type == model_type]
+        received = f"{str(preset)!r}, whose config.json has `model_type` {model_type!r}"
+    else:
+        found = [cls for cls in classes if preset in cls.presets]
+        received = described(preset)
+    if not found:
+        known = sorted(name for cls in classes for name in cls.presets)
+        raise ValueError(
+            f"`preset` must be one of {known}, or a folder or 'hf://owner/name' with one of "
+            f"{sorted(cls.__name__ for cls in classes)}. Received: {received}."
+        )
+    return found[0]
+
+
+def load_detector(cls, preset, weights, load_weights, arguments):
+    """Build a detector from a preset and fill it.
+
+    Args:
+        cls: the detector's class; see `DetectorContract` for what it says about its checkpoints.
+        preset: str or path: a registered name, a folder, or "hf://owner/name".
+        weights: str, path or `None`: a file with official or Hub names instead of the preset's.
+        load_weights: bool, whether to fill the model at all.
+        arguments: dict of constructor's arguments that override the preset's.
+
+    Returns:
+        The detector.
+
+    Raises:
+        ValueError: the preset is unknown, or its weights don't fit the model.
+        FileNotFoundError: a file is missing and can't be fetched.
+    """
+    saved = read_saved_config(preset)
+    if saved is not None:
+        return _load_saved(cls, preset, saved, weights, load_weights, arguments)
+    if preset in cls.backbone_presets:
+        return _load_on_backbone(cls, preset, weights, load_weights, arguments)
+    sizes = {}
+    if preset in cls.presets:
+        settings = cls.presets[preset].settings
+        read = _tensors_of_preset(cls.presets[preset])
+    elif _is_hub_folder(preset):
+        hub_folder = resolve_hub_folder(preset)
+        settings = cls.checkpoint_settings(hub_folder.config)
+        normalization = hub_folder.read_normalization()
+        if normalization is not None:
+            mean, standard_deviation = normalization
+            settings["backbone"].update(mean=mean, standard_deviation=standard_deviation)
+        read = hub_folder.read_tensors
+        if (preprocessor_sizes := hub_folder.read_preprocessor_sizes()) is not None:
+            sizes = {"preprocessor_sizes": preprocessor_sizes}
+    else:
+        known = [*cls.presets, *cls.backbone_presets]
+        raise ValueError(
+            f"`preset` must be one of {known}, a folder with a saved preset or in the Hub's "
+            f"layout (config.json and model.safetensors), or 'hf://owner/name'. Received: "
+            f"{described(preset)}."
+        )
+    model = cls(**_override({**cls.checkpoint_arguments(settings), **sizes}, arguments))
+    if weights is not None:
+        _fill(model, read_tensors(weights), settings, arguments, str(weights))
+    elif load_weights:
+        _fill(model, read(), settings, arguments, str(preset))
+    return model
+
+
+def _is_hub_folder(preset):
+    return str(preset).startswith("hf://") or Path(preset).is_dir()
+
+
+def _tensors_of_preset(preset):
+    return lambda: read_tensors(fetch(preset.weights))
+
+
+def _fill(model, tensors, settings, arguments, source):
+    """Fill a detector from a checkpoint with official or Hub names."""
+    tensors = to_canonical_names(tensors, model.checkpoint_table).tensors
+    tensors = model.fit_checkpoint(
+        tensors,
+        class_rows=settings.get("class_rows"),
+        may_reset_classes="num_classes" in arguments,
+        source=source,
+    )
+    fill_variables(model.checkpoint_variables(), tensors, source)
+
+
+def _override(preset_arguments, arguments):
+    """Return the constructor's arguments with the user's in place of the preset's."""
+    merged = {"bounding_box_format": DEFAULT_BOX_FORMAT, **preset_arguments, **arguments}
+    names = merged.get("class_names")
+    if "class_names" not in arguments and names and len(names) != merged["num_classes"]:
+        merged["class_names"] = None
+    return merged
+
+
+def _load_on_backbone(cls, preset, weights, load_weights, arguments):
+    """Build a detector with a new head on a published backbone."""
+    if "num_classes" not in arguments:
+        raise ValueError(f"`num_classes` is missing: {preset!r} is a backbone without classes.")
+    backbone_class = cls.backbone_class
+    backbone = backbone_class.from_preset(preset, weights=weights, load_weights=load_weights)
+    return cls(**_override({"backbone": backbone}, arguments))
+
+
+def _load_saved(cls, preset, saved, weights, load_weights, arguments):
+    """Build a detector from a folder that `save_to_preset` wrote."""
+    if weights is not None or not load_weights or not arguments:
+        model = rebuild(cls, preset, saved, arguments)
+        if weights is not None:
+            settings = {"class_rows": None}
+            _fill(model, read_tensors(weights), settings, arguments, str(weights))
+        elif load_weights:
+            load_saved_weights(model, preset)
+        return model
+    # The saved weights fit the saved configuration: load these, and carry over what still fits.
+    original = _load_saved(cls, preset, saved, None, True, {})
+    model = rebuild(cls, preset, saved, arguments)
+    tensors = model.fit_checkpoint(
+        read_variables(original.checkpoint_variables()),
+        class_rows=None,
+        may_reset_classes="num_classes" in arguments,
+        source=str(preset),
+    )
+    fill_variables(model.checkpoint_variables(), tensors, str(preset))
+    return model

@@ -1,0 +1,87 @@
+"""Fit a checkpoint's class heads and queries to a model that has other numbers of them."""
+
+import logging
+
+import numpy as np
+
+logger = logging.getLogger("keras_detr")
+
+
+def fit_class_heads(tensors, own, heads, num_classes, may_reset_classes, source, has_no_object):
+    """Keep the rows of real classes, or start the class heads anew.
+
+    Args:
+        tensors: dict of canonical name -> array; not changed.
+        own: dict of canonical name -> `CheckpointVariable`, of the model just built.
+        heads: dict of canonical name of a class head -> sequence of int, the checkpoint's rows
+            that are real classes, or `None` for all rows (but the last one, if that is no-object).
+            A head whose last row isn't the last of these is another's, and counts as `None`.
+        num_classes: int, the model's.
+        may_reset_classes: bool, whether the user asked for a number of classes: only then a head
+            that doesn't fit starts anew.
+        source: str, the file or preset that the tensors are from, for messages.
+        has_no_object: bool, whether the last row is no-object.
+
+    Returns:
+        dict of canonical name -> array.
+
+    Raises:
+        ValueError: the numbers of classes differ and `may_reset_classes` is false.
+    """
+    tensors = dict(tensors)
+    is_logged = False
+    for head, class_rows in heads.items():
+        names = (f"{head}.weight", f"{head}.bias")
+        if not all(name in tensors for name in names):
+            continue
+        num_real = len(tensors[names[0]]) - has_no_object
+        # A file with another number of rows than the preset's is another model's, fine-tuned.
+        is_of_preset = class_rows is not None and num_real == max(class_rows) + 1
+        rows = list(class_rows if is_of_preset else range(num_real))
+        if len(rows) == num_classes:
+            kept = [*rows, num_real] if has_no_object else rows
+            tensors.update({name: tensors[name][kept] for name in names})
+        elif may_reset_classes:
+            if not is_logged:
+                logger.warning(
+                    "The class head starts anew: %s has %d classes, the model has %d.",
+                    source,
+                    len(rows),
+                    num_classes,
+                )
+            is_logged = True
+            tensors.update({name: own[name].to_torch() for name in names})
+        else:
+            raise ValueError(
+                f"The checkpoint {source} has {len(rows)} classes, but the model has "
+                f"{num_classes}. Pass `num_classes={len(rows)}` to keep its class head, or "
+                f"`num_classes={num_classes}` to start with a new one."
+            )
+    return tensors
+
+
+def fit_queries(tensors, own, num_queries, source):
+    """Keep the first queries, or add new ones.
+
+    Args:
+        tensors: dict of canonical name -> array; not changed.
+        own: dict of canonical name -> `CheckpointVariable`, of the model just built.
+        num_queries: int, the model's.
+        source: str, the file or preset that the tensors are from, for the log.
+
+    Returns:
+        dict of canonical name -> array.
+    """
+    name = "query_embed.weight"
+    queries = tensors.get(name)
+    if name not in own or queries is None or len(queries) == num_queries:
+        return tensors
+    fresh = own[name].to_torch()[len(queries) :]
+    logger.warning(
+        "The model has %d queries, %s has %d: %s.",
+        num_queries,
+        source,
+        len(queries),
+        "the rest start anew" if len(fresh) else "the first are kept",
+    )
+    return {**tensors, name: np.concatenate([queries[:num_queries], fresh])}

@@ -1,0 +1,185 @@
+"""Folders that `save_to_preset` writes: a model's configuration and its weights."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import keras
+
+from keras_detr.checkpoints.files.atomic_files import folder_beside, locked, move_file
+from keras_detr.models.saved_files import write_weights
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.weights.h5"
+WEIGHTS_HASH = "weights_sha256"
+_FORMAT = "keras_detr"
+
+
+def save_preset(model, folder):
+    """Write a model's configuration and weights to a folder, both or none.
+
+    The configuration holds the hash of its weights, and the model is saved at the moment when it
+    replaces an earlier configuration. Until then the new weights have a temporary name; if the
+    process is killed before they are renamed, they are read under that name.
+
+    Args:
+        model: `keras.Model` with a `get_config`.
+        folder: str or path; created where it doesn't exist. Other files in it are left alone.
+
+    Raises:
+        ValueError: `folder` names a file, or holds another tool's model.
+        OSError: a file can't be written, for example because the disk is full.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"`folder` must name a folder. Received the file {str(folder)!r}.")
+    _check_is_ours(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        _settle(folder)
+        try:
+            with folder_beside(folder / CONFIG_FILE) as unfinished:
+                write_weights(model, unfinished / WEIGHTS_FILE)
+                digest = _hash_of(unfinished / WEIGHTS_FILE)
+                serialized = keras.saving.serialize_keras_object(model)
+                config = {"format": _FORMAT, WEIGHTS_HASH: digest, "model": serialized}
+                (unfinished / CONFIG_FILE).write_bytes(json.dumps(config, indent=2).encode())
+                move_file(unfinished / WEIGHTS_FILE, _temporary_weights(folder, digest))
+                move_file(unfinished / CONFIG_FILE, folder / CONFIG_FILE)
+        finally:
+            _settle(folder)
+
+
+def read_saved_config(folder):
+    """Return the serialized model of a folder that `save_preset` wrote, or `None` for others.
+
+    Args:
+        folder: str or path.
+
+    Raises:
+        ValueError: the configuration can't be read.
+    """
+    config = _read_config(folder)
+    return None if config is None else config["model"]
+
+
+def load_saved_weights(model, folder):
+    """Load the weights of a folder that `save_preset` wrote.
+
+    Args:
+        model: the model of `read_saved_config`.
+        folder: str or path.
+
+    Raises:
+        FileNotFoundError: the weights are missing.
+        ValueError: they are damaged, or aren't those of the configuration.
+    """
+    path = Path(folder) / WEIGHTS_FILE
+    # Earlier versions wrote no hash.
+    digest = _read_config(folder).get(WEIGHTS_HASH)
+    if digest is not None and _temporary_weights(folder, digest).is_file():
+        path = _temporary_weights(folder, digest)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{str(path)!r} is missing beside its {CONFIG_FILE}. Copy the whole folder, or pass "
+            "`load_weights=False`."
+        )
+    if digest is not None and _hash_of(path) != digest:
+        raise ValueError(
+            f"{str(path)!r} ({path.stat().st_size} bytes) isn't the file that {CONFIG_FILE} was "
+            "saved with: the folder holds halves of two saves, or a damaged copy. Save or copy "
+            f"the preset again. If the weights were replaced on purpose, remove {WEIGHTS_HASH!r} "
+            f"from {CONFIG_FILE}."
+        )
+    try:
+        model.load_weights(path)
+    except OSError as error:
+        raise ValueError(
+            f"{str(path)!r} ({path.stat().st_size} bytes) can't be read: {error}. Copy or save "
+            "the preset again."
+        ) from error
+
+
+def rebuild(cls, preset, saved, arguments):
+    """Build the model of a saved configuration, with other arguments in place of its own.
+
+    Args:
+        cls: the class that must have been saved, with `override_config`.
+        preset: str or path, for messages.
+        saved: dict, from `read_saved_config`.
+        arguments: dict of the constructor's arguments.
+
+    Raises:
+        ValueError: a model of another class was saved.
+    """
+    if saved_class_name(saved) != cls.__name__:
+        raise ValueError(
+            f"The folder {str(preset)!r} holds a {saved.get('registered_name')!r}, not a "
+            f"{cls.__name__}. Use `from_preset` of the class that was saved."
+        )
+    if arguments:
+        config = cls.override_config(saved["config"], arguments)
+        saved = {**saved, "config": config, "build_config": None}
+    return keras.saving.deserialize_keras_object(saved, custom_objects={cls.__name__: cls})
+
+
+def saved_class_name(saved):
+    """Return the name of the class whose saved configuration this is."""
+    return saved.get("registered_name", "").rsplit(">", 1)[-1]
+
+
+def described(preset):
+    """Return a preset's name for a message about an unknown one."""
+    found = "" if Path(preset).is_dir() else ", and there is no folder there"
+    return f"{str(preset)!r}{found}"
+
+
+def _read_config(folder):
+    """Return what `save_preset` wrote as configuration, or `None`."""
+    path = Path(folder) / CONFIG_FILE
+    if not path.is_file():
+        return None
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{str(path)!r} isn't JSON: {error}. Copy the preset again, or remove the file and "
+            "save the preset again."
+        ) from error
+    is_ours = isinstance(config, dict) and config.get("format") == _FORMAT
+    return config if is_ours else None
+
+
+def _check_is_ours(folder):
+    """Check that no file is replaced that isn't of an earlier preset."""
+    if _read_config(folder) is not None:
+        return
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        if (folder / name).exists():
+            raise ValueError(
+                f"`folder` must name a new folder, or one with an earlier preset of keras_detr, "
+                f"which is replaced. {str(folder / name)!r} isn't of such a preset: save to "
+                "another folder, or move that file away."
+            )
+
+
+def _temporary_weights(folder, digest):
+    """Return the temporary name of weights, until their configuration replaces an earlier one."""
+    return Path(folder) / f"model-{digest[:16]}.weights.h5"
+
+
+def _settle(folder):
+    """Rename the weights that the configuration belongs to, and remove other temporary ones."""
+    config = _read_config(folder) or {}
+    named = _temporary_weights(folder, config.get(WEIGHTS_HASH, ""))
+    for temporary in folder.glob(f"model-{'[0-9a-f]' * 16}.weights.h5"):
+        if temporary == named:
+            os.replace(temporary, folder / WEIGHTS_FILE)
+        else:
+            temporary.unlink()
+
+
+def _hash_of(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,167 @@
+"""What the abstract task asks of a detector: each duty, its contract and its default."""
+
+from typing import ClassVar
+
+import keras
+
+from keras_detr.checkpoints import RenameTable
+from keras_detr.losses.hungarian_loss import HungarianLoss
+from keras_detr.models.backbones.resnet_backbone import ResNetBackbone
+from keras_detr.models.backbones.resnet_presets import RESNET_PRESETS
+from keras_detr.models.presets.head_fitting import fit_class_heads, fit_queries
+from keras_detr.optimizers.detr_optimizer import detr_optimizer
+
+
+class DetectorContract:
+    """Declare what a detector sets, implements and may override.
+
+    A detector sets `neck` and `num_queries` and implements `predict_set`. Everything else has a
+    default, or is needed only for what its description names.
+    """
+
+    # Set in the constructor: layer from the pyramid and the mask to what the transformer reads.
+    # `predict_set` calls it, `build_neck` builds it, `get_config` saves it.
+    neck: keras.layers.Layer
+
+    # Set in the constructor: int, how many objects an image can have at most.
+    num_queries: int
+
+    # bool, whether the last class logit stands for no-object (softmax, as in DETR) or every logit
+    # for a class (sigmoid). The loss and the prediction decoder must agree with it.
+    has_no_object = True
+
+    # bool, whether the raw outputs for training hold "encoder_classification" and "encoder_box".
+    # `compile` then logs the encoder's losses too. The constructor may set it.
+    use_two_stage = False
+
+    def predict_set(self, pyramid, pixel_mask, training, return_auxiliary):
+        """Return the raw outputs for a feature pyramid. There is no default.
+
+        Args:
+            pyramid: dict of level name ("P3" has stride 8) to (batch, height, width, channels).
+            pixel_mask: (batch, image height, image width), 1 on the image and 0 on padding, or
+                `None` if nothing is padded.
+            training: bool or `None`, as in `call`.
+            return_auxiliary: bool, whether to return the outputs of all decoder layers and of the
+                encoder, as the loss needs them, or only those of the last layer.
+
+        Returns:
+            dict of float32 tensors, see the class. `raw_outputs` makes it of a decoder's layers.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement `predict_set`.")
+
+    def attend_set(self, pyramid, pixel_mask):
+        """Return the last layer's raw outputs and the decoder's attention.
+
+        Only `decoder_attention` needs it, which also gives the shapes.
+
+        Args:
+            pyramid: as in `predict_set`.
+            pixel_mask: as in `predict_set`.
+
+        Returns:
+            dict of "classification", "box", "attention_weights" and perhaps "sampling_points".
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} doesn't show its attention: it has no `attend_set`."
+        )
+
+    @classmethod
+    def default_loss(cls):
+        """Return the loss of the detector's paper, by default DETR's."""
+        return HungarianLoss.detr()
+
+    def default_optimizer(self, schedule=float):
+        """Return the optimizer of the detector's paper, by default DETR's.
+
+        Args:
+            schedule: callable from the paper's learning rate of a group of variables to the rate,
+                or the `keras.optimizers.schedules.LearningRateSchedule`, that it gets.
+        """
+        return detr_optimizer(self, schedule(1e-4), schedule(1e-5))
+
+    # The rest is needed by `from_preset` only.
+
+    # dict of name -> `Preset`, the family's published weights.
+    presets: ClassVar[dict] = {}
+
+    # dict of name -> `Preset`, published backbones for a new detector, and the class to build them.
+    backbone_presets: ClassVar[dict] = RESNET_PRESETS
+    backbone_class = ResNetBackbone
+
+    # str, `model_type` in the config.json of the family's repositories on the Hub.
+    hub_model_type = None
+
+    # Rules from the names in official files and on the Hub to canonical ones.
+    checkpoint_table: ClassVar[RenameTable]
+
+    @classmethod
+    def checkpoint_settings(cls, config):
+        """Return the settings that a config.json of the Hub stands for.
+
+        Args:
+            config: dict, the file's content; its `model_type` is `hub_model_type`.
+
+        Returns:
+            dict like `Preset.settings`.
+        """
+        raise NotImplementedError(f"{cls.__name__} can't read a config.json of the Hub.")
+
+    @classmethod
+    def checkpoint_arguments(cls, settings):
+        """Return the constructor's arguments, a new backbone and neck among them.
+
+        Args:
+            settings: dict, from `checkpoint_settings` or a preset.
+        """
+        raise NotImplementedError(f"{cls.__name__} can't be built from a checkpoint's settings.")
+
+    def checkpoint_variables(self):
+        """Return all variables of the model, as dict of canonical name -> `CheckpointVariable`."""
+        raise NotImplementedError(f"{type(self).__name__} has no table of checkpoint names.")
+
+    def checkpoint_class_heads(self, class_rows):
+        """Return the checkpoint's rows of real classes by the canonical name of each class head.
+
+        Args:
+            class_rows: sequence of int, the rows that a preset names, or `None`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no table of checkpoint names.")
+
+    def fit_checkpoint(self, tensors, class_rows, may_reset_classes, source):
+        """Return a checkpoint's tensors with the classes and queries that the model has.
+
+        Args:
+            tensors: dict of canonical name -> array; not changed.
+            class_rows: sequence of int or `None`; see `fit_class_heads`.
+            may_reset_classes: bool, whether the user asked for a number of classes.
+            source: str, the file or preset that the tensors are from, for messages.
+
+        Raises:
+            ValueError: the numbers of classes differ and `may_reset_classes` is false.
+        """
+        own = self.checkpoint_variables()
+        tensors = fit_class_heads(
+            tensors,
+            own,
+            self.checkpoint_class_heads(class_rows),
+            self.num_classes,
+            may_reset_classes,
+            source,
+            has_no_object=self.has_no_object,
+        )
+        return fit_queries(tensors, own, self.num_queries, source)
+
+
+def raw_outputs(logits, boxes):
+    """Return the dict that `predict_set` returns, of the outputs of decoder layers.
+
+    Args:
+        logits: float32 (batch, layers, queries, logits), of all decoder layers or the last one.
+        boxes: float32 (batch, layers, queries, 4), of the same layers.
+    """
+    outputs = {"classification": logits[:, -1], "box": boxes[:, -1]}
+    if logits.shape[1] > 1:
+        outputs["aux_classification"] = logits[:, :-1]
+        outputs["aux_box"] = boxes[:, :-1]
+    return outputs

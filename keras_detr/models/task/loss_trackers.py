@@ -1,0 +1,55 @@
+"""The numbers that `fit` logs in addition to the loss."""
+
+import keras
+
+COUNTS = ("clipped_boxes", "dropped_boxes")
+
+
+class LossTrackers:
+    """Hold the running means of the loss' parts, and the user's metrics.
+
+    This isn't a layer, so that Keras doesn't keep the old ones when a model is compiled again.
+
+    Args:
+        loss: `HungarianLoss` or `None`.
+        metrics: list of `keras.metrics.Metric`, or `None`.
+        use_two_stage: bool, whether predictions have an encoder's part, and so the loss too.
+
+    Raises:
+        ValueError: an entry of `metrics` is no metric.
+    """
+
+    def __init__(self, loss, metrics=None, use_two_stage=False):
+        self.metrics = list(metrics or ())
+        for metric in self.metrics:
+            if not isinstance(metric, keras.metrics.Metric):
+                raise ValueError(
+                    "`metrics` must be a list of `keras.metrics.Metric` that take (targets, raw "
+                    f"outputs). Received: {metric!r}."
+                )
+        names = ()
+        if loss is not None:
+            of_encoder = loss.encoder_component_names if use_two_stage else ()
+            names = (*loss.component_names, *of_encoder, *loss.metric_names)
+        self._trackers = {
+            name: keras.metrics.Sum(name) if name in COUNTS else keras.metrics.Mean(name)
+            for name in names
+        }
+
+    @property
+    def all(self):
+        """All metrics, the loss' parts first."""
+        return [*self._trackers.values(), *self.metrics]
+
+    def update(self, components, batch_size):
+        """Add a batch.
+
+        Args:
+            components: dict of scalars, from `HungarianLoss.components`.
+            batch_size: int or int scalar, the weight of the batch in the means.
+        """
+        for name, tracker in self._trackers.items():
+            if name in COUNTS:
+                tracker.update_state(components[name])
+            else:
+                tracker.update_state(components[name], sample_weight=batch_size)

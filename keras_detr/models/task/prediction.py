@@ -1,0 +1,140 @@
+"""Prediction: `predict` on batches and raw images, attention, and export."""
+
+from keras_detr.models.detection_data import prediction_batch, prediction_inputs, split_batch
+from keras_detr.models.task.decoder_attention import AttentionModel, attend
+from keras_detr.models.task.raw_images import (
+    build_preprocessor,
+    is_list_of_images,
+    predict_raw_images,
+)
+from keras_detr.ops.backends import current
+from keras_detr.preprocessing.input_checks import check_batch_size
+
+
+class DetectorPrediction:
+    """Return detections, computing nothing that only training needs."""
+
+    def predict_step(self, *args):
+        """Return detections of one batch, without computing what they don't need."""
+        *state, data = args
+        inputs = split_batch(data)[0]
+        kwargs = {"training": False, "return_auxiliary": False}
+        if state:
+            # The JAX trainer hands the variables over, and takes them back.
+            trainable_variables, non_trainable_variables = state[0]
+            outputs, non_trainable_variables = self.stateless_call(
+                trainable_variables, non_trainable_variables, inputs, **kwargs
+            )
+            return self.decode_predictions(outputs, inputs), non_trainable_variables
+        return self.decode_predictions(self(inputs, **kwargs), inputs)
+
+    def predict(self, x, batch_size=None, *args, **kwargs):
+        """Return detections for images; takes what `fit` takes, with or without targets.
+
+        A list of raw images, arrays (height, width, 3) of any sizes, RGB in 0..255, passes
+        through `preprocessor` first. Its boxes are in pixels of each original image, or relative
+        to it, as `bounding_box_format` says.
+
+        Returns:
+            dict of NumPy arrays: see `decode_predictions`.
+        """
+        if is_list_of_images(x):
+            return predict_raw_images(self, x, batch_size, *args, **kwargs)
+        check_batch_size(batch_size)
+        with current().variables_kept(self):
+            return super().predict(prediction_inputs(x), batch_size, *args, **kwargs)
+
+    def predict_on_batch(self, x):
+        """Return detections for a batch; takes arrays as `predict` does."""
+        return super().predict_on_batch(prediction_batch(x))
+
+    def decoder_attention(self, inputs):
+        """Return where each query looked in the image, in every decoder layer.
+
+        This is for looking into a model; `predict` and training compute none of it.
+
+        Args:
+            inputs: a batch: images, or a dict of "images" and perhaps "pixel_mask"; `preprocessor`
+                makes one from raw images.
+
+        Returns:
+            dict of NumPy arrays. What each query found, in the order of the queries: "boxes"
+            float32 (batch, queries, 4) in `bounding_box_format`, "classes" int (batch, queries),
+            the likeliest, and "confidence" float32 (batch, queries). What it looked at:
+            "attention_weights" float32, which sum to 1 for each head: (batch, layers, queries,
+            heads, height, width) of the map that DETR's decoder reads, of the padded image, and 0
+            on padding; of Deformable DETR (batch, layers, queries, heads, levels, points), of the
+            "sampling_points" float32 (batch, layers, queries, heads, levels, points, 2), x and y
+            relative to the unpadded image, outside of 0..1 where a point misses it.
+
+        Raises:
+            NotImplementedError: the detector has no `attend_set`.
+        """
+        if self._untracked.attention_model is None:
+            self._untracked.attention_model = AttentionModel(self)
+        return attend(self._untracked.attention_model, inputs)
+
+    @property
+    def preprocessor(self):
+        """`keras_detr.preprocessing.DETRPreprocessor`: what raw images pass through first.
+
+        It needs TensorFlow, whatever the backend is.
+        """
+        if self._untracked.preprocessor is None:
+            self._untracked.preprocessor = build_preprocessor(
+                self.preprocessor_sizes, self.bounding_box_format
+            )
+        return self._untracked.preprocessor
+
+    def set_preprocessor(self, preprocessor):
+        """Let raw images pass through another preprocessor; its sizes are saved with the model.
+
+        Args:
+            preprocessor: `keras_detr.preprocessing.DETRPreprocessor`.
+        """
+        self.preprocessor_sizes = (preprocessor.short_side, preprocessor.longest_side)
+        self._untracked.preprocessor = preprocessor
+
+    def export(self, filepath, format="tf_saved_model", verbose=None, input_dtype="uint8"):
+        """Write the detector as a program for other runtimes: raw images in, detections out.
+
+        Resizing (as `preprocessor` does it) and decoding are inside; the batch and the size of
+        images are free at every call, and all images of a call have one size. The file is read
+        without keras_detr and without Keras. Its one input is "images", `input_dtype` (batch,
+        height, width, 3), RGB in 0..255; its outputs are those of `decode_predictions`, boxes in
+        `bounding_box_format` of the original images. They are what `predict` returns for a list of
+        images with `batch_size=1`, within rounding.
+
+        - "tf_saved_model" is a folder: `tf.saved_model.load(path).serve(images)`. Names of classes
+          are in `tf.saved_model.load(path).class_names()["class_names"]`.
+        - "onnx" is a file whose name ends in ".onnx", of opset 18:
+          `session = onnxruntime.InferenceSession(path)`, `session.run(None, {"images": images})`.
+          Names of classes are JSON in `session.get_modelmeta().custom_metadata_map["class_names"]`.
+        - "litert" is a file whose name ends in ".tflite", of builtin operations:
+          `Interpreter(path)` of ai_edge_litert.interpreter,
+          `.get_signature_runner()(images=images)`. Names of classes are JSON in
+          `zipfile.ZipFile(path).read("class_names.json")`.
+
+        Every format has "bounding_box_format" in the same place. A model without names has no
+        "class_names" there.
+
+        Args:
+            filepath: str or path. An earlier export there is replaced once the new one is complete;
+                anything else there stays, and is an error.
+            format: str, "tf_saved_model", "onnx" or "litert".
+            verbose: bool or `None`, whether to print where the file is; `None` does.
+            input_dtype: str, "uint8" or "float32".
+
+        Raises:
+            ValueError: an argument can't be understood, something else is at `filepath`, or the
+                format can't hold the model: ONNX and LiteRT hold float32 only.
+            NotImplementedError: the Keras backend isn't TensorFlow.
+            ImportError: a package of the extra `export` is missing.
+            OSError: it can't be written, for example because the disk is full.
+        """
+        # Only this method needs TensorFlow.
+        from keras_detr.export import export_detector
+
+        export_detector(self, filepath, format, input_dtype)
+        if verbose is None or verbose:
+            print(f"Exported {self.name} as {format} to {str(filepath)!r}.")

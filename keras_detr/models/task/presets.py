@@ -1,0 +1,88 @@
+"""Presets: build a detector from published or saved weights, and save it as a preset."""
+
+from keras_detr.models.presets.detector_loading import find_detector_class, load_detector
+from keras_detr.models.presets.saved_preset import save_preset
+
+
+class DetectorPresets:
+    """Load presets of the detector's family, and save the detector as one."""
+
+    @classmethod
+    def from_preset(
+        cls,
+        preset,
+        weights=None,
+        load_weights=True,
+        num_classes=None,
+        num_queries=None,
+        bounding_box_format=None,
+        **overrides,
+    ):
+        """Build the model of a preset, with its weights.
+
+        `SetPredictionDetector.from_preset` chooses the class that the preset belongs to.
+
+        Args:
+            preset: str or path: a registered name (see `presets`; a name of `backbone_presets`
+                gives a new detector on a published backbone), a folder from `save_to_preset`, a
+                folder in the Hub's layout (config.json and model.safetensors), or "hf://owner/name"
+                with any fine-tuned detector of the family.
+            weights: str or path of a file with official or Hub names, .safetensors or .pth (which
+                needs torch), instead of the preset's own.
+            load_weights: bool, whether to fetch and load the preset's weights.
+            num_classes: int or `None`. Another number than the preset's starts with a new class
+                head, and says so in the log; all else stays as it is.
+            num_queries: int or `None`. Fewer queries keep the first ones, more add new ones.
+            bounding_box_format: str or `None`, by default that of a saved preset, else "xyxy".
+            **overrides: other arguments of the constructor.
+
+        Returns:
+            The model, of this class; of the abstract class' method, of the preset's.
+
+        Raises:
+            ValueError: the preset is unknown, a checkpoint is damaged or of another architecture.
+            FileNotFoundError: a file is missing, and can't be fetched (offline); the message says
+                what to fetch and where to put it.
+        """
+        chosen = {
+            "num_classes": num_classes,
+            "num_queries": num_queries,
+            "bounding_box_format": bounding_box_format,
+        }
+        arguments = {name: value for name, value in chosen.items() if value is not None}
+        if DetectorPresets in cls.__bases__:
+            # The abstract task itself, whose subclasses are the detectors.
+            cls = find_detector_class(cls.__subclasses__(), preset)
+        return load_detector(cls, preset, weights, load_weights, {**arguments, **overrides})
+
+    def save_to_preset(self, folder):
+        """Write configuration and weights to a folder, for `from_preset`.
+
+        Args:
+            folder: str or path; created where it doesn't exist.
+        """
+        save_preset(self, folder)
+
+    @classmethod
+    def override_config(cls, config, arguments):
+        """Return a saved configuration with other arguments, and a decoder that agrees with them.
+
+        Args:
+            config: dict, from `get_config`, in the form that files hold.
+            arguments: dict of the constructor's arguments.
+        """
+        saved_queries = config.get("num_queries")
+        config = {**config, **arguments}
+        if "backbone" in arguments:
+            config["pyramid_level_inputs"] = None
+        decoder = config.get("prediction_decoder")
+        if isinstance(decoder, dict):
+            settings = {**decoder["config"], "bounding_box_format": config["bounding_box_format"]}
+            if "num_queries" in arguments and settings["max_detections"] == saved_queries:
+                settings["max_detections"] = arguments["num_queries"]
+            config["prediction_decoder"] = {**decoder, "config": settings}
+        if "num_classes" in arguments and "class_names" not in arguments:
+            names = config.get("class_names")
+            if names is not None and len(names) != arguments["num_classes"]:
+                config["class_names"] = None
+        return config

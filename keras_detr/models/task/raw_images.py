@@ -1,0 +1,121 @@
+"""Predict on raw images of any sizes: resize, batch, predict, and bring boxes back."""
+
+import keras
+import numpy as np
+
+from keras_detr.ops.boxes import convert_box_format
+from keras_detr.ops.installed_packages import is_installed
+from keras_detr.preprocessing.array_checks import to_numpy
+from keras_detr.preprocessing.input_checks import check_batch_size, check_numbers
+
+# The short side and the long side's limit, in pixels, of the published weights.
+PREPROCESSOR_SIZES = (800, 1333)
+
+
+def is_list_of_images(x):
+    """Return whether a model's input is a list of single images, not a batch."""
+    return isinstance(x, (list, tuple)) and all(getattr(image, "ndim", 0) in (2, 3) for image in x)
+
+
+def check_preprocessor_sizes(sizes):
+    """Check which sides raw images are to be resized to.
+
+    Raises:
+        ValueError: it is no pair of a short side and the long side's limit.
+    """
+    is_pair = isinstance(sizes, (tuple, list)) and len(sizes) == 2
+    short_side, longest_side = sizes if is_pair else (0, None)
+    is_right = isinstance(short_side, int) and short_side >= 1
+    if longest_side is not None:
+        is_right = is_right and isinstance(longest_side, int) and longest_side >= short_side
+    if not is_right:
+        raise ValueError(
+            "`preprocessor_sizes` must be the short side in pixels, an int of at least 1, and the "
+            "long side's limit, an int not below it or None. Received: "
+            f"{sizes!r}."
+        )
+
+
+def build_preprocessor(sizes, bounding_box_format):
+    """Return the preprocessor that resizes raw images.
+
+    Args:
+        sizes: pair of int, see `check_preprocessor_sizes`.
+        bounding_box_format: str.
+
+    Raises:
+        ImportError: TensorFlow isn't installed.
+    """
+    if not is_installed("tensorflow"):
+        raise ImportError(
+            "Raw images are resized by TensorFlow, whatever the Keras backend is, and it isn't "
+            "installed: `pip install tensorflow-cpu`. Or resize images yourself and pass a batch: "
+            "images (batch, height, width, 3), or a dict with 'pixel_mask' where some are padded."
+        )
+    # It needs TensorFlow, and the models don't.
+    from keras_detr.preprocessing.detr_preprocessor import DETRPreprocessor
+
+    short_side, longest_side = sizes
+    return DETRPreprocessor(
+        short_side, longest_side=longest_side, bounding_box_format=bounding_box_format
+    )
+
+
+def predict_raw_images(model, images, batch_size=None, verbose="auto"):
+    """Return the detections of raw images, in the order that these came in.
+
+    Args:
+        model: a detector with `preprocessor`, `predict_on_batch` and `bounding_box_format`.
+        images: list of arrays (height, width, 3), RGB in 0..255.
+        batch_size: int or None: 8, or 1 for a backbone with dilation, whose published weights
+            were trained and scored without padding.
+        verbose: "auto", 0 or 1: whether to show a progress bar; "auto" does for 20 images on.
+
+    Returns:
+        dict of NumPy arrays, see `decode_predictions` of a detector; boxes are in its format, of
+        the images as they came.
+    """
+    check_batch_size(batch_size)
+    if not images:
+        raise ValueError("`x` must hold at least one image. Received an empty list.")
+    images = [_checked_image(image, index) for index, image in enumerate(images)]
+    if batch_size is None:
+        batch_size = 1 if getattr(model.backbone, "dilation", False) else 8
+    is_shown = len(images) >= 20 if verbose == "auto" else bool(verbose)
+    progress = keras.utils.Progbar(len(images), verbose=int(is_shown), unit_name="image")
+    rows = [None] * len(images)
+    for indices, batch in model.preprocessor.batches(images, batch_size):
+        inputs = {name: batch[name] for name in ("images", "pixel_mask")}
+        found = model.predict_on_batch(inputs)
+        found = {name: keras.ops.convert_to_numpy(value) for name, value in found.items()}
+        for row, index in enumerate(indices):
+            detection = {name: value[row] for name, value in found.items()}
+            mask = batch["pixel_mask"][row]
+            seen_size = mask[:, 0].sum(), mask[0].sum()
+            detection["boxes"] = _in_original(
+                detection["boxes"], model.bounding_box_format, seen_size, batch["image_size"][row]
+            )
+            rows[index] = detection
+        progress.add(len(indices))
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def _checked_image(image, index):
+    """Return an image of any library as an array of NumPy."""
+    shape = tuple(image.shape)
+    if len(shape) != 3 or shape[-1] != 3 or 0 in shape:
+        raise ValueError(
+            "`x`, a list of images, must hold arrays (height, width, 3), RGB in 0..255. Received: "
+            f"the shape {shape} for image {index}. `keras_detr.detect` takes grey and transparent "
+            "images too."
+        )
+    check_numbers(image, f"x[{index}]")
+    return to_numpy(image)
+
+
+def _in_original(boxes, bounding_box_format, seen_size, original_size):
+    relative = convert_box_format(
+        boxes.astype("float64"), bounding_box_format, "rel_xyxy", seen_size, np.stack
+    )
+    boxes = convert_box_format(relative, "rel_xyxy", bounding_box_format, original_size, np.stack)
+    return boxes.astype("float32")

@@ -1,0 +1,80 @@
+"""Configuration and saving: what a `.keras` file or a preset holds of a detector."""
+
+import copy
+
+import keras
+
+from keras_detr.models.task.frozen_layers import apply_frozen_paths, frozen_paths
+from keras_detr.models.task.random_state import load_random_state, save_random_state
+from keras_detr.models.task.trained_variables import build_optimizer
+
+
+class DetectorSaving:
+    """Describe a detector for a file, and build and compile it again from there."""
+
+    def get_config(self):
+        """Return the constructor's arguments, and which layers are frozen."""
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            # A plain functional model doesn't save what was attached to it.
+            "pyramid_level_inputs": getattr(self.backbone, "pyramid_level_inputs", None),
+            "num_classes": self.num_classes,
+            "bounding_box_format": self.bounding_box_format,
+            "neck": keras.saving.serialize_keras_object(self.neck),
+            "prediction_decoder": keras.saving.serialize_keras_object(self.prediction_decoder),
+            "class_names": self.class_names,
+            "preprocessor_sizes": self.preprocessor_sizes,
+            "frozen": frozen_paths(self),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Build from `get_config`, with the same layers frozen."""
+        config = dict(config)
+        frozen = config.pop("frozen", ())
+        levels = config.pop("pyramid_level_inputs", None)
+        for name, value in config.items():
+            if isinstance(value, dict) and "class_name" in value:
+                # Keras changes what it is given; that of functional models, too.
+                config[name] = keras.saving.deserialize_keras_object(copy.deepcopy(value))
+        if levels and not getattr(config["backbone"], "pyramid_level_inputs", None):
+            config["backbone"].pyramid_level_inputs = levels
+        model = cls(**config)
+        apply_frozen_paths(model, frozen)
+        return model
+
+    def save_own_variables(self, store):
+        """Save the detector's own variables, and the state of its dropout."""
+        super().save_own_variables(store)
+        save_random_state(self, store)
+
+    def load_own_variables(self, store):
+        """Load what `save_own_variables` saved; files without a state of dropout load too."""
+        super().load_own_variables(load_random_state(self, store))
+
+    def get_compile_config(self):
+        """Return the configuration of `compile`, with the defaults resolved."""
+        config = super().get_compile_config()
+        if config:
+            config["loss"] = keras.saving.serialize_keras_object(self.loss)
+            if self._loss_trackers.metrics:
+                metrics = self._loss_trackers.metrics
+                config["metrics"] = keras.saving.serialize_keras_object(metrics)
+        return config
+
+    def compile_from_config(self, config):
+        """Compile as the saved model was."""
+        config = keras.saving.deserialize_keras_object(copy.deepcopy(config))
+        for name in ("loss_weights", "weighted_metrics"):
+            config.pop(name, None)
+        self.compile(**config)
+        if self.built:
+            build_optimizer(self)
+
+    def __dir__(self):
+        # Keras' saving code reads every attribute named here. The preprocessor has no weights, and
+        # reading it imports TensorFlow.
+        return [name for name in super().__dir__() if name != "preprocessor"]

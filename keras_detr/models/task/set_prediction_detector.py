@@ -1,0 +1,150 @@
+"""The abstract task: a detector that predicts a set of objects and trains through `fit`."""
+
+from types import SimpleNamespace
+
+from keras import ops
+
+from keras_detr.models.backbones.feature_pyramid import pyramid_extractor
+from keras_detr.models.detection_data import split_inputs, unpadded_size
+from keras_detr.models.keras_cv_bases import Task
+from keras_detr.models.task.detector_contract import DetectorContract
+from keras_detr.models.task.prediction import DetectorPrediction
+from keras_detr.models.task.presets import DetectorPresets
+from keras_detr.models.task.raw_images import PREPROCESSOR_SIZES, check_preprocessor_sizes
+from keras_detr.models.task.saving import DetectorSaving
+from keras_detr.models.task.step_functions import DetectorStepFunctions
+from keras_detr.models.task.training import DetectorTraining
+from keras_detr.ops.boxes import check_box_format, convert_box_format
+
+
+class SetPredictionDetector(
+    DetectorTraining,
+    DetectorPrediction,
+    DetectorStepFunctions,
+    DetectorPresets,
+    DetectorSaving,
+    DetectorContract,
+    Task,
+):
+    """Predict a set of objects at once, and train it with bipartite matching.
+
+    Abstract: a detector builds its layers, implements `predict_set`, and names its default loss;
+    `keras_detr.models.task.DetectorContract` lists all that it can say. This class does what all
+    detectors share: inputs and masks, boxes and their formats, `compile`, `fit`, `evaluate`,
+    `predict`, decoding, saving.
+
+    Args:
+        backbone: a KerasCV, KerasHub or keras_detr backbone.
+        num_classes: int, the real classes; labels run from 0 to `num_classes - 1`.
+        bounding_box_format: str, of targets and of detections: KerasCV's eight formats and
+            "rel_center_xywh". Relative formats mean fractions of the unpadded image.
+        prediction_decoder: `SetPredictionDecoder`.
+        class_names: sequence of str, one a class, or `None`.
+        preprocessor_sizes: pair of int, pixels: the short side that `preprocessor` resizes raw
+            images to, and the long side's limit, or `None` for no limit.
+        **kwargs: of `keras.Model`.
+
+    Call arguments:
+        inputs: images (batch, height, width, 3), or a dict of "images" and "pixel_mask" (batch,
+            height, width): 1 on the image, 0 on padding, which lies at the bottom and on the right.
+        return_auxiliary: bool, whether to return the outputs of all decoder layers.
+        return_attention: bool, whether to return the last layer's outputs and the attention of all
+            layers instead; see `decoder_attention`.
+
+    Returns:
+        dict of float32 tensors: "classification" (batch, queries, logits) and "box" (batch,
+        queries, 4), rel_center_xywh of the unpadded image; with `return_auxiliary` also
+        "aux_classification" and "aux_box" with an axis of earlier layers after the batch axis, and,
+        if `use_two_stage`, "encoder_classification" and "encoder_box" with tokens for queries.
+
+    Raises:
+        ValueError: `bounding_box_format` is missing or unknown, or an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        backbone,
+        num_classes,
+        bounding_box_format,
+        prediction_decoder,
+        class_names=None,
+        preprocessor_sizes=PREPROCESSOR_SIZES,
+        **kwargs,
+    ):
+        check_box_format(bounding_box_format)
+        check_preprocessor_sizes(preprocessor_sizes)
+        if not isinstance(num_classes, int) or num_classes < 1:
+            raise ValueError(
+                "`num_classes` must be an integer of at least 1, the number of real classes "
+                f"(no-object isn't one of them). Received: {num_classes!r}."
+            )
+        if class_names is not None and len(class_names) != num_classes:
+            raise ValueError(
+                f"`class_names` must have one name for each of {num_classes} classes. Received: "
+                f"{len(class_names)} names."
+            )
+        # Images stay in float32 until the backbone has normalized them.
+        super().__init__(autocast=False, **kwargs)
+        self.backbone = backbone
+        self.num_classes = num_classes
+        self.bounding_box_format = bounding_box_format
+        self.prediction_decoder = prediction_decoder
+        self.class_names = None if class_names is None else tuple(class_names)
+        self.preprocessor_sizes = tuple(preprocessor_sizes)
+        self._extract_pyramid, self._pyramid_shapes = pyramid_extractor(backbone)
+        self._loss_trackers = None
+        # Keras doesn't look inside, and so doesn't count these among the model's layers.
+        self._untracked = SimpleNamespace(
+            attention_model=None, mean_loss=None, preprocessor=None, trained_paths=None
+        )
+
+    def build_neck(self):
+        """Build `neck` for the backbone's feature maps, if it isn't built already.
+
+        A neck that comes from a saved configuration is.
+        """
+        if not self.neck.built:
+            self.neck.build(self._pyramid_shapes)
+
+    def call(self, inputs, training=None, return_auxiliary=True, return_attention=False):
+        """Return raw outputs."""
+        images, pixel_mask = split_inputs(inputs)
+        images = ops.cast(images, "float32")
+        if pixel_mask is not None:
+            is_image = ops.expand_dims(ops.cast(pixel_mask, "bool"), -1)
+            padding = getattr(self.backbone, "padding_value", (0.0, 0.0, 0.0))
+            images = ops.where(is_image, images, ops.convert_to_tensor(padding, "float32"))
+        pyramid = self._extract_pyramid(images, training=training)
+        if return_attention:
+            return self.attend_set(pyramid, pixel_mask)
+        return self.predict_set(pyramid, pixel_mask, training, return_auxiliary)
+
+    def encode_targets(self, inputs, bounding_boxes):
+        """Convert targets to what the loss compares: rel_center_xywh of the unpadded image.
+
+        Args:
+            inputs: the model's inputs that they belong to.
+            bounding_boxes: dict of "boxes" (batch, objects, 4) in `bounding_box_format`, and
+                "classes" (batch, objects).
+        """
+        height, width = unpadded_size(inputs)
+        boxes = convert_box_format(
+            ops.cast(bounding_boxes["boxes"], "float32"),
+            self.bounding_box_format,
+            "rel_center_xywh",
+            image_size=(ops.expand_dims(height, -1), ops.expand_dims(width, -1)),
+        )
+        return {"boxes": boxes, "classes": bounding_boxes["classes"]}
+
+    def decode_predictions(self, predictions, images):
+        """Turn raw outputs into detections.
+
+        Args:
+            predictions: dict, the raw outputs.
+            images: the model's inputs that they belong to: images, or a dict with "pixel_mask".
+
+        Returns:
+            dict of "boxes" (batch, detections, 4) in `bounding_box_format`, "classes", "confidence"
+            (batch, detections), the most confident first, and "num_detections" (batch,).
+        """
+        return self.prediction_decoder(predictions, image_size=unpadded_size(images))

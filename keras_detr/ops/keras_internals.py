@@ -1,0 +1,94 @@
+"""The private names of Keras that keras_detr can't do without, each behind a function.
+
+No other module of keras_detr uses a private name of Keras. `tests/ops/test_keras_internals.py`
+names those that a newer version of Keras lacks.
+"""
+
+import contextlib
+
+import keras
+
+
+def flatten_layers(layer, include_self=True, recursive=True):
+    """Return the layers inside a layer, parents first.
+
+    Keras has a public list of them for models only: `keras.Model.layers`.
+
+    Args:
+        layer: `keras.Layer`.
+        include_self: bool, whether the layer itself comes first.
+        recursive: bool, whether to return all layers below it, or its direct children only.
+    """
+    return layer._flatten_layers(include_self=include_self, recursive=recursive)
+
+
+def is_validation_of_fit(arguments):
+    """Return whether `evaluate` is called by `fit`, with validation data that are checked already.
+
+    Keras has no public sign of it.
+
+    Args:
+        arguments: dict, the keyword arguments that `evaluate` was called with.
+    """
+    return arguments.get("_use_cached_eval_dataset", False)
+
+
+def stored_value(variable):
+    """Return what a variable holds, or `None` if its memory was given away or not created yet.
+
+    `variable.value` raises an error then.
+
+    Args:
+        variable: `keras.Variable`.
+    """
+    return getattr(variable, "_value", None)
+
+
+def adam_states(optimizer, variable):
+    """Return the momentum and the velocity of a variable.
+
+    The public `optimizer.variables` doesn't say which is whose.
+
+    Args:
+        optimizer: `keras.optimizers.Adam`, built.
+        variable: of the model.
+
+    Returns:
+        pair of `keras.Variable`.
+    """
+    index = optimizer._get_variable_index(variable)
+    return optimizer._momentums[index], optimizer._velocities[index]
+
+
+def takes_weight_decay(optimizer, variable):
+    """Return whether weight decay applies to a variable.
+
+    `optimizer.exclude_from_weight_decay` writes what only this reads.
+
+    Args:
+        optimizer: `keras.optimizers.Optimizer`.
+        variable: variable of the model.
+    """
+    return optimizer._use_weight_decay(variable)
+
+
+@contextlib.contextmanager
+def learning_rate_read_once(optimizer):
+    """Evaluate an optimizer's schedule once, for as long as this context lasts.
+
+    Keras' weight decay evaluates it for every variable. Assigning the public `learning_rate`
+    evaluates the schedule again on TensorFlow.
+
+    Args:
+        optimizer: `keras.optimizers.Optimizer`.
+    """
+    schedule = optimizer._learning_rate
+    if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        yield
+        return
+    rate = optimizer.learning_rate
+    optimizer._learning_rate = lambda: rate
+    try:
+        yield
+    finally:
+        optimizer._learning_rate = schedule

@@ -1,0 +1,54 @@
+"""The abstract detector finds out which one a preset is of."""
+
+import json
+
+import pytest
+
+from keras_detr.models import DETR, DeformableDETR, SetPredictionDetector
+from tests.models.detectors import DETECTORS
+
+pytestmark = pytest.mark.every_backend
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("preset", "detector"), [("detr_r50", DETR), ("deformable_detr_r50_refine", DeformableDETR)]
+)
+def test_a_registered_name(preset, detector):
+    model = SetPredictionDetector.from_preset(
+        preset, load_weights=False, num_encoder_layers=1, num_decoder_layers=1
+    )
+    assert type(model) is detector
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_saved_folder(name, tmp_path):
+    model = DETECTORS[name].build()
+    model.save_to_preset(tmp_path)
+    loaded = SetPredictionDetector.from_preset(tmp_path, bounding_box_format="rel_xyxy")
+    assert type(loaded) is type(model)
+    assert loaded.bounding_box_format == "rel_xyxy"
+
+
+@pytest.mark.parametrize(
+    ("model_type", "detector"), [("detr", DETR), ("deformable_detr", DeformableDETR)]
+)
+def test_a_folder_in_the_layout_of_the_hub(model_type, detector, tmp_path):
+    config = {
+        "model_type": model_type,
+        "backbone": "resnet50",
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    model = SetPredictionDetector.from_preset(tmp_path, load_weights=False)
+    assert type(model) is detector
+
+
+def test_what_nobody_knows(tmp_path):
+    with pytest.raises(ValueError, match=r"one of \['deformable_detr_r50'.*Received: 'yolo'"):
+        SetPredictionDetector.from_preset("yolo")
+    (tmp_path / "config.json").write_text('{"model_type": "rt_detr"}')
+    with pytest.raises(ValueError, match=r"\['DETR', 'DeformableDETR'.*model_type` 'rt_detr'"):
+        SetPredictionDetector.from_preset(tmp_path)

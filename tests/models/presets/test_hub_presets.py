@@ -1,0 +1,171 @@
+"""Presets through a Hub on 127.0.0.1, with the real huggingface_hub client."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+# huggingface_hub reads its environment when it is imported, hence processes of their own. The tiny
+# preset stands for a published one, whose file would be 160 MB.
+PREPARATION = """
+import dataclasses, json, os, sys
+import numpy as np
+from tests.checkpoints.hub.hub_server import HubServer
+server = HubServer()
+os.environ["HF_ENDPOINT"] = server.endpoint
+from keras import ops
+from safetensors.numpy import save
+from keras_detr.checkpoints import HubFile
+from keras_detr.models import DETR
+from tests.models.presets.test_presets import HEAD, NUM_ROWS, TINY_SETTINGS, tensors_of
+from tests.models.torch_oracles import random_tensors
+
+def register(name, repository):
+    preset = DETR.presets["detr_r50"]
+    DETR.presets[name] = dataclasses.replace(
+        preset,
+        settings={**preset.settings, **TINY_SETTINGS},
+        weights=HubFile(repository, "model.safetensors"),
+    )
+
+def attempt(preset, **arguments):
+    try:
+        model = DETR.from_preset(preset, **arguments)
+    except Exception as error:
+        return {"error": [kind.__name__ for kind in type(error).__mro__], "message": str(error)}
+    kernel = tensors_of(model)["input_proj.weight"]
+    return {"kernel": kernel.ravel().tolist()[:5], "class_names": model.class_names}
+
+register("detr_tiny", "owner/tiny")
+register("detr_damaged", "owner/damaged")
+answers = {}
+"""
+
+ONLINE = """
+variables = DETR.from_preset("detr_tiny", load_weights=False).checkpoint_variables()
+shapes = {name: entry.torch_shape for name, entry in variables.items()}
+for name in HEAD:
+    shapes[name] = (NUM_ROWS, *shapes[name][1:])
+tensors = random_tensors(shapes)
+of_three_classes = {**tensors, **{name: tensors[name][:4] for name in HEAD}}
+config = {
+    "model_type": "detr",
+    "backbone_config": {
+        "model_type": "resnet", "layer_type": "basic", "depths": [1, 1, 1, 1],
+        "hidden_sizes": [8, 16, 16, 32], "embedding_size": 8,
+    },
+    "use_timm_backbone": False, "id2label": {"0": "red", "1": "green", "2": "blue"},
+    "d_model": 32, "num_queries": 10, "encoder_layers": 1, "decoder_layers": 2,
+    "encoder_attention_heads": 4, "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 48, "decoder_ffn_dim": 48,
+}
+server.files = {
+    ("owner/tiny", "model.safetensors"): save(tensors),
+    ("owner/damaged", "model.safetensors"): save({**tensors, "input_proj.bias": np.ones(32, "f4")}),
+    ("owner/three", "config.json"): json.dumps(config).encode(),
+    ("owner/three", "model.safetensors"): save(of_three_classes),
+}
+answers["expected"] = tensors["input_proj.weight"].ravel().tolist()[:5]
+server.cut_after, server.cuts, server.is_failing_after_cut = 70_000, 1, True
+answers["cut off"] = attempt("detr_tiny")
+server.is_failing = False
+answers["again"] = attempt("detr_tiny")
+answers["fine-tuned"] = attempt("hf://owner/three")
+answers["unknown"] = attempt("hf://owner/none")
+server.is_flipping = True
+answers["damaged"] = attempt("detr_damaged")
+server.is_flipping = False
+answers["repaired"] = attempt("detr_damaged")
+"""
+
+OFFLINE = """
+answers["cached"] = attempt("detr_tiny")
+answers["fine-tuned"] = attempt("hf://owner/three")
+answers["uncached"] = attempt("detr_r50")
+answers["without weights"] = attempt("detr_tiny", load_weights=False)
+answers["requests"] = len(server.log)
+"""
+
+FINISH = """
+print(json.dumps(answers))
+server.close()
+"""
+
+
+def run(script, home, is_offline):
+    root = pathlib.Path(__file__).parents[3]
+    unwanted = ("HF_", "HUGGING", "TRANSFORMERS_")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(unwanted)}
+    path = [str(root), environment.get("PYTHONPATH", "")]
+    environment |= {
+        "HF_HOME": str(home),
+        "HF_HUB_OFFLINE": str(int(is_offline)),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "NO_PROXY": "127.0.0.1",
+        "PYTHONPATH": os.pathsep.join(part for part in path if part),
+    }
+    process = subprocess.run(
+        [sys.executable, "-c", PREPARATION + script + FINISH],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr[-4000:]
+    return json.loads(process.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Give the folder in which the Hub's client keeps its cache."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def online(home):
+    """Give the answers of a Hub that misbehaves now and then."""
+    return run(ONLINE, home, is_offline=False)
+
+
+@pytest.fixture(scope="module")
+def offline(home, online):
+    """Give the answers without a network, after those with one."""
+    return run(OFFLINE, home, is_offline=True)
+
+
+@pytest.mark.slow
+def test_a_download_that_was_cut_off_starts_clean(online):
+    assert "ConnectionError" in online["cut off"]["error"]
+    assert "owner/tiny/model.safetensors" in online["cut off"]["message"]
+    assert "Nothing half-written" in online["cut off"]["message"]
+    np.testing.assert_array_equal(online["again"]["kernel"], online["expected"])
+
+
+@pytest.mark.slow
+def test_a_fine_tuned_model_of_the_hub(online):
+    assert online["fine-tuned"]["class_names"] == ["red", "green", "blue"]
+    np.testing.assert_array_equal(online["fine-tuned"]["kernel"], online["expected"])
+    assert "owner/none" in online["unknown"]["message"]
+
+
+@pytest.mark.slow
+def test_a_damaged_file_is_refused_by_name_and_fetched_anew(online):
+    assert "CorruptedFileError" in online["damaged"]["error"]
+    assert "owner/damaged/model.safetensors" in online["damaged"]["message"]
+    np.testing.assert_array_equal(online["repaired"]["kernel"], online["expected"])
+
+
+@pytest.mark.slow
+def test_without_a_network(offline, online):
+    np.testing.assert_array_equal(offline["cached"]["kernel"], online["expected"])
+    np.testing.assert_array_equal(offline["fine-tuned"]["kernel"], online["expected"])
+    assert "FileNotFoundError" in offline["uncached"]["error"]
+    message = offline["uncached"]["message"]
+    assert "`hf download facebook/detr-resnet-50 model.safetensors`" in message
+    assert "HF_HUB_OFFLINE" in message
+    assert "kernel" in offline["without weights"]
+    assert offline["requests"] == 0
