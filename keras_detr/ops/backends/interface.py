@@ -232,6 +232,19 @@ class Backend:
             wide = self.dropout(wide, rate, seed_generator)
         return self.add_bias(ops.matmul(wide, kernels[1]), biases[1])
 
+    def relu_gradient(self, upstream, outputs):
+        """Return the gradient to the input of a ReLU.
+
+        Args:
+            upstream: float tensor, the gradient to its outputs.
+            outputs: tensor like it.
+        """
+        return ops.where(outputs > 0, upstream, 0.0)
+
+    def sum_of_rows(self, matrix):
+        """Return the sum of all rows of a long matrix (rows, size)."""
+        return ops.sum(matrix, axis=0)
+
     def add_bias(self, features, bias):
         """Add a number to each channel.
 

@@ -6,15 +6,11 @@ import functools
 import jax
 import keras
 import numpy as np
-from keras import ops
 
-from keras_detr.ops.backends import lean_feed_forward, row_chunks
+from keras_detr.ops.backends import lean_dropout, lean_feed_forward, row_chunks
 from keras_detr.ops.backends.interface import Backend, program_key
 from keras_detr.ops.backends.program_cache import ProgramCache
 from keras_detr.ops.keras_internals import stored_value
-
-# Of the bits that decide whether dropout keeps a number.
-NUM_RANDOM_VALUES = 2**16
 
 
 class JaxBackend(Backend):
@@ -45,19 +41,12 @@ class JaxBackend(Backend):
         return program(*arrays)
 
     def dropout(self, inputs, rate, seed_generator):
-        """Keep only the mask for the gradient."""
-        is_kept, scale = self.dropout_mask(ops.shape(inputs), rate, seed_generator)
-        return ops.where(is_kept, inputs * scale, ops.zeros_like(inputs))
+        """Draw few bits: a training step of DETR takes 4% less time."""
+        return lean_dropout.dropout(self, inputs, rate, seed_generator)
 
     def dropout_mask(self, shape, rate, seed_generator):
-        """Draw 16 bits for each number, where Keras draws 32.
-
-        A training step of DETR takes 4% less time.
-        """
-        # At least one of the values is kept.
-        num_dropped = min(round(rate * NUM_RANDOM_VALUES), NUM_RANDOM_VALUES - 1)
         bits = jax.random.bits(seed_generator.next(), shape, "uint16")
-        return bits >= num_dropped, NUM_RANDOM_VALUES / (NUM_RANDOM_VALUES - num_dropped)
+        return lean_dropout.dropout_mask(bits, rate)
 
     def relu_feed_forward(self, tokens, kernels, biases, rate, seed_generator):
         return lean_feed_forward.relu_feed_forward(

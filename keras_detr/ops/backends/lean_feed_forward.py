@@ -21,19 +21,19 @@ def relu_feed_forward(backend, tokens, kernels, biases, rate, seed_generator):
         narrow = narrow * scale
         wide = ops.relu(backend.add_bias(ops.matmul(tokens, widen), bias))
         if is_kept is not None:
-            wide = ops.where(is_kept, wide, ops.zeros_like(wide))
+            wide = ops.where(is_kept, wide, 0.0)
 
         def gradients(upstream):
             to_wide = ops.matmul(upstream, ops.transpose(narrow))
-            to_wide = ops.where(wide > 0, to_wide, ops.zeros_like(to_wide))
+            to_wide = backend.relu_gradient(to_wide, wide)
             # This way round the product of two long matrices takes two thirds of the time.
             to_narrow = ops.transpose(ops.matmul(ops.transpose(upstream), wide))
             return (
                 ops.matmul(to_wide, ops.transpose(widen)),
                 ops.matmul(ops.transpose(tokens), to_wide),
-                ops.sum(to_wide, axis=0),
+                backend.sum_of_rows(to_wide),
                 to_narrow * scale,
-                ops.sum(upstream, axis=0),
+                backend.sum_of_rows(upstream),
             )
 
         return backend.add_bias(ops.matmul(wide, narrow), last_bias), gradients

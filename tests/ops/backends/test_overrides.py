@@ -145,6 +145,10 @@ CASES = {
         "relu_feed_forward", feed_forward, ((11, 4), (4, 7), (7,), (7, 4), (4,))
     ),
     "add_bias": Case("add_bias", lambda backend, *x: backend.add_bias(*x), ((2, 3, 4), (4,))),
+    "relu_gradient": Case(
+        "relu_gradient", lambda backend, *x: backend.relu_gradient(*x), ((3, 4), (3, 4)), 0
+    ),
+    "sum_of_rows": Case("sum_of_rows", lambda backend, x: backend.sum_of_rows(x), ((30, 4),)),
     "sum_of_squares": Case(
         "sum_of_squares", lambda backend, x: backend.sum_of_squares(x), ((3, 4),)
     ),

@@ -1,0 +1,28 @@
+"""Dropout that draws 16 bits for each number, where Keras draws 32, and keeps only the mask."""
+
+from keras import ops
+
+_NUM_VALUES = 2**16
+
+
+def dropout_mask(bits, rate):
+    """Return what `Backend.dropout_mask` does.
+
+    Args:
+        bits: uint16 tensor, random; of the shape of the mask.
+        rate: float in [0, 1), rounded to a multiple of 2**-16.
+    """
+    # At least one of the values is kept.
+    num_dropped = min(round(rate * _NUM_VALUES), _NUM_VALUES - 1)
+    is_kept = ops.greater_equal(bits, ops.cast(num_dropped, "uint16"))
+    return is_kept, _NUM_VALUES / (_NUM_VALUES - num_dropped)
+
+
+def dropout(backend, inputs, rate, seed_generator):
+    """Return what `Backend.dropout` does; arguments are those, after the backend."""
+    is_kept, scale = backend.dropout_mask(ops.shape(inputs), rate, seed_generator)
+
+    def keep(numbers):
+        return ops.where(is_kept, numbers * scale, 0.0)
+
+    return backend.custom_gradient(lambda inputs: (keep(inputs), keep))(inputs)
