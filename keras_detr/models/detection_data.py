@@ -157,8 +157,7 @@ def prediction_batch(batch):
         ValueError: it holds no finite images.
     """
     inputs = batch_pair(batch)[0]
-    images, _, image_ids = input_parts(inputs)
-    array_checks.check_images(images, image_ids)
+    array_checks.check_inputs(inputs)
     return _as_arrays(inputs)
 
 
@@ -168,7 +167,7 @@ def _prediction_tuple(batch):
 
 def _checked_pair(model, dropped_boxes, batch):
     inputs, targets = training_pair(batch)
-    targets = array_checks.check_arrays(
+    targets = array_checks.check_training_batch(
         inputs, targets, model.num_classes, model.bounding_box_format, dropped_boxes
     )
     return _as_arrays(inputs), targets

@@ -1,6 +1,6 @@
 """Box-aware layers for tf.data, and the checks a training batch passes.
 
-Names are loaded on first use, so that `check_arrays` is importable without TensorFlow.
+Names are loaded on first use, so that `check_training_batch` is importable without TensorFlow.
 """
 
 from keras_detr.lazy_names import attach
@@ -20,7 +20,7 @@ _HOMES = {
     "ResizingLayer": "resize",
     "CANVASES": "canvases",
     "bucketed_batches": "canvases",
-    "check_arrays": "array_checks",
+    "check_training_batch": "array_checks",
     "checked_prediction_batches": "detection_batches",
     "checked_training_batches": "detection_batches",
     "resized_size": "resize_shortest_side",

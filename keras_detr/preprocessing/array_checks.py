@@ -1,17 +1,19 @@
-"""The checks of a training batch, for arrays. TensorFlow isn't needed."""
+"""The rules for a batch's images, boxes and labels, in NumPy. TensorFlow isn't needed."""
+
+import itertools
 
 import keras
 import numpy as np
 
 from keras_detr.ops.boxes import check_box_format
 from keras_detr.ops.labels import check_labels
-from keras_detr.preprocessing.batch_structure import x_and_box_parts
+from keras_detr.preprocessing.batch_structure import input_parts, x_and_box_parts
 from keras_detr.preprocessing.box_position import OUTSIDE_ADVICE, has_area, is_outside
-from keras_detr.preprocessing.input_checks import check_numbers, described
+from keras_detr.preprocessing.input_checks import check_box_shapes, check_numbers, described
 
 
-def check_arrays(x, bounding_boxes, num_classes, bounding_box_format, dropped_boxes=None):
-    """Check a batch of arrays and return its boxes dense.
+def check_training_batch(x, bounding_boxes, num_classes, bounding_box_format, dropped_boxes=None):
+    """Check a batch of arrays, and return its boxes dense.
 
     Args:
         x: images (batch, height, width, 3), or a dict of "images" and perhaps "pixel_mask"
@@ -21,7 +23,7 @@ def check_arrays(x, bounding_boxes, num_classes, bounding_box_format, dropped_bo
             padding; or, for each, a list with one array an image. Other keys are left aside.
         num_classes: int, classes must be below it.
         bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
-        dropped_boxes: `DroppedBoxes` that tells of boxes without area, or None.
+        dropped_boxes: `DroppedBoxes` that reports boxes without area, or None.
 
     Returns:
         dict of NumPy arrays, "boxes" float32 (batch, N, 4) and "classes" int32 (batch, N), -1
@@ -37,15 +39,9 @@ def check_arrays(x, bounding_boxes, num_classes, bounding_box_format, dropped_bo
     images = to_numpy(parts.images)
     height, width = _image_sizes(images, parts.pixel_mask)
     boxes, classes = _dense(_rows(parts.boxes, "boxes"), _rows(parts.classes, "classes"))
-    if boxes.ndim != 3 or boxes.shape[-1] != 4:
-        raise ValueError(f"`boxes` must have the shape (batch, N, 4). Received: {boxes.shape}.")
-    if boxes.shape[:2] != classes.shape or len(boxes) != len(images):
-        raise ValueError(
-            "`images`, `boxes` and `classes` must agree in length: (batch, ...), (batch, N, 4), "
-            f"(batch, N). Received: {images.shape}, {boxes.shape}, {classes.shape}."
-        )
+    check_box_shapes(images, boxes, classes)
     image_ids = _image_ids(parts.image_ids, len(images))
-    check_images(images, image_ids)
+    _check_images(images, image_ids)
     check_labels(classes, num_classes, image_ids)
     # Padding may hold anything, NaN and infinity too.
     is_real = classes >= 0
@@ -59,27 +55,37 @@ def check_arrays(x, bounding_boxes, num_classes, bounding_box_format, dropped_bo
     return {"boxes": boxes.astype(np.float32), "classes": classes.astype(np.int32)}
 
 
-def check_images(images, image_ids=None):
-    """Check that images hold numbers only.
+def check_inputs(x):
+    """Check a model's inputs.
 
     Args:
-        images: array (batch, height, width, 3).
-        image_ids: (batch,), by which the message names images, or None.
+        x: as in `check_training_batch`.
 
     Raises:
-        ValueError: an image holds NaN or infinity; the message says which.
+        ValueError: images or mask have another shape or type, or an image holds NaN or infinity;
+            the message says which.
     """
-    images = to_numpy(images)
-    image_ids = _image_ids(image_ids, len(images))
-    if np.issubdtype(images.dtype, np.integer) or images.dtype == bool:
-        return
+    images, _, image_ids = input_parts(x)
+    _check_images(to_numpy(images), _image_ids(image_ids, len(images)))
+
+
+def _check_images(images, image_ids):
     for index, image in enumerate(images):
-        # A sum holds no copy of a large image, and isn't finite if one value isn't.
-        if not np.isfinite(np.sum(image, dtype=np.float64)):
+        if not _is_finite(image):
             raise ValueError(
                 f"`images` must be finite. Image {index} of the batch{_named(image_ids, index)} "
                 "holds NaN or infinity."
             )
+
+
+def _is_finite(image):
+    if np.issubdtype(image.dtype, np.integer) or image.dtype == bool:
+        return True
+    # A sum is the fastest look at all values, and needs no memory. It isn't finite if one value
+    # isn't; large values may overflow, and are looked at one by one.
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.sum(image, dtype=np.float32 if image.dtype.itemsize < 4 else None)
+    return bool(np.isfinite(total) or np.isfinite(image).all())
 
 
 def _image_ids(image_ids, num_images):
@@ -88,7 +94,11 @@ def _image_ids(image_ids, num_images):
         image_ids = np.array(image_ids, dtype=object)
     elif len(getattr(image_ids, "shape", ())) == 1:
         image_ids = to_numpy(image_ids)
-    return image_ids if np.shape(image_ids) == (num_images,) else None
+    if np.shape(image_ids) != (num_images,):
+        return None
+    if isinstance(image_ids[0], bytes):  # Strings of TensorFlow.
+        return np.array([name.decode(errors="replace") for name in image_ids], dtype=object)
+    return image_ids
 
 
 def _named(image_ids, index):
@@ -104,12 +114,29 @@ def to_numpy(value):
     return keras.ops.convert_to_numpy(value)
 
 
+def ragged_rows(flat_values, *nested_row_splits):
+    """Return the rows of a ragged tensor.
+
+    Args:
+        flat_values: array, the values of all rows.
+        *nested_row_splits: arrays of int, the row splits of every ragged axis, the first axis
+            first; without any the tensor is dense.
+
+    Returns:
+        list with an array, or a list of such lists, for each row; `flat_values` of a dense one.
+    """
+    rows = flat_values
+    for splits in reversed(nested_row_splits):
+        rows = [rows[start:end] for start, end in itertools.pairwise(splits)]
+    return rows
+
+
 def _rows(value, name):
     """Return an array, or a list with an array an image."""
     try:
         if hasattr(value, "row_splits"):  # A ragged tensor of TensorFlow.
-            rows = [np.asarray(row) for row in value.to_list()]
-        elif isinstance(value, (list, tuple)):
+            value = ragged_rows(*map(to_numpy, (value.flat_values, *value.nested_row_splits)))
+        if isinstance(value, (list, tuple)):
             rows = [to_numpy(row) for row in value]
         else:
             array = to_numpy(value)

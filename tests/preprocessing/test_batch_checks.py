@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 from keras_detr.losses.target_objects import pack_target_objects
 from keras_detr.ops.boxes import BOX_FORMATS, convert_box_format
-from keras_detr.preprocessing import DroppedBoxes, check_arrays, checked_training_batches
+from keras_detr.preprocessing import DroppedBoxes, check_training_batch, checked_training_batches
 from keras_detr.preprocessing.box_position import has_area
 
 HEIGHT, WIDTH = 30, 40
 
 
 def through_arrays(x, bounding_boxes, num_classes=3, bounding_box_format="xyxy", dropped=None):
-    return check_arrays(x, bounding_boxes, num_classes, bounding_box_format, dropped)
+    return check_training_batch(x, bounding_boxes, num_classes, bounding_box_format, dropped)
 
 
 def through_data_set(x, bounding_boxes, num_classes=3, bounding_box_format="xyxy", dropped=None):
@@ -227,6 +227,60 @@ class TestBothDoors:
             door({"image": IMAGES}, {"boxes": BOXES, "classes": CLASSES})
 
 
+BAD_VALUES = {
+    "class": {"classes": changed(CLASSES, (0, 1), 3)},
+    "fraction": {"classes": changed(CLASSES, (1, 0), 0.5, float)},
+    "image": {"images": changed(IMAGES, (1, 5, 5, 2), np.nan)},
+    "half precision": {"images": changed(IMAGES, (1, 5, 5, 2), np.inf, np.float16)},
+    "box": {"boxes": changed(BOXES, (0, 1, 2), np.nan)},
+    "outside": {"boxes": changed(BOXES, (1, 0), [50, 5, 60, 9])},
+}
+
+
+@pytest.mark.parametrize("name", BAD_VALUES)
+def test_both_say_the_same_in_few_words(name):
+    arguments = batch(**BAD_VALUES[name], image_id=np.array(["first", "77.jpg"]))
+    with pytest.raises(ValueError, match="image_id") as of_arrays:
+        through_arrays(*arguments)
+    with pytest.raises(tf.errors.InvalidArgumentError) as of_data_set:
+        through_data_set(*arguments)
+    message = str(of_data_set.value)
+    assert str(of_arrays.value) in message
+    assert "Traceback" not in message
+    assert len(message) < len(str(of_arrays.value)) + 400
+
+
+def test_large_values_are_finite():
+    # Their sum isn't.
+    through_arrays(*batch(images=np.full((2, HEIGHT, WIDTH, 3), 3e38, np.float32)))
+    through_arrays(*batch(images=np.full((2, HEIGHT, WIDTH, 3), 6e4, np.float16)))
+
+
+def test_shapes_that_are_known_only_while_reading():
+    def dataset(**changes):
+        x, boxes = batch(**changes)
+        parts = x, boxes["boxes"], boxes["classes"]
+        types = tf.nest.map_structure(lambda array: tf.as_dtype(array.dtype), parts)
+        generated = tf.data.Dataset.from_generator(lambda: [parts], types)
+        generated = generated.map(
+            lambda x, boxes, classes: (x, {"boxes": boxes, "classes": classes})
+        )
+        return checked_training_batches(generated, 3, "xyxy")
+
+    good = dataset(boxes=BOXES)
+    assert good.element_spec[0]["images"].shape.as_list() == [None, None, None, 3]
+    assert good.element_spec[1]["boxes"].shape.as_list() == [None, None, 4]
+    np.testing.assert_array_equal(next(iter(good))[1]["boxes"], BOXES)
+    for changes, message in (
+        ({"images": IMAGES[0]}, r"`images` must have the shape .*\(30, 40, 3\)"),
+        ({"images": IMAGES[:0]}, "of at least one image"),
+        ({"boxes": BOXES[0]}, r"`boxes` must have the shape \(batch, N, 4\)"),
+        ({"classes": CLASSES[0]}, "agree in length"),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            next(iter(dataset(**changes)))
+
+
 @pytest.mark.parametrize("bounding_box_format", sorted(BOX_FORMATS))
 def test_what_has_no_area_is_what_the_loss_drops(bounding_box_format):
     rng = np.random.default_rng(0)
@@ -293,10 +347,12 @@ def test_ragged_lengths_that_disagree_are_refused(door):
 def test_lists_of_arrays_become_dense():
     boxes = [np.array(row, np.float32).reshape(-1, 4) for row in ROWS]
     classes = [np.array(row, np.int32) for row in ROW_CLASSES]
-    check_dense(check_arrays(THREE_IMAGES, {"boxes": boxes, "classes": classes}, 3, "xyxy"))
-    check_dense(check_arrays(THREE_IMAGES, {"boxes": ROWS, "classes": ROW_CLASSES}, 3, "xyxy"))
+    check_dense(check_training_batch(THREE_IMAGES, {"boxes": boxes, "classes": classes}, 3, "xyxy"))
+    check_dense(
+        check_training_batch(THREE_IMAGES, {"boxes": ROWS, "classes": ROW_CLASSES}, 3, "xyxy")
+    )
     with pytest.raises(ValueError, match=r"2 boxes and 1 classes for image 0"):
-        check_arrays(THREE_IMAGES, {"boxes": ROWS, "classes": [[0], [1], []]}, 3, "xyxy")
+        check_training_batch(THREE_IMAGES, {"boxes": ROWS, "classes": [[0], [1], []]}, 3, "xyxy")
 
 
 def test_data_set_structures_all_become_one():
@@ -345,9 +401,9 @@ WITHOUT_TENSORFLOW = """
 import sys
 sys.modules["tensorflow"] = None
 import numpy as np
-from keras_detr.preprocessing import check_arrays
+from keras_detr.preprocessing import check_training_batch
 boxes = {"boxes": [[[1, 2, 3, 4]]], "classes": [[0]]}
-print(check_arrays(np.zeros((1, 8, 8, 3)), boxes, 1, "xyxy"))
+print(check_training_batch(np.zeros((1, 8, 8, 3)), boxes, 1, "xyxy"))
 """
 
 
