@@ -20,6 +20,7 @@ REPOSITORY = pathlib.Path(__file__).parents[1]
 FLOORS = {
     "ops": 0,
     "checkpoints": 0,
+    "batches": 1,
     "export": 1,
     "layers": 1,
     "losses": 1,
@@ -39,7 +40,13 @@ SHARED_BY_DETECTORS = ("backbones", "necks")
 # Where a package of others may be imported, as folders or files of keras_detr.
 HOMES = {
     # SavedModel and LiteRT are formats of TensorFlow.
-    "tensorflow": ("ops/backends.py", "preprocessing/", "datasets/", "export/"),
+    "tensorflow": (
+        "ops/backends.py",
+        "batches/tf_data.py",
+        "preprocessing/",
+        "datasets/",
+        "export/",
+    ),
     "tf2onnx": ("export/",),
     "tensorflow_datasets": ("datasets/",),
     "keras_cv": ("models/keras_cv_bases.py",),
@@ -258,6 +265,8 @@ OFFENDERS = [
     ("losses/hungarian_loss.py", "from keras import backend"),
     ("losses/hungarian_loss.py", "import os\nos.environ['KERAS_BACKEND']"),
     ("optimizers/detr_optimizer.py", "from keras_detr.models import DETR"),
+    ("batches/rules.py", "import tensorflow as tf"),
+    ("batches/tf_data.py", "from keras_detr.preprocessing import PadToCanvas"),
     ("preprocessing/pad_to_canvas.py", "import tensorflow_datasets as tfds"),
     ("export/resizing.py", "from keras_detr.preprocessing import resized_size"),
     ("models/detr/detr.py", "from tf2onnx import convert"),

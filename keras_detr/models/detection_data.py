@@ -6,16 +6,16 @@ import functools
 import keras
 from keras import ops
 
-from keras_detr.ops.backends import is_data_loader, is_tensorflow_dataset
-from keras_detr.preprocessing import array_checks
-from keras_detr.preprocessing.batch_structure import (
+from keras_detr.batches import rules
+from keras_detr.batches.dropped_boxes import DroppedBoxes
+from keras_detr.batches.shapes import NO_BATCH
+from keras_detr.batches.structure import (
     batch_pair,
     check_bounding_boxes,
     input_parts,
     training_pair,
 )
-from keras_detr.preprocessing.dropped_boxes import DroppedBoxes
-from keras_detr.preprocessing.input_checks import NO_BATCH
+from keras_detr.ops.backends import is_data_loader, is_tensorflow_dataset
 
 
 def split_inputs(inputs):
@@ -97,7 +97,7 @@ def training_data(model, x, y=None):
     """
     dropped_boxes = DroppedBoxes()
     if is_tensorflow_dataset(x):
-        from keras_detr.preprocessing import checked_training_batches
+        from keras_detr.batches.tf_data import checked_training_batches
 
         classes, box_format = model.num_classes, model.bounding_box_format
         checked = checked_training_batches(x, classes, box_format, dropped_boxes)
@@ -140,7 +140,7 @@ def prediction_inputs(x):
             batch is read.
     """
     if is_tensorflow_dataset(x):
-        from keras_detr.preprocessing import checked_prediction_batches
+        from keras_detr.batches.tf_data import checked_prediction_batches
 
         return checked_prediction_batches(x)
     checked = _checked_stream(x, _prediction_tuple)
@@ -157,7 +157,7 @@ def prediction_batch(batch):
         ValueError: it holds no finite images.
     """
     inputs = batch_pair(batch)[0]
-    array_checks.check_inputs(inputs)
+    rules.check_inputs(inputs)
     return _as_arrays(inputs)
 
 
@@ -167,7 +167,7 @@ def _prediction_tuple(batch):
 
 def _checked_pair(model, dropped_boxes, batch):
     inputs, targets = training_pair(batch)
-    targets = array_checks.check_training_batch(
+    targets = rules.check_training_batch(
         inputs, targets, model.num_classes, model.bounding_box_format, dropped_boxes
     )
     return _as_arrays(inputs), targets
@@ -176,7 +176,7 @@ def _checked_pair(model, dropped_boxes, batch):
 def _as_arrays(inputs):
     """Return inputs as arrays that the backend reads, whichever library they come from."""
     return keras.tree.map_structure(
-        lambda array: array if ops.is_tensor(array) else array_checks.to_numpy(array),
+        lambda array: array if ops.is_tensor(array) else rules.to_numpy(array),
         _without_extra_entries(inputs),
     )
 

@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 
+from keras_detr.batches.rules import to_numpy
+from keras_detr.batches.shapes import check_batch_size, check_numbers
 from keras_detr.ops.backends import is_tensorflow_installed
 from keras_detr.ops.boxes import convert_box_format
-from keras_detr.preprocessing.array_checks import to_numpy
-from keras_detr.preprocessing.input_checks import check_batch_size, check_numbers
 
 # The short side and the long side's limit, in pixels, of the published weights.
 PREPROCESSOR_SIZES = (800, 1333)

@@ -8,6 +8,7 @@ from typing import ClassVar
 import keras
 from keras import ops
 
+from keras_detr.batches.shapes import check_batch_size
 from keras_detr.losses.hungarian_loss import HungarianLoss
 from keras_detr.models.backbones.feature_pyramid import pyramid_extractor
 from keras_detr.models.backbones.resnet_backbone import ResNetBackbone
@@ -46,7 +47,6 @@ from keras_detr.ops.backends import (
 )
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 from keras_detr.optimizers.detr_optimizer import detr_optimizer
-from keras_detr.preprocessing.input_checks import check_batch_size
 
 
 class SetPredictionDetector(Task):

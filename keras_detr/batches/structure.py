@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from keras_detr.preprocessing.input_checks import (
+from keras_detr.batches.shapes import (
     ONE_ARRAY_ADVICE,
     check_images_and_mask,
     described,

@@ -3,10 +3,10 @@
 import numpy as np
 import tensorflow as tf
 
+from keras_detr.batches.rules import check_inputs, check_training_batch, ragged_rows
+from keras_detr.batches.shapes import NO_BATCH, check_box_shapes
+from keras_detr.batches.structure import batch_parts, input_parts
 from keras_detr.ops.boxes import check_box_format
-from keras_detr.preprocessing.array_checks import check_inputs, check_training_batch, ragged_rows
-from keras_detr.preprocessing.batch_structure import batch_parts, input_parts
-from keras_detr.preprocessing.input_checks import NO_BATCH, check_box_shapes
 
 
 def checked_training_batches(dataset, num_classes, bounding_box_format, dropped_boxes=None):

@@ -5,11 +5,11 @@ import itertools
 import keras
 import numpy as np
 
+from keras_detr.batches.boxes import OUTSIDE_ADVICE, has_area, is_outside
+from keras_detr.batches.shapes import check_box_shapes, check_numbers, described
+from keras_detr.batches.structure import input_parts, x_and_box_parts
 from keras_detr.ops.boxes import check_box_format
 from keras_detr.ops.labels import check_labels
-from keras_detr.preprocessing.batch_structure import input_parts, x_and_box_parts
-from keras_detr.preprocessing.box_position import OUTSIDE_ADVICE, has_area, is_outside
-from keras_detr.preprocessing.input_checks import check_box_shapes, check_numbers, described
 
 
 def check_training_batch(x, bounding_boxes, num_classes, bounding_box_format, dropped_boxes=None):
