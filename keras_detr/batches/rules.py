@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_detr.batches.boxes import OUTSIDE_ADVICE, has_area, is_outside
+from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.shapes import check_box_shapes, check_numbers, described
 from keras_detr.batches.structure import input_parts, x_and_box_parts
 from keras_detr.ops.boxes import check_box_format
@@ -37,7 +38,9 @@ def check_training_batch(x, bounding_boxes, num_classes, bounding_box_format, dr
     check_box_format(bounding_box_format)
     parts = x_and_box_parts(x, bounding_boxes)
     images = to_numpy(parts.images)
-    height, width = _image_sizes(images, parts.pixel_mask)
+    pixel_mask = None if parts.pixel_mask is None else to_numpy(parts.pixel_mask)
+    sizes = unpadded_sizes(images, pixel_mask)
+    height, width = (np.broadcast_to(side, len(images))[:, None] for side in sizes)
     boxes, classes = _dense(_rows(parts.boxes, "boxes"), _rows(parts.classes, "classes"))
     check_box_shapes(images, boxes, classes)
     image_ids = _image_ids(parts.image_ids, len(images))
@@ -189,14 +192,6 @@ def _stacked(rows, row_shape, dtype):
     for index, row in enumerate(rows):
         dense[index, : len(row)] = row
     return dense
-
-
-def _image_sizes(images, pixel_mask):
-    if pixel_mask is None:
-        height = np.full((len(images), 1), images.shape[1])
-        return height, np.full((len(images), 1), images.shape[2])
-    mask = to_numpy(pixel_mask) != 0
-    return mask[:, :, 0].sum(1, keepdims=True), mask[:, 0, :].sum(1, keepdims=True)
 
 
 def _check_boxes(boxes, is_real, height, width, bounding_box_format, image_ids):

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_detr.batches import rules
 from keras_detr.batches.dropped_boxes import DroppedBoxes
+from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.shapes import NO_BATCH
 from keras_detr.batches.structure import (
     batch_pair,
@@ -74,13 +75,8 @@ def unpadded_size(inputs):
     Returns:
         pair of float32 (batch,) or (1,) tensors.
     """
-    images, pixel_mask = split_inputs(inputs)
-    if pixel_mask is None:
-        height, width = ops.shape(images)[1:3]
-        return tuple(ops.reshape(ops.cast(side, "float32"), (1,)) for side in (height, width))
-    is_image = ops.cast(ops.cast(pixel_mask, "bool"), "float32")
-    # Padding lies at the bottom and on the right, so one column and one row tell all.
-    return ops.sum(is_image[:, :, 0], axis=1), ops.sum(is_image[:, 0, :], axis=1)
+    sizes = unpadded_sizes(*split_inputs(inputs), ops)
+    return tuple(ops.cast(side, "float32") for side in sizes)
 
 
 def training_data(model, x, y=None):

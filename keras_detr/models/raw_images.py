@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.rules import to_numpy
 from keras_detr.batches.shapes import check_batch_size, check_numbers
 from keras_detr.ops.backends import is_tensorflow_installed
@@ -88,12 +89,14 @@ def predict_raw_images(model, images, batch_size=None, verbose="auto"):
         inputs = {name: batch[name] for name in ("images", "pixel_mask")}
         found = model.predict_on_batch(inputs)
         found = {name: keras.ops.convert_to_numpy(value) for name, value in found.items()}
+        heights, widths = unpadded_sizes(batch["images"], batch["pixel_mask"])
         for row, index in enumerate(indices):
             detection = {name: value[row] for name, value in found.items()}
-            mask = batch["pixel_mask"][row]
-            seen_size = mask[:, 0].sum(), mask[0].sum()
             detection["boxes"] = _in_original(
-                detection["boxes"], model.bounding_box_format, seen_size, batch["image_size"][row]
+                detection["boxes"],
+                model.bounding_box_format,
+                (heights[row], widths[row]),
+                batch["image_size"][row],
             )
             rows[index] = detection
         progress.add(len(indices))

@@ -4,6 +4,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
+from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.ops.boxes import convert_box_format
 from keras_detr.visualization.drawn_objects import drawn_objects, unpadded_image
 from keras_detr.visualization.panels import DrawnPoints, Panel, draw_panels, in_rows
@@ -108,11 +109,9 @@ def _batch_and_picture(model, image):
 
 def _sizes(batch):
     """Return (height, width) of the image that the model sees, and of its canvas."""
-    canvas_size = np.shape(batch["images"])[1:3]
-    if batch.get("pixel_mask") is None:
-        return canvas_size, canvas_size
-    mask = np.asarray(batch["pixel_mask"])[0].astype(bool)
-    return (int(mask[:, 0].sum()), int(mask[0].sum())), canvas_size
+    mask = batch.get("pixel_mask")
+    sides = unpadded_sizes(batch["images"], None if mask is None else np.asarray(mask))
+    return tuple(int(side[0]) for side in sides), np.shape(batch["images"])[1:3]
 
 
 def _most_confident(confidence, threshold, max_queries):
