@@ -1,56 +1,66 @@
-"""Where boxes lie in their image: outside is almost always a wrong box format."""
+"""What makes a box wrong: a coordinate that is no number, or a place outside of its image."""
 
-from keras_detr.ops.boxes import BOX_FORMATS, convert_box_format
+import numpy as np
 
-# A box may touch the border from outside by rounding; a wrong format misses by far more.
-_TOLERANCE = 1e-4
+from keras_detr.batches.image_ids import id_in_brackets
+from keras_detr.ops.boxes import CLIP_TOLERANCE, clip_to_image, convert_box_format
 
-OUTSIDE_ADVICE = (
+_OUTSIDE_ADVICE = (
     "Most often the boxes are in another format than the `bounding_box_format` declared; "
     "otherwise remove or correct these boxes."
 )
 
 
-def is_outside(boxes, image_height, image_width, bounding_box_format, library):
-    """Tell which boxes lie wholly outside their image.
+def check_boxes(boxes, is_object, heights, widths, bounding_box_format, image_ids=None):
+    """Check the boxes of objects, and find those without an area.
 
     Args:
-        boxes: float (batch, N, 4).
-        image_height: float (batch, 1), pixels, without padding.
-        image_width: float (batch, 1), pixels, without padding.
+        boxes: float32 (batch, N, 4).
+        is_object: bool (batch, N), false for padding, which may hold anything.
+        heights: int (batch,) or (1,), of the images without padding, in pixels.
+        widths: int (batch,) or (1,).
         bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
-        library: `tensorflow` or `numpy`, the boxes' own.
+        image_ids: (batch,), by which messages name images, or `None`.
 
     Returns:
-        bool (batch, N). Boxes partly inside, at the border, or without area are not outside.
+        bool (batch, N): the objects without an area inside of their image. The loss leaves them
+        out, by the same rule.
+
+    Raises:
+        ValueError: a box isn't finite, or lies wholly outside its image. A box may reach over the
+            edge, by rounding only touch it, or have no area.
     """
-    corners, (right_limit, bottom_limit) = _corners_and_limits(
-        boxes, image_height, image_width, bounding_box_format, library
-    )
-    return _misses(corners[..., 0], corners[..., 2], right_limit, library) | _misses(
-        corners[..., 1], corners[..., 3], bottom_limit, library
-    )
+    boxes = np.where(is_object[..., None], boxes, np.float32(0))
+    is_broken = ~np.isfinite(boxes).all(-1)
+    if is_broken.any():
+        image, position = np.argwhere(is_broken)[0]
+        raise ValueError(
+            f"`boxes` must be finite. Received: {boxes[image, position].tolist()} for box "
+            f"{position} of image {image}{id_in_brackets(image, image_ids)}."
+        )
+    sizes = tuple(np.broadcast_to(sides, len(boxes)) for sides in (heights, widths))
+    # Fractions of an image whose mask is empty are infinite or no numbers: there is no area.
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        columns = tuple(sides[:, None].astype(np.float32) for sides in sizes)
+        corners = convert_box_format(boxes, bounding_box_format, "rel_xyxy", columns, np.stack)
+        is_empty = ~clip_to_image(
+            convert_box_format(boxes, bounding_box_format, "rel_center_xywh", columns, np.stack), np
+        ).has_area
+    is_outside = is_object & _is_outside(corners)
+    if is_outside.any():
+        image, position = np.argwhere(is_outside)[0]
+        raise ValueError(
+            f"`boxes`: the box {boxes[image, position].tolist()} lies outside its image of "
+            f"(height, width) ({sizes[0][image]}, {sizes[1][image]}) in the format "
+            f"`{bounding_box_format}` (box {position} of image {image}"
+            f"{id_in_brackets(image, image_ids)}). {_OUTSIDE_ADVICE}"
+        )
+    return is_object & is_empty
 
 
-def has_area(boxes, image_height, image_width, bounding_box_format, library):
-    """Tell which boxes have an area inside of their image; arguments are those of `is_outside`."""
-    corners, (right_limit, bottom_limit) = _corners_and_limits(
-        boxes, image_height, image_width, bounding_box_format, library
-    )
-    width = library.minimum(corners[..., 2], right_limit) - library.maximum(corners[..., 0], 0.0)
-    height = library.minimum(corners[..., 3], bottom_limit) - library.maximum(corners[..., 1], 0.0)
-    return (width > 0) & (height > 0)
-
-
-def _corners_and_limits(boxes, image_height, image_width, bounding_box_format, library):
-    """Return boxes as corners, and what the right and the bottom edge of their image are."""
-    is_relative = BOX_FORMATS[bounding_box_format].is_relative
-    corners = convert_box_format(
-        boxes, bounding_box_format, "rel_xyxy" if is_relative else "xyxy", stack=library.stack
-    )
-    return corners, ((1.0, 1.0) if is_relative else (image_width, image_height))
-
-
-def _misses(first, second, limit, library):
-    lies_before = library.maximum(first, second) < -_TOLERANCE * limit
-    return lies_before | (library.minimum(first, second) > (1.0 + _TOLERANCE) * limit)
+def _is_outside(corners):
+    """Return which boxes, rel_xyxy, miss their image. A wrong format misses it by far."""
+    first, second = corners[..., :2], corners[..., 2:]
+    lies_before = np.maximum(first, second) < -CLIP_TOLERANCE
+    lies_behind = np.minimum(first, second) > 1 + CLIP_TOLERANCE
+    return (lies_before | lies_behind).any(-1)

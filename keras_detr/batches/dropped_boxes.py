@@ -1,4 +1,4 @@
-"""Boxes that training leaves out, told once. TensorFlow isn't needed."""
+"""Report the boxes that training leaves out."""
 
 import logging
 
@@ -10,39 +10,36 @@ _NUM_EXAMPLES = 3
 
 
 class DroppedBoxes:
-    """Tell once, with their images, which boxes of a data set the loss leaves out.
+    """Log once, with their images, which boxes of a data set the loss leaves out.
 
     The loss counts all of them, in the logs of `fit` as "dropped_boxes".
     """
 
     def __init__(self):
-        self._is_told = False
+        self._is_reported = False
 
-    def tell(self, boxes, places, image_ids=()):
-        """Log the boxes of a batch that have no area, if nothing has been logged yet.
+    def report(self, boxes, is_empty, image_ids=None):
+        """Log the boxes of a batch that have no area, if none have been logged yet.
 
         Args:
-            boxes: (K, 4), in the format they came in.
-            places: int (K, 2), image and box in the batch.
-            image_ids: (K,), the ids of their images, or empty where these have none.
-
-        Returns:
-            NumPy bool, whether there was something to tell; TensorFlow wants a value.
+            boxes: (batch, N, 4), in the format of the data set.
+            is_empty: bool (batch, N), which of them have no area.
+            image_ids: (batch,), the ids of the images, or `None` where these have none.
         """
-        if self._is_told or not len(boxes):
-            return np.bool_(False)
-        self._is_told = True
+        if self._is_reported or not is_empty.any():
+            return
+        self._is_reported = True
+        places = np.argwhere(is_empty)
         examples = [
-            f"{box.tolist()} (box {place[1]} of image {place[0]} of its batch"
-            + (f", image_id {image_ids[index]})" if len(image_ids) else ")")
-            for index, (box, place) in enumerate(zip(boxes, places, strict=True))
+            f"{boxes[image, position].tolist()} (box {position} of image {image} of its batch"
+            + (")" if image_ids is None else f", image_id {image_ids[image]})")
+            for image, position in places[:_NUM_EXAMPLES]
         ]
         logger.warning(
             "`boxes`: %d of a batch have no area inside of their image, and are left out of the "
             "loss: %s%s. Correct or remove them; 'dropped_boxes' in the logs counts all, and this "
             "line comes once.",
-            len(boxes),
-            ", ".join(examples[:_NUM_EXAMPLES]),
-            ", ..." if len(boxes) > _NUM_EXAMPLES else "",
+            len(places),
+            ", ".join(examples),
+            ", ..." if len(places) > _NUM_EXAMPLES else "",
         )
-        return np.bool_(True)

@@ -6,9 +6,10 @@ import functools
 import keras
 from keras import ops
 
-from keras_detr.batches import rules
+from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.dropped_boxes import DroppedBoxes
 from keras_detr.batches.image_sizes import unpadded_sizes
+from keras_detr.batches.rules import check_inputs, check_training_batch
 from keras_detr.batches.shapes import NO_BATCH
 from keras_detr.batches.structure import (
     batch_pair,
@@ -153,7 +154,7 @@ def prediction_batch(batch):
         ValueError: it holds no finite images.
     """
     inputs = batch_pair(batch)[0]
-    rules.check_inputs(inputs)
+    check_inputs(inputs)
     return _as_arrays(inputs)
 
 
@@ -163,7 +164,7 @@ def _prediction_tuple(batch):
 
 def _checked_pair(model, dropped_boxes, batch):
     inputs, targets = training_pair(batch)
-    targets = rules.check_training_batch(
+    targets = check_training_batch(
         inputs, targets, model.num_classes, model.bounding_box_format, dropped_boxes
     )
     return _as_arrays(inputs), targets
@@ -172,7 +173,7 @@ def _checked_pair(model, dropped_boxes, batch):
 def _as_arrays(inputs):
     """Return inputs as arrays that the backend reads, whichever library they come from."""
     return keras.tree.map_structure(
-        lambda array: array if ops.is_tensor(array) else rules.to_numpy(array),
+        lambda array: array if ops.is_tensor(array) else to_numpy(array),
         _without_extra_entries(inputs),
     )
 

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
+from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.image_sizes import unpadded_sizes
-from keras_detr.batches.rules import to_numpy
 from keras_detr.batches.shapes import check_batch_size, check_numbers
 from keras_detr.ops.backends import is_tensorflow_installed
 from keras_detr.ops.boxes import convert_box_format

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_detr.batches import DroppedBoxes, check_training_batch, checked_training_batches
-from keras_detr.batches.boxes import has_area
 from keras_detr.losses.target_objects import pack_target_objects
 from keras_detr.ops.boxes import BOX_FORMATS, convert_box_format
 
@@ -281,19 +280,29 @@ def test_shapes_that_are_known_only_while_reading():
             next(iter(dataset(**changes)))
 
 
+class Counts:
+    """Count the boxes without area that are reported, by image."""
+
+    def report(self, boxes, is_empty, image_ids):
+        self.numbers = is_empty.sum(1)
+
+
 @pytest.mark.parametrize("bounding_box_format", sorted(BOX_FORMATS))
 def test_what_has_no_area_is_what_the_loss_drops(bounding_box_format):
     rng = np.random.default_rng(0)
     # Halves, so that no format rounds.
     corners = rng.integers(-2, 4, (50, 20, 4)) / 2
+    first, second = corners[..., :2], corners[..., 2:]
+    is_outside = (np.maximum(first, second) < 0) | (np.minimum(first, second) > 1)
+    corners[is_outside.any(-1)] = (0, 0, 1, 1)
     size = (HEIGHT, WIDTH)
-    came = convert_box_format(corners, "rel_xyxy", bounding_box_format, size, np.stack)
-    sides = np.full((50, 1), HEIGHT), np.full((50, 1), WIDTH)
-    is_kept = has_area(came.astype(np.float32), *sides, bounding_box_format, np)
+    boxes = convert_box_format(corners, "rel_xyxy", bounding_box_format, size, np.stack)
+    images, classes, counts = np.zeros((50, *size, 3), "uint8"), np.zeros((50, 20), int), Counts()
+    through_arrays(images, {"boxes": boxes, "classes": classes}, 1, bounding_box_format, counts)
     relative = convert_box_format(corners, "rel_xyxy", "rel_center_xywh", stack=np.stack)
-    packed = pack_target_objects(relative, np.zeros((50, 20), int))
-    np.testing.assert_array_equal(is_kept.sum(1), packed.num_objects)
-    assert 50 < is_kept.sum() < 950
+    packed = pack_target_objects(relative, classes)
+    np.testing.assert_array_equal(20 - counts.numbers, packed.num_objects)
+    assert 50 < counts.numbers.sum() < 950
 
 
 def test_ids_in_lists_and_of_other_lengths():
