@@ -1,6 +1,5 @@
-"""The structures in which images and boxes come to a detector, brought to one."""
+"""What a detector takes from batches, and gives to the trainers of Keras."""
 
-import collections.abc
 import functools
 
 import keras
@@ -10,14 +9,14 @@ from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.dropped_boxes import DroppedBoxes
 from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.rules import check_inputs, check_training_batch
-from keras_detr.batches.shapes import NO_BATCH
+from keras_detr.batches.streams import checked_stream
 from keras_detr.batches.structure import (
     batch_pair,
     check_bounding_boxes,
     input_parts,
     training_pair,
 )
-from keras_detr.ops.backends import is_data_loader, is_tensorflow_dataset
+from keras_detr.ops.backends import is_tensorflow_dataset
 
 
 def split_inputs(inputs):
@@ -61,12 +60,6 @@ def split_training_batch(data):
     return split_batch(training_pair(data))
 
 
-def _without_extra_entries(inputs):
-    if not isinstance(inputs, dict):
-        return inputs
-    return {name: inputs[name] for name in ("images", "pixel_mask") if inputs.get(name) is not None}
-
-
 def unpadded_size(inputs):
     """Return heights and widths of the images inside of their padding.
 
@@ -99,8 +92,7 @@ def training_data(model, x, y=None):
         classes, box_format = model.num_classes, model.bounding_box_format
         checked = checked_training_batches(x, classes, box_format, dropped_boxes)
     else:
-        check = functools.partial(_checked_pair, model, dropped_boxes)
-        checked = _checked_stream(x, check)
+        checked = checked_stream(x, functools.partial(_checked_pair, model, dropped_boxes))
     if checked is None:
         return training_batch(model, x, y, dropped_boxes)
     if y is not None:
@@ -118,7 +110,7 @@ def training_batch(model, x, y=None, dropped_boxes=None):
         model: the detector, whose number of classes and box format targets must fit.
         x: images or a dict of "images" and perhaps "pixel_mask"; with boxes where `y` is `None`.
         y: dict of "boxes" and "classes", or `None`.
-        dropped_boxes: `DroppedBoxes` that tells of boxes without area, or `None`.
+        dropped_boxes: `DroppedBoxes` that reports boxes without area, or `None`.
 
     Raises:
         ValueError: they don't fit the model.
@@ -140,7 +132,7 @@ def prediction_inputs(x):
         from keras_detr.batches.tf_data import checked_prediction_batches
 
         return checked_prediction_batches(x)
-    checked = _checked_stream(x, _prediction_tuple)
+    checked = checked_stream(x, _prediction_tuple)
     return prediction_batch(x) if checked is None else checked
 
 
@@ -178,56 +170,7 @@ def _as_arrays(inputs):
     )
 
 
-def _checked_stream(x, check):
-    """Return what yields batches with each one passed through `check`; `None` for arrays."""
-    if isinstance(x, keras.utils.PyDataset):
-        checked = _CheckedPyDataset(x, check)
-        num_batches = checked.num_batches
-    elif isinstance(x, collections.abc.Iterator):
-        return _checked_batches(x, check)
-    elif is_data_loader(x):
-        # Keras knows it by its class; its batches are checked for their structure only.
-        checked, num_batches = x, len(x) if hasattr(x, "__len__") else None
-    else:
-        return None
-    if num_batches == 0:
-        raise ValueError(NO_BATCH)
-    return checked
-
-
-def _checked_batches(batches, check):
-    is_empty = True
-    for batch in batches:
-        is_empty = False
-        yield check(batch)
-    if is_empty:
-        raise ValueError(NO_BATCH)
-
-
-class _CheckedPyDataset(keras.utils.PyDataset):
-    """Pass the batches of another data set through a check as they come."""
-
-    def __init__(self, dataset, check):
-        super().__init__(
-            workers=dataset.workers,
-            use_multiprocessing=dataset.use_multiprocessing,
-            max_queue_size=dataset.max_queue_size,
-        )
-        self._dataset = dataset
-        self._check = check
-
-    def __len__(self):
-        return len(self._dataset)
-
-    @property
-    def num_batches(self):
-        return self._dataset.num_batches
-
-    def __getitem__(self, index):
-        return self._check(self._dataset[index])
-
-    def on_epoch_begin(self):
-        self._dataset.on_epoch_begin()
-
-    def on_epoch_end(self):
-        self._dataset.on_epoch_end()
+def _without_extra_entries(inputs):
+    if not isinstance(inputs, dict):
+        return inputs
+    return {name: inputs[name] for name in ("images", "pixel_mask") if inputs.get(name) is not None}
