@@ -5,7 +5,7 @@ import itertools
 import keras
 import numpy as np
 
-from keras_detr.batches.shapes import check_numbers, described
+from keras_detr.batches.shapes import check_box_shapes, check_numbers, described
 
 
 def to_numpy(value):
@@ -17,28 +17,29 @@ def to_numpy(value):
     return keras.ops.convert_to_numpy(value)
 
 
-def dense_boxes(boxes, classes):
-    """Return boxes and classes as dense arrays, with -1 where an image has fewer.
+def numpy_parts(parts):
+    """Return the parts of a batch as NumPy's arrays.
 
     Args:
-        boxes: array (batch, N, 4), ragged tensor of TensorFlow, or list of arrays (N, 4).
-        classes: array (batch, N), ragged tensor, or list of arrays (N,).
+        parts: `BatchParts` of arrays of any library. Boxes and classes may be ragged tensors of
+            TensorFlow, or lists of an array (N, 4) or (N,) an image.
 
     Returns:
-        pair of arrays, boxes in float32. The shapes of what came dense aren't checked.
+        `BatchParts`. Boxes are float32; where an image has fewer than another, -1 follows, and
+        class -1. Ids are left as they are.
 
     Raises:
-        ValueError: one of them is something else, or an image has more boxes than classes.
+        ValueError: boxes or classes are something else, or an image has more of the ones than of
+            the others.
     """
-    boxes, classes = _rows(boxes, "boxes", (4,)), _rows(classes, "classes", ())
-    if isinstance(boxes, list) and isinstance(classes, list):
-        for index, (box_row, class_row) in enumerate(zip(boxes, classes, strict=False)):
-            if len(box_row) != len(class_row):
-                raise ValueError(
-                    "`boxes` and `classes` must agree in length. Received: "
-                    f"{len(box_row)} boxes and {len(class_row)} classes for image {index}."
-                )
-    return _stacked(boxes, (4,)).astype(np.float32), _stacked(classes, ())
+    boxes, classes = _dense(parts.boxes, parts.classes)
+    check_box_shapes(parts.images, boxes, classes)
+    return parts._replace(
+        images=to_numpy(parts.images),
+        pixel_mask=None if parts.pixel_mask is None else to_numpy(parts.pixel_mask),
+        boxes=boxes,
+        classes=classes,
+    )
 
 
 def ragged_rows(flat_values, *nested_row_splits):
@@ -56,6 +57,18 @@ def ragged_rows(flat_values, *nested_row_splits):
     for splits in reversed(nested_row_splits):
         rows = [rows[start:end] for start, end in itertools.pairwise(splits)]
     return rows
+
+
+def _dense(boxes, classes):
+    boxes, classes = _rows(boxes, "boxes", (4,)), _rows(classes, "classes", ())
+    if isinstance(boxes, list) and isinstance(classes, list):
+        for index, (box_row, class_row) in enumerate(zip(boxes, classes, strict=False)):
+            if len(box_row) != len(class_row):
+                raise ValueError(
+                    "`boxes` and `classes` must agree in length. Received: "
+                    f"{len(box_row)} boxes and {len(class_row)} classes for image {index}."
+                )
+    return _stacked(boxes, (4,)).astype(np.float32), _stacked(classes, ())
 
 
 def _rows(value, name, row_shape):

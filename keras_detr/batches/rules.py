@@ -2,12 +2,11 @@
 
 import numpy as np
 
-from keras_detr.batches.arrays import dense_boxes, to_numpy
+from keras_detr.batches.arrays import numpy_parts, to_numpy
 from keras_detr.batches.boxes import check_boxes
 from keras_detr.batches.image_ids import known_image_ids
 from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.images import check_images
-from keras_detr.batches.shapes import check_box_shapes
 from keras_detr.batches.structure import input_parts, x_and_box_parts
 from keras_detr.ops.boxes import check_box_format
 from keras_detr.ops.labels import check_labels
@@ -36,12 +35,9 @@ def check_training_batch(x, bounding_boxes, num_classes, bounding_box_format, dr
             wholly outside its image.
     """
     check_box_format(bounding_box_format)
-    parts = x_and_box_parts(x, bounding_boxes)
-    images = to_numpy(parts.images)
-    pixel_mask = None if parts.pixel_mask is None else to_numpy(parts.pixel_mask)
-    boxes, classes = dense_boxes(parts.boxes, parts.classes)
-    check_box_shapes(images, boxes, classes)
-    image_ids = known_image_ids(parts.image_ids, len(images))
+    parts = numpy_parts(x_and_box_parts(x, bounding_boxes))
+    images, pixel_mask, boxes, classes, image_ids = parts
+    image_ids = known_image_ids(image_ids, len(images))
     check_images(images, image_ids)
     check_labels(classes, num_classes, image_ids)
     sizes = unpadded_sizes(images, pixel_mask)

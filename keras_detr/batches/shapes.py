@@ -128,7 +128,7 @@ def described(value):
     if value is None or isinstance(value, (bool, int, float, str)):
         return repr(value)[:80]
     if isinstance(value, dict):
-        return f"a dict with the keys {sorted(value, key=str)}"
+        return f"a dict of {sorted(value, key=str)}"
     name = type(value).__name__
     if isinstance(value, (list, tuple)):
         kinds = sorted({type(entry).__name__ for entry in value})

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_detr.batches.image_sizes import unpadded_sizes
+from keras_detr.batches.structure import input_parts
 from keras_detr.evaluation.coco_metrics import COCOMetrics
 from keras_detr.ops.boxes import convert_box_format
 
@@ -44,7 +45,10 @@ def evaluate_detector(model, batches, verbose=0, *, metrics=None, on_batch=None)
     predict = _FullBatches(model)
     for batch in each_batch(batches):
         check_entries(batch)
-        inputs = {name: _array(batch[name]) for name in ("images", "pixel_mask") if name in batch}
+        images, pixel_mask, _ = input_parts(batch)
+        inputs = {"images": _array(images)}
+        if pixel_mask is not None:
+            inputs["pixel_mask"] = _array(pixel_mask)
         detections = predict(inputs)
         truth = {name: _array(value) for name, value in batch["bounding_boxes"].items()}
         sides = unpadded_sizes(inputs["images"], inputs.get("pixel_mask"))

@@ -5,6 +5,7 @@ import numpy as np
 from PIL import Image
 
 from keras_detr.batches.image_sizes import unpadded_sizes
+from keras_detr.batches.structure import input_parts
 from keras_detr.ops.boxes import convert_box_format
 from keras_detr.visualization.drawn_objects import drawn_objects, unpadded_image
 from keras_detr.visualization.panels import DrawnPoints, Panel, draw_panels, in_rows
@@ -97,8 +98,8 @@ def plot_attention(
 def _batch_and_picture(model, image):
     """Return what the model is to see, a batch of one, and what is drawn, uint8."""
     if isinstance(image, dict):
-        images, mask = np.asarray(image["images"]), image.get("pixel_mask")
-        if images.ndim != 4 or len(images) != 1:
+        images, mask, _ = input_parts(image)
+        if len(images) != 1:
             raise ValueError(
                 f"`image` must be a single image, or a batch of one. Received shape {images.shape}."
             )
@@ -109,9 +110,9 @@ def _batch_and_picture(model, image):
 
 def _sizes(batch):
     """Return (height, width) of the image that the model sees, and of its canvas."""
-    mask = batch.get("pixel_mask")
-    sides = unpadded_sizes(batch["images"], None if mask is None else np.asarray(mask))
-    return tuple(int(side[0]) for side in sides), np.shape(batch["images"])[1:3]
+    images, mask, _ = input_parts(batch)
+    sides = unpadded_sizes(images, None if mask is None else np.asarray(mask))
+    return tuple(int(side[0]) for side in sides), np.shape(images)[1:3]
 
 
 def _most_confident(confidence, threshold, max_queries):
