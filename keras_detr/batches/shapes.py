@@ -23,7 +23,7 @@ def check_images_and_mask(images, pixel_mask=None):
         pixel_mask: should be an array (batch, height, width), or `None`.
 
     Raises:
-        ValueError: it is something else; the message says what came, and what to do.
+        ValueError: it is something else; the message says what was received, and what to do.
     """
     shape = _shape(images, 4)
     if hasattr(images, "row_splits"):
@@ -124,7 +124,7 @@ def check_batch_size(batch_size):
 
 
 def described(value):
-    """Return what came, in a few words: its type, shape and dtype, or what it holds."""
+    """Describe a value in a few words: its type, shape and dtype, or what it holds."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return repr(value)[:80]
     if isinstance(value, dict):

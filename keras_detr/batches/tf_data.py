@@ -25,7 +25,7 @@ def checked_training_batches(dataset, num_classes, bounding_box_format, dropped_
 
     Returns:
         tf.data.Dataset of `({"images", "pixel_mask"}, {"boxes", "classes"})`, boxes float32
-        (batch, N, 4) in the format they came in and classes int32 (batch, N), -1 where an
+        (batch, N, 4) in the format of the data set and classes int32 (batch, N), -1 where an
         image has fewer. "pixel_mask" is there if the batches have it.
 
     Raises:

@@ -63,7 +63,7 @@ def build_preprocessor(sizes, bounding_box_format):
 
 
 def predict_raw_images(model, images, batch_size=None, verbose="auto"):
-    """Return the detections of raw images, in the order that these came in.
+    """Return the detections of raw images, in the order of these.
 
     Args:
         model: a detector with `preprocessor`, `predict_on_batch` and `bounding_box_format`.
@@ -74,7 +74,7 @@ def predict_raw_images(model, images, batch_size=None, verbose="auto"):
 
     Returns:
         dict of NumPy arrays, see `decode_predictions` of a detector; boxes are in its format, of
-        the images as they came.
+        the images before they were resized.
     """
     check_batch_size(batch_size)
     if not images:

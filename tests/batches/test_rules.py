@@ -157,11 +157,11 @@ class TestArraysAndDataSets:
     def test_outside_is_what_misses_the_image(self, check, bounding_box_format, center, size):
         (x, y), (w, h) = center, size
         box = np.array([[[x - w / 2, y - h / 2, x + w / 2, y + h / 2]]])
-        came = convert_box_format(box, "rel_xyxy", bounding_box_format, (HEIGHT, WIDTH), np.stack)
+        boxes = convert_box_format(box, "rel_xyxy", bounding_box_format, (HEIGHT, WIDTH), np.stack)
         gap = max(box[0, 0, :2].max() - 1, -box[0, 0, 2:].min())
         if abs(gap) < 1e-3:
             return  # At the border rounding decides.
-        arguments = batch(images=IMAGES[:1], boxes=came, classes=np.zeros((1, 1), int))
+        arguments = batch(images=IMAGES[:1], boxes=boxes, classes=np.zeros((1, 1), int))
         if gap > 0:
             with pytest.raises(REFUSALS, match="lies outside its image"):
                 check(*arguments, bounding_box_format=bounding_box_format)
