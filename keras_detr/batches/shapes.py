@@ -1,4 +1,4 @@
-"""What a batch shows without a look at its values: types, shapes, dtypes.
+"""Check what is known of a batch without a look at its values: types, shapes, dtypes.
 
 Python only: no array library is touched, so that a check costs a training step nothing.
 """

@@ -95,8 +95,7 @@ def _not_empty(dataset):
 
 def _dense_or_none(tensor):
     """Return a dense tensor, or `None` for what isn't one."""
-    is_dense = isinstance(tensor, tf.Tensor)
-    return tensor if is_dense else None
+    return tensor if isinstance(tensor, tf.Tensor) else None
 
 
 def _checked(check, images, pixel_mask, *others, dtypes):
