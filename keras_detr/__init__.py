@@ -10,6 +10,7 @@ from keras_detr.saved_classes import register_saved_classes
 __version__ = "0.1.0"
 
 _MODULES = (
+    "batches",
     "checkpoints",
     "datasets",
     "evaluation",

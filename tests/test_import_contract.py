@@ -20,6 +20,7 @@ REPOSITORY = pathlib.Path(__file__).parents[1]
 LEVELS = {
     "ops": 0,
     "checkpoints": 0,
+    "batches": 1,
     "export": 1,
     "layers": 1,
     "losses": 1,
@@ -39,7 +40,13 @@ SHARED_BY_DETECTORS = ("backbones", "necks", "presets", "task")
 # Where a third-party package may be imported: folders or files of keras_detr.
 HOMES = {
     # SavedModel and LiteRT are formats of TensorFlow.
-    "tensorflow": ("ops/backends/tensorflow.py", "preprocessing/", "datasets/", "export/"),
+    "tensorflow": (
+        "ops/backends/tensorflow.py",
+        "batches/tf_data.py",
+        "preprocessing/",
+        "datasets/",
+        "export/",
+    ),
     "tf2onnx": ("export/",),
     "tensorflow_datasets": ("datasets/",),
     "keras_cv": ("models/keras_cv_bases.py",),
@@ -275,6 +282,8 @@ VIOLATORS = [
     ("losses/hungarian_loss.py", "from keras import backend"),
     ("losses/hungarian_loss.py", "import os\nos.environ['KERAS_BACKEND']"),
     ("optimizers/detr_optimizer.py", "from keras_detr.models import DETR"),
+    ("batches/rules.py", "import tensorflow as tf"),
+    ("batches/tf_data.py", "from keras_detr.preprocessing import PadToCanvas"),
     ("preprocessing/pad_to_canvas.py", "import tensorflow_datasets as tfds"),
     ("export/resizing.py", "from keras_detr.preprocessing import resized_size"),
     ("models/detr/detr.py", "from tf2onnx import convert"),
@@ -289,7 +298,7 @@ VIOLATORS = [
     ("models/deformable_detr/model.py", "from ..detr.detr import DETR"),
     ("models/deformable_detr/model.py", "from keras_detr.models import detr"),
     ("models/keras_cv_bases.py", "from keras_cv.src.models.task import Task"),
-    ("models/detection_data.py", "async def f():\n    if True:\n        import tensorflow"),
+    ("models/task/detection_data.py", "async def f():\n    if True:\n        import tensorflow"),
     ("datasets/coco.py", "from keras_detr.models import DETR"),
     ("evaluation/coco.py", "import tensorflow_datasets"),
     ("visualization/comparison.py", "from keras_detr.datasets import load_coco"),

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from keras_detr.batches.image_sizes import unpadded_sizes
+from keras_detr.batches.structure import input_parts
 from keras_detr.evaluation.coco_metrics import COCOMetrics
 from keras_detr.ops.boxes import convert_box_format
 
@@ -44,10 +46,14 @@ def evaluate_detector(model, batches, verbose=0, *, metrics=None, on_batch=None)
     predict = _PaddedBatches(model)
     for batch in each_batch(batches):
         check_entries(batch)
-        inputs = {name: _array(batch[name]) for name in ("images", "pixel_mask") if name in batch}
+        images, pixel_mask, _ = input_parts(batch)
+        inputs = {"images": _array(images)}
+        if pixel_mask is not None:
+            inputs["pixel_mask"] = _array(pixel_mask)
         detections = predict(inputs)
         truth = {name: _array(value) for name, value in batch["bounding_boxes"].items()}
-        seen_size = _unpadded_size(inputs)
+        sides = unpadded_sizes(inputs["images"], inputs.get("pixel_mask"))
+        seen_size = np.stack(sides, axis=1)
         original_size = _array(batch["image_size"])
         for boxes in (truth, detections):
             boxes["boxes"] = convert_box_format(
@@ -136,12 +142,3 @@ def _length(batches):
         return len(batches)
     except TypeError:
         return None
-
-
-def _unpadded_size(inputs):
-    """Return the heights and widths (batch, 2) of the images without their padding."""
-    if "pixel_mask" not in inputs:
-        batch, height, width, _ = inputs["images"].shape
-        return np.tile(np.array([[height, width]]), (batch, 1))
-    mask = inputs["pixel_mask"] != 0
-    return np.stack([mask[:, :, 0].sum(axis=1), mask[:, 0, :].sum(axis=1)], axis=1)

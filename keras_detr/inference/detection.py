@@ -7,9 +7,9 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_detr.batches.shapes import check_batch_size
 from keras_detr.inference.image_sources import find_images
 from keras_detr.ops.boxes import convert_box_format
-from keras_detr.preprocessing.input_checks import check_batch_size
 
 logger = logging.getLogger("keras_detr")
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from keras_detr.preprocessing.array_checks import to_numpy
+from keras_detr.batches.arrays import to_numpy
 from keras_detr.preprocessing.image_reading import (
     IMAGE_SUFFIXES,
     read_image,

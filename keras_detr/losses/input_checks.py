@@ -23,9 +23,9 @@ def check_targets(y_true, batch_size, num_classes):
         ValueError: a key is missing, a shape doesn't fit, or a label is out of range.
     """
     if not isinstance(y_true, dict) or not {"boxes", "classes"} <= set(y_true):
-        came = sorted(y_true) if isinstance(y_true, dict) else type(y_true).__name__
+        received = sorted(y_true) if isinstance(y_true, dict) else type(y_true).__name__
         raise ValueError(
-            f"`y_true` must be a dict with the keys 'boxes' and 'classes'. Received: {came}."
+            f"`y_true` must be a dict with the keys 'boxes' and 'classes'. Received: {received}."
         )
     boxes_shape, classes_shape = tuple(y_true["boxes"].shape), tuple(y_true["classes"].shape)
     if len(boxes_shape) != 3 or boxes_shape[-1] != 4:
@@ -59,10 +59,10 @@ def check_predictions(y_pred):
         ValueError: a key is missing, or a shape doesn't fit.
     """
     if not isinstance(y_pred, dict) or not {"classification", "box"} <= set(y_pred):
-        came = sorted(y_pred) if isinstance(y_pred, dict) else type(y_pred).__name__
+        received = sorted(y_pred) if isinstance(y_pred, dict) else type(y_pred).__name__
         raise ValueError(
             "`y_pred` must be a dict with the keys 'classification' and 'box', the raw outputs of "
-            f"a detector. Received: {came}."
+            f"a detector. Received: {received}."
         )
     for prefix, axes in _AXES.items():
         names = f"{prefix}classification", f"{prefix}box"

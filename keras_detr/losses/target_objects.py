@@ -4,10 +4,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_detr.ops.boxes import center_to_corners
-
-# Coordinates this far outside of an image are rounding, not mistakes.
-CLIP_TOLERANCE = 1e-4
+from keras_detr.ops.boxes import clip_to_image
 
 
 class TargetObjects(NamedTuple):
@@ -48,13 +45,7 @@ def pack_target_objects(boxes, classes):
         boxes = ops.pad(boxes, ((0, 0), (0, 1), (0, 0)))
         classes = ops.pad(classes, ((0, 0), (0, 1)), constant_values=-1)
     is_labelled = classes >= 0
-    is_finite = ops.all(ops.isfinite(boxes), axis=-1)
-    boxes = ops.where(ops.expand_dims(is_finite, -1), boxes, 0.0)
-    corners = center_to_corners(boxes)
-    clipped = ops.clip(corners, 0.0, 1.0)
-    is_clipped = ops.any(ops.abs(clipped - corners) > CLIP_TOLERANCE, axis=-1)
-    inside = ops.where(ops.expand_dims(is_clipped, -1), _corners_to_center(clipped), boxes)
-    has_area = ops.logical_and(is_finite, ops.all(inside[..., 2:] > 0.0, axis=-1))
+    inside, is_clipped, has_area = clip_to_image(boxes)
     is_object = ops.logical_and(is_labelled, has_area)
 
     order = _real_ones_first(is_object)
@@ -70,11 +61,6 @@ def pack_target_objects(boxes, classes):
         num_clipped=_count(ops.logical_and(is_labelled, ops.logical_and(is_clipped, has_area))),
         num_dropped=_count(ops.logical_and(is_labelled, ops.logical_not(has_area))),
     )
-
-
-def _corners_to_center(corners):
-    left_top, right_bottom = corners[..., :2], corners[..., 2:]
-    return ops.concatenate([(left_top + right_bottom) * 0.5, right_bottom - left_top], axis=-1)
 
 
 def _real_ones_first(is_object):

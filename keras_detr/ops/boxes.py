@@ -4,7 +4,7 @@ Every function works on arrays whose last axis holds the four coordinates of a b
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from keras import ops
 
@@ -35,6 +35,10 @@ BOX_FORMATS = {
     "rel_xywh": BoxFormat("corner_and_size", vertical_first=False, is_relative=True),
     "rel_center_xywh": BoxFormat("center_and_size", vertical_first=False, is_relative=True),
 }
+
+
+# Coordinates this far outside of an image, as fractions of its side, are rounding, not mistakes.
+CLIP_TOLERANCE = 1e-4
 
 
 def check_box_format(bounding_box_format, argument="bounding_box_format"):
@@ -120,14 +124,53 @@ def convert_box_format(boxes, source, target, image_size=None, stack: Callable =
     return stack([first, second, third, fourth], axis=-1)
 
 
-def center_to_corners(boxes):
+def center_to_corners(boxes, library=ops):
     """Convert (center x, center y, width, height) to (left, top, right, bottom).
 
     Args:
         boxes: float (..., 4), relative or absolute.
+        library: `keras.ops` or `numpy`, whichever the boxes belong to.
     """
     center, half_size = boxes[..., :2], boxes[..., 2:] * 0.5
-    return ops.concatenate([center - half_size, center + half_size], axis=-1)
+    return library.concatenate([center - half_size, center + half_size], axis=-1)
+
+
+class ClippedBoxes(NamedTuple):
+    """Hold boxes that were clipped to their image.
+
+    Attributes:
+        boxes: float (..., 4), rel_center_xywh inside of the image.
+        is_clipped: bool (...), whether a box reached over its image's edge.
+        has_area: bool (...), whether an area is left; false where a coordinate isn't finite.
+    """
+
+    boxes: Any
+    is_clipped: Any
+    has_area: Any
+
+
+def clip_to_image(boxes, library=ops):
+    """Clip boxes to their image. Those without an area afterwards are no objects for a loss.
+
+    Args:
+        boxes: float (..., 4), rel_center_xywh.
+        library: `keras.ops` or `numpy`, whichever the boxes belong to.
+
+    Returns:
+        `ClippedBoxes`.
+    """
+    is_finite = library.all(library.isfinite(boxes), axis=-1)
+    boxes = library.where(library.expand_dims(is_finite, -1), boxes, 0.0)
+    corners = center_to_corners(boxes, library)
+    clipped = library.clip(corners, 0.0, 1.0)
+    is_clipped = library.any(library.abs(clipped - corners) > CLIP_TOLERANCE, axis=-1)
+    left_top, right_bottom = clipped[..., :2], clipped[..., 2:]
+    inside = library.concatenate(
+        [(left_top + right_bottom) * 0.5, right_bottom - left_top], axis=-1
+    )
+    boxes = library.where(library.expand_dims(is_clipped, -1), inside, boxes)
+    has_area = library.logical_and(is_finite, library.all(boxes[..., 2:] > 0.0, axis=-1))
+    return ClippedBoxes(boxes, is_clipped, has_area)
 
 
 def generalized_iou(boxes_xyxy, other_boxes_xyxy):

@@ -23,6 +23,6 @@ def check_labels(classes, num_classes, image_ids=None):
         raise ValueError(
             f"`classes` must be whole numbers from 0 to {num_classes - 1} (num_classes - 1), or "
             f"-1 for padding. Received: {wrong} (first at index {place}{named}). Labels are "
-            "0-based and no-object isn't one of them: subtract 1 from labels that start at 1, or "
+            "0-based, and none of them means no-object: subtract 1 from labels that start at 1, or "
             "map category ids to 0..N-1."
         )

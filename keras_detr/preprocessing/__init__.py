@@ -1,7 +1,4 @@
-"""Box-aware layers for tf.data, and the checks a training batch passes.
-
-Names are loaded on first use, so that `check_arrays` is importable without TensorFlow.
-"""
+"""Box-aware layers for tf.data. Names are loaded on first use."""
 
 from keras_detr.lazy_names import attach
 
@@ -9,7 +6,6 @@ _HOMES = {
     "BoxAwareLayer": "box_aware_layer",
     "DETRAugmentation": "detr_augmentation",
     "DETRPreprocessor": "detr_preprocessor",
-    "DroppedBoxes": "dropped_boxes",
     "PadToCanvas": "pad_to_canvas",
     "RandomChoice": "pipelines",
     "RandomHorizontalFlip": "random_horizontal_flip",
@@ -20,9 +16,6 @@ _HOMES = {
     "ResizingLayer": "resize",
     "CANVASES": "canvases",
     "bucketed_batches": "canvases",
-    "check_arrays": "array_checks",
-    "checked_prediction_batches": "detection_batches",
-    "checked_training_batches": "detection_batches",
     "resized_size": "resize_shortest_side",
     "scaled_canvases": "canvases",
 }

@@ -17,9 +17,9 @@ def is_batched(element):
 def map_batch(function, batch, is_size_random=False):
     """Apply a function of one element to every element of a batch.
 
-    The function sees images one at a time and boxes without padding. What came ragged comes
-    back ragged, unless its new shape is the same for every element. Boxes that came dense come
-    back dense, with as many rows as came: -1, and class -1, where the function left fewer.
+    The function sees images one at a time and boxes without padding. Ragged entries come back
+    ragged, unless their new shape is the same for every element. Dense boxes come back dense, with
+    as many rows as before: -1, and class -1, where the function left fewer.
 
     Args:
         function: from dict of tensors to dict of tensors.

@@ -19,14 +19,14 @@ class BoxAwareLayer(keras.layers.Layer):
 
     A batch has one more axis in front, dense or ragged, and draws anew for each of its images.
     Ragged entries come back ragged; dense images come back ragged from a layer that gives them
-    several sizes; dense boxes come back dense, with as many rows as came.
+    several sizes; dense boxes come back dense, with as many rows as before.
 
     The layer runs TensorFlow operations whatever the Keras backend is, so that
     `dataset.map(layer)` works under each. NumPy arrays give NumPy arrays (a list of them where
     their sizes differ).
 
     A subclass names the box format its arithmetic is exact in (`working_format`; None leaves
-    boxes as they came) and overrides `draw`, `transform_images`, `transform_boxes`,
+    boxes as they are) and overrides `draw`, `transform_images`, `transform_boxes`,
     `transform_masks` and, where boxes are dropped or further entries change, `transform_rows`.
 
     Args:
@@ -78,7 +78,7 @@ class BoxAwareLayer(keras.layers.Layer):
         return boxes
 
     def transform_masks(self, masks, parameters):
-        """Return the transformed masks (N, height, width), of the dtype they came in."""
+        """Return the transformed masks (N, height, width), of the same dtype."""
         raise NotImplementedError(
             f"{type(self).__name__} can't transform the entry 'masks' of `bounding_boxes`. "
             "Take it out of the element, or implement `transform_masks`."

@@ -1,4 +1,4 @@
-"""How much of the batches is padding, told once. TensorFlow isn't needed."""
+"""Report how much of the batches is padding. TensorFlow isn't needed."""
 
 import threading
 
@@ -20,7 +20,7 @@ class PaddingReport:
         self._canvases = np.array(canvases)
         self._num_measured = num_measured
         self._sizes = []
-        self._is_told = False
+        self._is_printed = False
         self._lock = threading.Lock()
 
     def measure(self, size):
@@ -31,17 +31,17 @@ class PaddingReport:
         return self.finish() if is_enough else np.int64(0)
 
     def finish(self):
-        """Print the report, if that hasn't been done; return 0."""
+        """Print the report once; return 0."""
         with self._lock:
-            if not self._is_told:
-                self._is_told = True
+            if not self._is_printed:
+                self._is_printed = True
                 print(self._text())
         return np.int64(0)
 
     def _text(self):
         sizes = np.array(self._sizes).reshape(-1, 2)
         fits = (sizes[:, None] <= self._canvases).all(-1)
-        # An image that fits nowhere speaks for itself.
+        # An image that fits on no canvas is an error of its own.
         sizes, fits = sizes[fits.any(1)], fits[fits.any(1)]
         if not len(sizes):
             return "bucketed_batches: there are no images to measure."

@@ -20,11 +20,11 @@ def apply_layers(layers, element):
 class RandomChoice(BoxAwareLayer):
     """Pass each image through one of several pipelines, drawn anew for every image.
 
-    The image comes out as float32 in the range it came in, whichever pipeline it took.
+    The image comes out as float32 in its own range, whichever pipeline it took.
 
     Args:
         pipelines: sequence of pipelines. Each is a sequence of `BoxAwareLayer`; an empty one
-            leaves the image as it came.
+            leaves the image as it is.
         rates: sequence of float, how likely each pipeline is; they sum to 1. None: all equally.
         bounding_box_format: str, the format that the pipelines' layers have too; see
             `BoxAwareLayer`.

@@ -9,9 +9,9 @@ from keras_detr.preprocessing.box_aware_layer import BoxAwareLayer
 class ResizingLayer(BoxAwareLayer):
     """Resize an image to the size that a subclass wants, with boxes and areas.
 
-    Bilinear and antialiased, as PIL does it. The image comes out as float32 in the range it
-    came in. Boxes in pixels and the entry "area" scale by the true ratio of each axis; relative
-    boxes stay as they are.
+    Bilinear and antialiased, as PIL does it. The image comes out as float32 in its own range.
+    Boxes in pixels and the entry "area" scale by the true ratio of each axis; relative boxes stay
+    as they are.
 
     Args:
         bounding_box_format: str, see `BoxAwareLayer`.
@@ -32,11 +32,11 @@ class ResizingLayer(BoxAwareLayer):
         raise NotImplementedError(f"{type(self).__name__} must implement `wanted_size`.")
 
     def draw(self, element):
-        came = tf.cast(tf.shape(element["images"])[:2], tf.float64)
-        size = tf.stack(self.wanted_size(came[0], came[1]))
+        size_before = tf.cast(tf.shape(element["images"])[:2], tf.float64)
+        size = tf.stack(self.wanted_size(size_before[0], size_before[1]))
         return {
             "size": tf.cast(size, tf.int32),
-            "area_ratio": tf.cast(tf.reduce_prod(size / came), tf.float32),
+            "area_ratio": tf.cast(tf.reduce_prod(size / size_before), tf.float32),
         }
 
     def transform_images(self, images, parameters):

@@ -4,6 +4,8 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
+from keras_detr.batches.image_sizes import unpadded_sizes
+from keras_detr.batches.structure import input_parts
 from keras_detr.ops.boxes import convert_box_format
 from keras_detr.visualization.drawn_objects import drawn_objects, unpadded_image
 from keras_detr.visualization.panels import DrawnPoints, Panel, draw_panels, in_rows
@@ -96,8 +98,8 @@ def plot_attention(
 def _batch_and_picture(model, image):
     """Return the model's input, a batch of one image, and the image to draw, uint8."""
     if isinstance(image, dict):
-        images, mask = np.asarray(image["images"]), image.get("pixel_mask")
-        if images.ndim != 4 or len(images) != 1:
+        images, mask, _ = input_parts(image)
+        if len(images) != 1:
             raise ValueError(
                 f"`image` must be a single image, or a batch of one. Received shape {images.shape}."
             )
@@ -108,11 +110,9 @@ def _batch_and_picture(model, image):
 
 def _sizes(batch):
     """Return (height, width) of the model's image without padding, and with it."""
-    canvas_size = np.shape(batch["images"])[1:3]
-    if batch.get("pixel_mask") is None:
-        return canvas_size, canvas_size
-    mask = np.asarray(batch["pixel_mask"])[0].astype(bool)
-    return (int(mask[:, 0].sum()), int(mask[0].sum())), canvas_size
+    images, mask, _ = input_parts(batch)
+    sides = unpadded_sizes(images, None if mask is None else np.asarray(mask))
+    return tuple(int(side[0]) for side in sides), np.shape(images)[1:3]
 
 
 def _most_confident(confidence, threshold, max_queries):

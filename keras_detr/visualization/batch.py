@@ -1,6 +1,7 @@
 """Draw a training batch."""
 
-from keras_detr.visualization.batch_parts import batch_parts
+from keras_detr.batches.arrays import numpy_parts
+from keras_detr.batches.structure import batch_parts
 from keras_detr.visualization.detections import objects_panel
 from keras_detr.visualization.drawn_objects import unpadded_image
 from keras_detr.visualization.panels import draw_panels, in_rows
@@ -32,16 +33,13 @@ def plot_batch(batch, bounding_box_format, class_names=None, path=None, max_imag
         ValueError: the batch has no images or no boxes, a shape is wrong, the format is missing or
             unknown, or a class has no name.
     """
-    images, pixel_mask, boxes = batch_parts(batch)
-    if images.ndim != 4 or not len(images) or max_images < 1:
-        raise ValueError(
-            "`batch` must hold images of shape (batch, height, width, 3), at least one, and "
-            f"`max_images` be at least 1. Received shape {images.shape} and {max_images}."
-        )
+    if max_images < 1:
+        raise ValueError(f"`max_images` must be at least 1. Received: {max_images}.")
+    images, pixel_mask, boxes, classes, _ = numpy_parts(batch_parts(batch))
     panels = []
     for i in range(min(len(images), max_images)):
         image = unpadded_image(images[i], None if pixel_mask is None else pixel_mask[i])
-        objects = {name: values[i] for name, values in boxes.items()}
+        objects = {"boxes": boxes[i], "classes": classes[i]}
         title = f"{image.shape[1]} x {image.shape[0]}"
         panels.append(objects_panel(image, objects, bounding_box_format, class_names, title=title))
     return draw_panels(in_rows(panels, min(len(panels), _MOST_COLUMNS)), path)

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 
 
@@ -39,12 +40,13 @@ def unpadded_image(image, pixel_mask=None):
         )
     if pixel_mask is not None:
         pixel_mask = np.asarray(pixel_mask).astype(bool)
-        if pixel_mask.shape != image.shape[:2] or not pixel_mask.any():
+        if pixel_mask.shape != image.shape[:2] or not pixel_mask[:1, :1].any():
             raise ValueError(
                 f"`pixel_mask` must be of the shape {image.shape[:2]} of its image, with 1 where "
                 f"the image is. Received shape {pixel_mask.shape} with {pixel_mask.sum()} ones."
             )
-        image = image[pixel_mask.any(axis=1)][:, pixel_mask.any(axis=0)]
+        (height,), (width,) = unpadded_sizes(image[None], pixel_mask[None])
+        image = image[:height, :width]
     if image.dtype == np.uint8:
         # Floats of a large photograph would take gigabytes.
         return image

@@ -6,7 +6,8 @@ import time
 
 import keras
 
-from keras_detr.visualization.batch_parts import batch_parts
+from keras_detr.batches.arrays import numpy_parts
+from keras_detr.batches.structure import batch_parts
 from keras_detr.visualization.comparison import plot_comparison
 
 # TensorBoard's number for this color space.
@@ -59,10 +60,10 @@ class PredictionPictures(keras.callbacks.Callback):
         self.every = every
         self.confidence_threshold = confidence_threshold
         self.class_names = class_names
-        images, pixel_mask, boxes = batch_parts(batch)
+        images, pixel_mask, boxes, classes, _ = numpy_parts(batch_parts(batch))
         self._images = images[:max_images]
         self._pixel_mask = None if pixel_mask is None else pixel_mask[:max_images]
-        self._boxes = {name: values[:max_images] for name, values in boxes.items()}
+        self._boxes = {"boxes": boxes[:max_images], "classes": classes[:max_images]}
         self._writer = None
 
     def on_epoch_end(self, epoch, logs=None):

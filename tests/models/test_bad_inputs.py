@@ -252,7 +252,7 @@ def test_a_pair_is_a_batch(model):
 
 
 def test_raw_images_are_checked_before_tensorflow_is_needed(model, monkeypatch):
-    monkeypatch.setattr(raw_images, "is_tensorflow_installed", lambda: False)
+    monkeypatch.setattr(raw_images, "is_installed", lambda package: False)
     with pytest.raises(ValueError, match="for image 0"):
         model.predict([IMAGES[0, :, :, 0]])
 

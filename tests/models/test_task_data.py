@@ -129,7 +129,7 @@ def test_every_structure_can_be_predicted(model, structure):
 
 
 @pytest.mark.parametrize("structure", [as_dicts, as_generator, as_py_dataset, as_array_dict])
-def test_boxes_without_area_are_told_once(model, structure, caplog):
+def test_boxes_without_area_are_reported_once(model, structure, caplog):
     images, targets = relative_batch()
     targets["boxes"][0, 0] = (0.5, 0.5, 0.5, 0.75)
     data = structure(images, targets)

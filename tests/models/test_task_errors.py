@@ -131,7 +131,7 @@ def test_more_objects_than_queries(detector):
 
 def test_raw_images_without_tensorflow(model, monkeypatch):
     # Where it is installed, as if it weren't.
-    monkeypatch.setattr(raw_images, "is_tensorflow_installed", lambda: False)
+    monkeypatch.setattr(raw_images, "is_installed", lambda package: False)
     with pytest.raises(ImportError, match=r"resized by TensorFlow.*`pip install tensorflow"):
         model.predict([np.zeros((8, 9, 3), "uint8")])
 

@@ -14,6 +14,7 @@ from keras_detr.ops.boxes import (
     BOX_FORMATS,
     center_to_corners,
     check_box_format,
+    clip_to_image,
     convert_box_format,
     generalized_iou,
     inverse_sigmoid,
@@ -149,6 +150,27 @@ def test_center_to_corners():
         write_boxes(corners, "rel_xyxy", sizes),
         atol=1e-6,
     )
+
+
+@pytest.mark.parametrize("library", [np, ops], ids=["numpy", "backend"])
+def test_boxes_are_clipped_to_their_image(library):
+    boxes_and_results = [
+        # A box, rel_center_xywh; what is left; is it clipped, and has it an area?
+        ((0.5, 0.5, 0.25, 0.5), (0.5, 0.5, 0.25, 0.5), False, True),
+        ((0.0, 0.5, 1.0, 0.5), (0.25, 0.5, 0.5, 0.5), True, True),
+        # By rounding over the edge.
+        ((0.5, 0.5, 1.0001, 0.5), (0.5, 0.5, 1.0001, 0.5), False, True),
+        ((0.5, 0.5, 0.0, 0.5), (0.5, 0.5, 0.0, 0.5), False, False),
+        ((0.5, 0.5, 0.25, -0.5), (0.5, 0.5, 0.25, -0.5), False, False),
+        ((-0.5, 0.5, 0.5, 0.5), (0.0, 0.5, 0.0, 0.5), True, False),
+        ((0.5, np.nan, 0.5, 0.5), (0.0, 0.0, 0.0, 0.0), False, False),
+        ((0.5, 0.5, np.inf, 0.5), (0.0, 0.0, 0.0, 0.0), False, False),
+    ]
+    boxes, *expected = map(np.array, zip(*boxes_and_results, strict=True))
+    boxes = boxes.astype("float32")
+    result = clip_to_image(boxes if library is np else ops.convert_to_tensor(boxes), library)
+    for actual, value in zip(result, expected, strict=True):
+        np.testing.assert_allclose(ops.convert_to_numpy(actual), value, rtol=1e-6)
 
 
 def giou_of_pair(a, b):

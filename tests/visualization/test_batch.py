@@ -77,7 +77,7 @@ def test_the_picture_is_written(tmp_path):
     [
         ({"images": IMAGES}, r"Received: a dict of \['images'\]"),
         (IMAGES, "Received: ndarray"),
-        ((IMAGES, {"boxes": BOXES["boxes"]}), "Received: tuple"),
+        ((IMAGES, {"boxes": BOXES["boxes"]}), r"Received: a dict of \['boxes'\]"),
         ((IMAGES[0], BOXES), "shape"),
         ((IMAGES[:0], BOXES), "at least one"),
     ],

@@ -65,5 +65,5 @@ def test_bad_arguments(tmp_path):
     pytest.importorskip("tensorboard", reason="tensorboard isn't installed")
     with pytest.raises(ValueError, match=r"`every` must be at least 1\. Received: 0"):
         PredictionPictures(tmp_path, tiny_batch(), every=0)
-    with pytest.raises(ValueError, match="`batch` must be"):
+    with pytest.raises(ValueError, match=r"needs 'bounding_boxes' beside 'images'.*ndarray"):
         PredictionPictures(tmp_path, tiny_batch()["images"])

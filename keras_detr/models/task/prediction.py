@@ -1,14 +1,14 @@
 """Prediction: `predict` on batches and raw images, attention, and export."""
 
-from keras_detr.models.detection_data import prediction_batch, prediction_inputs, split_batch
+from keras_detr.batches.shapes import check_batch_size
 from keras_detr.models.task.decoder_attention import AttentionModel, attend
+from keras_detr.models.task.detection_data import prediction_batch, prediction_inputs, split_batch
 from keras_detr.models.task.raw_images import (
     build_preprocessor,
     is_list_of_images,
     predict_raw_images,
 )
 from keras_detr.ops.backends import current
-from keras_detr.preprocessing.input_checks import check_batch_size
 
 
 class DetectorPrediction:

@@ -3,10 +3,11 @@
 import keras
 import numpy as np
 
+from keras_detr.batches.arrays import to_numpy
+from keras_detr.batches.image_sizes import unpadded_sizes
+from keras_detr.batches.shapes import check_batch_size, check_numbers
 from keras_detr.ops.boxes import convert_box_format
 from keras_detr.ops.installed_packages import is_installed
-from keras_detr.preprocessing.array_checks import to_numpy
-from keras_detr.preprocessing.input_checks import check_batch_size, check_numbers
 
 # The short side and the long side's limit, in pixels, of the published weights.
 PREPROCESSOR_SIZES = (800, 1333)
@@ -62,7 +63,7 @@ def build_preprocessor(sizes, bounding_box_format):
 
 
 def predict_raw_images(model, images, batch_size=None, verbose="auto"):
-    """Return the detections of raw images, in the order that these came in.
+    """Return the detections of raw images, in the order of these.
 
     Args:
         model: a detector with `preprocessor`, `predict_on_batch` and `bounding_box_format`.
@@ -73,7 +74,7 @@ def predict_raw_images(model, images, batch_size=None, verbose="auto"):
 
     Returns:
         dict of NumPy arrays, see `decode_predictions` of a detector; boxes are in its format, of
-        the images as they came.
+        the images before they were resized.
     """
     check_batch_size(batch_size)
     if not images:
@@ -88,12 +89,14 @@ def predict_raw_images(model, images, batch_size=None, verbose="auto"):
         inputs = {name: batch[name] for name in ("images", "pixel_mask")}
         found = model.predict_on_batch(inputs)
         found = {name: keras.ops.convert_to_numpy(value) for name, value in found.items()}
+        heights, widths = unpadded_sizes(batch["images"], batch["pixel_mask"])
         for row, index in enumerate(indices):
             detection = {name: value[row] for name, value in found.items()}
-            mask = batch["pixel_mask"][row]
-            seen_size = mask[:, 0].sum(), mask[0].sum()
             detection["boxes"] = _in_original(
-                detection["boxes"], model.bounding_box_format, seen_size, batch["image_size"][row]
+                detection["boxes"],
+                model.bounding_box_format,
+                (heights[row], widths[row]),
+                batch["image_size"][row],
             )
             rows[index] = detection
         progress.add(len(indices))

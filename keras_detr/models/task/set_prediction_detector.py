@@ -5,8 +5,8 @@ from types import SimpleNamespace
 from keras import ops
 
 from keras_detr.models.backbones.feature_pyramid import pyramid_extractor
-from keras_detr.models.detection_data import split_inputs, unpadded_size
 from keras_detr.models.keras_cv_bases import Task
+from keras_detr.models.task.detection_data import split_inputs, unpadded_size
 from keras_detr.models.task.detector_contract import DetectorContract
 from keras_detr.models.task.prediction import DetectorPrediction
 from keras_detr.models.task.presets import DetectorPresets

@@ -3,14 +3,18 @@
 import keras
 from keras import ops
 
+from keras_detr.batches.shapes import check_batch_size
 from keras_detr.losses.hungarian_loss import HungarianLoss
-from keras_detr.models.detection_data import split_training_batch, training_batch, training_data
 from keras_detr.models.task.backup.training_backup import resumable_callbacks
+from keras_detr.models.task.detection_data import (
+    split_training_batch,
+    training_batch,
+    training_data,
+)
 from keras_detr.models.task.loss_trackers import LossTrackers
 from keras_detr.models.task.trained_variables import build_optimizer, forget_trained_variables
 from keras_detr.ops.backends import current
 from keras_detr.ops.keras_internals import is_validation_of_fit
-from keras_detr.preprocessing.input_checks import check_batch_size
 
 
 class DetectorTraining:

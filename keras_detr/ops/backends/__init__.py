@@ -23,15 +23,3 @@ def current():
 def _backend_named(name):
     module = importlib.import_module(f"{__name__}.{name}")
     return module.BACKEND
-
-
-def is_tensorflow_dataset(data):
-    """Return whether `data` is a `tf.data.Dataset`, without importing TensorFlow."""
-    modules = [cls.__module__ for cls in type(data).__mro__]
-    return any(module.startswith("tensorflow.python.data.") for module in modules)
-
-
-def is_data_loader(data):
-    """Return whether `data` is a loader of torch or grain, without importing either."""
-    modules = [cls.__module__ for cls in type(data).__mro__]
-    return any(module.startswith(("torch.utils.data.", "grain.")) for module in modules)

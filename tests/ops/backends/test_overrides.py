@@ -302,4 +302,4 @@ def test_adamw_step(weight_decay):
 def test_every_override_is_compared():
     own = {name for name in vars(type(current())) if not name.startswith("_")}
     assert own <= {case.method for case in CASES.values()} | OTHERS
-    assert own <= set(vars(Backend))
+    assert own <= set(dir(Backend))

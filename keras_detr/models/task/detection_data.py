@@ -1,21 +1,21 @@
-"""The structures in which images and boxes come to a detector, brought to one."""
+"""What a detector takes from batches, and gives to the trainers of Keras."""
 
-import collections.abc
 import functools
 
 import keras
 from keras import ops
 
-from keras_detr.ops.backends import is_data_loader, is_tensorflow_dataset
-from keras_detr.preprocessing import array_checks
-from keras_detr.preprocessing.batch_structure import (
+from keras_detr.batches.arrays import to_numpy
+from keras_detr.batches.dropped_boxes import DroppedBoxes
+from keras_detr.batches.image_sizes import unpadded_sizes
+from keras_detr.batches.rules import check_inputs, check_training_batch
+from keras_detr.batches.streams import checked_stream, is_tensorflow_dataset
+from keras_detr.batches.structure import (
     batch_pair,
     check_bounding_boxes,
     input_parts,
     training_pair,
 )
-from keras_detr.preprocessing.dropped_boxes import DroppedBoxes
-from keras_detr.preprocessing.input_checks import NO_BATCH
 
 
 def split_inputs(inputs):
@@ -59,12 +59,6 @@ def split_training_batch(data):
     return split_batch(training_pair(data))
 
 
-def _without_extra_entries(inputs):
-    if not isinstance(inputs, dict):
-        return inputs
-    return {name: inputs[name] for name in ("images", "pixel_mask") if inputs.get(name) is not None}
-
-
 def unpadded_size(inputs):
     """Return heights and widths of the images inside of their padding.
 
@@ -74,13 +68,8 @@ def unpadded_size(inputs):
     Returns:
         pair of float32 (batch,) or (1,) tensors.
     """
-    images, pixel_mask = split_inputs(inputs)
-    if pixel_mask is None:
-        height, width = ops.shape(images)[1:3]
-        return tuple(ops.reshape(ops.cast(side, "float32"), (1,)) for side in (height, width))
-    is_image = ops.cast(ops.cast(pixel_mask, "bool"), "float32")
-    # Padding lies at the bottom and on the right, so one column and one row tell all.
-    return ops.sum(is_image[:, :, 0], axis=1), ops.sum(is_image[:, 0, :], axis=1)
+    sizes = unpadded_sizes(*split_inputs(inputs), ops)
+    return tuple(ops.cast(side, "float32") for side in sizes)
 
 
 def training_data(model, x, y=None):
@@ -97,13 +86,12 @@ def training_data(model, x, y=None):
     """
     dropped_boxes = DroppedBoxes()
     if is_tensorflow_dataset(x):
-        from keras_detr.preprocessing import checked_training_batches
+        from keras_detr.batches.tf_data import checked_training_batches
 
         classes, box_format = model.num_classes, model.bounding_box_format
         checked = checked_training_batches(x, classes, box_format, dropped_boxes)
     else:
-        check = functools.partial(_checked_pair, model, dropped_boxes)
-        checked = _checked_stream(x, check)
+        checked = checked_stream(x, functools.partial(_checked_pair, model, dropped_boxes))
     if checked is None:
         return training_batch(model, x, y, dropped_boxes)
     if y is not None:
@@ -121,7 +109,7 @@ def training_batch(model, x, y=None, dropped_boxes=None):
         model: the detector, whose number of classes and box format targets must fit.
         x: images or a dict of "images" and perhaps "pixel_mask"; with boxes where `y` is `None`.
         y: dict of "boxes" and "classes", or `None`.
-        dropped_boxes: `DroppedBoxes` that tells of boxes without area, or `None`.
+        dropped_boxes: `DroppedBoxes` that reports boxes without area, or `None`.
 
     Raises:
         ValueError: they don't fit the model.
@@ -140,10 +128,10 @@ def prediction_inputs(x):
             batch is read.
     """
     if is_tensorflow_dataset(x):
-        from keras_detr.preprocessing import checked_prediction_batches
+        from keras_detr.batches.tf_data import checked_prediction_batches
 
         return checked_prediction_batches(x)
-    checked = _checked_stream(x, _prediction_tuple)
+    checked = checked_stream(x, _prediction_tuple)
     return prediction_batch(x) if checked is None else checked
 
 
@@ -157,8 +145,7 @@ def prediction_batch(batch):
         ValueError: it holds no finite images.
     """
     inputs = batch_pair(batch)[0]
-    images, _, image_ids = input_parts(inputs)
-    array_checks.check_images(images, image_ids)
+    check_inputs(inputs)
     return _as_arrays(inputs)
 
 
@@ -168,7 +155,7 @@ def _prediction_tuple(batch):
 
 def _checked_pair(model, dropped_boxes, batch):
     inputs, targets = training_pair(batch)
-    targets = array_checks.check_arrays(
+    targets = check_training_batch(
         inputs, targets, model.num_classes, model.bounding_box_format, dropped_boxes
     )
     return _as_arrays(inputs), targets
@@ -177,61 +164,12 @@ def _checked_pair(model, dropped_boxes, batch):
 def _as_arrays(inputs):
     """Return inputs as arrays that the backend reads, whichever library they come from."""
     return keras.tree.map_structure(
-        lambda array: array if ops.is_tensor(array) else array_checks.to_numpy(array),
+        lambda array: array if ops.is_tensor(array) else to_numpy(array),
         _without_extra_entries(inputs),
     )
 
 
-def _checked_stream(x, check):
-    """Return what yields batches with each one passed through `check`; `None` for arrays."""
-    if isinstance(x, keras.utils.PyDataset):
-        checked = _CheckedPyDataset(x, check)
-        num_batches = checked.num_batches
-    elif isinstance(x, collections.abc.Iterator):
-        return _checked_batches(x, check)
-    elif is_data_loader(x):
-        # Keras knows it by its class; its batches are checked for their structure only.
-        checked, num_batches = x, len(x) if hasattr(x, "__len__") else None
-    else:
-        return None
-    if num_batches == 0:
-        raise ValueError(NO_BATCH)
-    return checked
-
-
-def _checked_batches(batches, check):
-    is_empty = True
-    for batch in batches:
-        is_empty = False
-        yield check(batch)
-    if is_empty:
-        raise ValueError(NO_BATCH)
-
-
-class _CheckedPyDataset(keras.utils.PyDataset):
-    """Pass the batches of another data set through a check as they come."""
-
-    def __init__(self, dataset, check):
-        super().__init__(
-            workers=dataset.workers,
-            use_multiprocessing=dataset.use_multiprocessing,
-            max_queue_size=dataset.max_queue_size,
-        )
-        self._dataset = dataset
-        self._check = check
-
-    def __len__(self):
-        return len(self._dataset)
-
-    @property
-    def num_batches(self):
-        return self._dataset.num_batches
-
-    def __getitem__(self, index):
-        return self._check(self._dataset[index])
-
-    def on_epoch_begin(self):
-        self._dataset.on_epoch_begin()
-
-    def on_epoch_end(self):
-        self._dataset.on_epoch_end()
+def _without_extra_entries(inputs):
+    if not isinstance(inputs, dict):
+        return inputs
+    return {name: inputs[name] for name in ("images", "pixel_mask") if inputs.get(name) is not None}

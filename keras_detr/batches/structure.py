@@ -1,12 +1,8 @@
-"""The structures a batch may come in. Python only: no array library is touched."""
+"""Parse a batch: which structures it may have. Python only: no array library is touched."""
 
 from typing import Any, NamedTuple
 
-from keras_detr.preprocessing.input_checks import (
-    ONE_ARRAY_ADVICE,
-    check_images_and_mask,
-    described,
-)
+from keras_detr.batches.shapes import ONE_ARRAY_ADVICE, check_images_and_mask, described
 
 
 class BatchParts(NamedTuple):
@@ -17,7 +13,7 @@ class BatchParts(NamedTuple):
         pixel_mask: (batch, height, width), 1 image and 0 padding; None where nothing is padded.
         boxes: (batch, N, 4).
         classes: (batch, N), 0-based, -1 for padding.
-        image_ids: (batch,), by which messages name images; None where they don't come.
+        image_ids: (batch,), by which messages name images; None where they have none.
     """
 
     images: Any
@@ -61,7 +57,7 @@ def training_pair(batch):
 
 
 def batch_pair(batch):
-    """Return a batch as a pair of inputs and bounding boxes, or `None` where these don't come.
+    """Return a batch as a pair of inputs and bounding boxes, or `None` where there are none.
 
     Args:
         batch: as in `batch_parts`, or inputs alone.

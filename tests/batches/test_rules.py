@@ -1,5 +1,5 @@
 # ruff: noqa: E402
-"""Both doors into training, arrays and data sets, accept and refuse the same batches."""
+"""Training on arrays and on data sets accepts and refuses the same batches."""
 
 import os
 import subprocess
@@ -13,91 +13,61 @@ tf = pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keras_detr.batches import DroppedBoxes, check_training_batch
 from keras_detr.losses.target_objects import pack_target_objects
 from keras_detr.ops.boxes import BOX_FORMATS, convert_box_format
-from keras_detr.preprocessing import DroppedBoxes, check_arrays, checked_training_batches
-from keras_detr.preprocessing.box_position import has_area
+from tests.batches.checked_batches import (
+    BOXES,
+    CLASSES,
+    HEIGHT,
+    IMAGES,
+    REFUSALS,
+    WIDTH,
+    batch,
+    changed,
+    mask,
+    through_arrays,
+    through_data_set,
+)
 
-HEIGHT, WIDTH = 30, 40
-
-
-def through_arrays(x, bounding_boxes, num_classes=3, bounding_box_format="xyxy", dropped=None):
-    return check_arrays(x, bounding_boxes, num_classes, bounding_box_format, dropped)
-
-
-def through_data_set(x, bounding_boxes, num_classes=3, bounding_box_format="xyxy", dropped=None):
-    dataset = tf.data.Dataset.from_tensors((x, bounding_boxes))
-    checked = checked_training_batches(dataset, num_classes, bounding_box_format, dropped)
-    return next(checked.as_numpy_iterator())[1]
-
-
-DOORS = pytest.mark.parametrize("door", [through_arrays, through_data_set])
-REFUSALS = (ValueError, tf.errors.InvalidArgumentError)
+BOTH = pytest.mark.parametrize("check", [through_arrays, through_data_set])
 
 
-def batch(**changes):
-    parts = {
-        "images": np.zeros((2, HEIGHT, WIDTH, 3), np.float32),
-        "boxes": np.array([[[2, 3, 10, 20], [0, 0, 40, 30]], [[5, 5, 9, 9], [-1] * 4]], np.float32),
-        "classes": np.array([[0, 2], [1, -1]], np.int32),
-        **changes,
-    }
-    x = parts["images"]
-    if {"pixel_mask", "image_id"} & set(parts):
-        x = {key: parts[key] for key in ("images", "pixel_mask", "image_id") if key in parts}
-    return x, {"boxes": parts["boxes"], "classes": parts["classes"]}
-
-
-def changed(array, index, value, dtype=None):
-    array = np.array(array, dtype)
-    array[index] = value
-    return array
-
-
-def mask(height, width):
-    pixels = np.zeros((2, HEIGHT, WIDTH), np.uint8)
-    pixels[:, :height, :width] = 1
-    return pixels
-
-
-IMAGES, BOXES, CLASSES = batch()[0], batch()[1]["boxes"], batch()[1]["classes"]
-
-
-@DOORS
-class TestBothDoors:
-    def test_a_good_batch_passes_unchanged(self, door):
-        checked = door(*batch())
+@BOTH
+class TestArraysAndDataSets:
+    def test_a_good_batch_passes_unchanged(self, check):
+        checked = check(*batch())
         np.testing.assert_array_equal(checked["boxes"], BOXES)
         np.testing.assert_array_equal(checked["classes"], CLASSES)
         assert checked["boxes"].dtype == np.float32
         assert checked["classes"].dtype == np.int32
 
     @pytest.mark.parametrize("dtype", [np.int64, np.float32, np.float64, np.uint8])
-    def test_number_types_are_brought_into_one(self, door, dtype):
+    def test_number_types_are_brought_into_one(self, check, dtype):
         classes = np.array([[0, 2], [1, 1]], dtype)
-        checked = door(*batch(boxes=np.abs(BOXES).astype(np.float64), classes=classes))
+        checked = check(*batch(boxes=np.abs(BOXES).astype(np.float64), classes=classes))
         assert checked["boxes"].dtype == np.float32
         assert checked["classes"].dtype == np.int32
         np.testing.assert_array_equal(checked["classes"], classes)
 
     @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float16])
-    def test_images_of_other_types_pass(self, door, dtype):
-        door(*batch(images=np.full((2, HEIGHT, WIDTH, 3), 255, dtype)))
+    def test_images_of_other_types_pass(self, check, dtype):
+        check(*batch(images=np.full((2, HEIGHT, WIDTH, 3), 255, dtype)))
 
-    def test_no_boxes_at_all_pass(self, door):
-        checked = door(*batch(boxes=np.zeros((2, 0, 4)), classes=np.zeros((2, 0), int)))
+    def test_no_boxes_at_all_pass(self, check):
+        checked = check(*batch(boxes=np.zeros((2, 0, 4)), classes=np.zeros((2, 0), int)))
         assert checked["boxes"].shape == (2, 0, 4)
         assert checked["classes"].shape == (2, 0)
 
-    def test_padding_may_hold_anything(self, door):
+    def test_padding_may_hold_anything(self, check):
         boxes = changed(BOXES, (1, 1), [np.nan, np.inf, -500, 9000])
-        np.testing.assert_array_equal(door(*batch(boxes=boxes))["classes"], CLASSES)
+        np.testing.assert_array_equal(check(*batch(boxes=boxes))["classes"], CLASSES)
 
     @pytest.mark.parametrize(
         "box", [[-5, -5, 5, 5], [35, 25, 60, 60], [7, 7, 7, 7], [40, 30, 40, 30], [20, 20, 10, 10]]
     )
-    def test_boxes_partly_outside_or_without_area_pass(self, door, box):
-        door(*batch(boxes=changed(BOXES, (0, 0), box)))
+    def test_boxes_partly_outside_or_without_area_pass(self, check, box):
+        check(*batch(boxes=changed(BOXES, (0, 0), box)))
 
     @pytest.mark.parametrize(
         ("changes", "message"),
@@ -133,21 +103,21 @@ class TestBothDoors:
             ),
         ],
     )
-    def test_a_bad_value_is_shown(self, door, changes, message):
+    def test_a_bad_value_is_shown(self, check, changes, message):
         with pytest.raises(REFUSALS, match=f"(?s){message}"):
-            door(*batch(**changes))
+            check(*batch(**changes))
 
-    def test_a_box_in_the_padding_is_outside(self, door):
+    def test_a_box_in_the_padding_is_outside(self, check):
         boxes = changed(BOXES, (0, 1), [21, 11, 30, 25])
-        door(*batch(boxes=boxes, pixel_mask=mask(12, 22)))
+        check(*batch(boxes=boxes, pixel_mask=mask(12, 22)))
         with pytest.raises(REFUSALS, match=r"(?s)21.*lies outside its image .*12.*20"):
-            door(*batch(boxes=boxes, pixel_mask=mask(12, 20)))
+            check(*batch(boxes=boxes, pixel_mask=mask(12, 20)))
         with pytest.raises(REFUSALS, match=r"(?s)21.*lies outside its image .*10.*22"):
-            door(*batch(boxes=boxes, pixel_mask=mask(10, 22)))
+            check(*batch(boxes=boxes, pixel_mask=mask(10, 22)))
 
-    def test_pixels_declared_as_fractions_are_found(self, door):
+    def test_pixels_declared_as_fractions_are_found(self, check):
         with pytest.raises(REFUSALS, match=r"(?s)lies outside its image .*`rel_xyxy`"):
-            door(*batch(), bounding_box_format="rel_xyxy")
+            check(*batch(), bounding_box_format="rel_xyxy")
 
     @given(
         bounding_box_format=st.sampled_from(sorted(BOX_FORMATS)),
@@ -155,19 +125,19 @@ class TestBothDoors:
         size=st.tuples(st.floats(0, 1), st.floats(0, 1)),
     )
     @settings(max_examples=25, deadline=None)
-    def test_outside_is_what_misses_the_image(self, door, bounding_box_format, center, size):
+    def test_outside_is_what_misses_the_image(self, check, bounding_box_format, center, size):
         (x, y), (w, h) = center, size
         box = np.array([[[x - w / 2, y - h / 2, x + w / 2, y + h / 2]]])
-        came = convert_box_format(box, "rel_xyxy", bounding_box_format, (HEIGHT, WIDTH), np.stack)
+        boxes = convert_box_format(box, "rel_xyxy", bounding_box_format, (HEIGHT, WIDTH), np.stack)
         gap = max(box[0, 0, :2].max() - 1, -box[0, 0, 2:].min())
         if abs(gap) < 1e-3:
             return  # At the border rounding decides.
-        arguments = batch(images=IMAGES[:1], boxes=came, classes=np.zeros((1, 1), int))
+        arguments = batch(images=IMAGES[:1], boxes=boxes, classes=np.zeros((1, 1), int))
         if gap > 0:
             with pytest.raises(REFUSALS, match="lies outside its image"):
-                door(*arguments, bounding_box_format=bounding_box_format)
+                check(*arguments, bounding_box_format=bounding_box_format)
         else:
-            door(*arguments, bounding_box_format=bounding_box_format)
+            check(*arguments, bounding_box_format=bounding_box_format)
 
     @pytest.mark.parametrize(
         "changes",
@@ -179,27 +149,27 @@ class TestBothDoors:
         ],
     )
     @pytest.mark.parametrize("ids", [[42, 77], ["first", "77.jpg"]])
-    def test_the_image_is_named_by_its_id(self, door, changes, ids):
+    def test_the_image_is_named_by_its_id(self, check, changes, ids):
         with pytest.raises(REFUSALS, match=r"image_id\W*77"):
-            door(*batch(**changes, image_id=np.array(ids)))
+            check(*batch(**changes, image_id=np.array(ids)))
 
     @pytest.mark.parametrize("ids", [np.int64(5), np.zeros((2, 1), int)])
-    def test_what_cannot_name_images_is_left_aside(self, door, ids):
+    def test_what_cannot_name_images_is_left_aside(self, check, ids):
         with pytest.raises(REFUSALS, match="lies outside") as raised:
-            door(*batch(boxes=changed(BOXES, (1, 0), [50, 5, 60, 9]), image_id=ids))
+            check(*batch(boxes=changed(BOXES, (1, 0), [50, 5, 60, 9]), image_id=ids))
         assert "image_id" not in str(raised.value)
 
     @pytest.mark.parametrize("ids", [None, [42, 77], ["first", "77.jpg"]])
-    def test_boxes_without_area_are_told_once(self, door, ids, caplog):
+    def test_boxes_without_area_are_reported_once(self, check, ids, caplog):
         boxes = changed(BOXES, (1, 0), [7, 8, 7, 9])
         boxes[0] = [[50, 2, 40, 4], [-5, -5, 0, 0]]
         changes = {"boxes": boxes} if ids is None else {"boxes": boxes, "image_id": np.array(ids)}
         dropped = DroppedBoxes()
-        door(*batch(), dropped=dropped)
+        check(*batch(), dropped=dropped)
         assert caplog.records == []
         for _ in range(2):
-            np.testing.assert_array_equal(door(*batch(**changes), dropped=dropped)["boxes"], boxes)
-        door(*batch(**changes))
+            np.testing.assert_array_equal(check(*batch(**changes), dropped=dropped)["boxes"], boxes)
+        check(*batch(**changes))
         (record,) = caplog.records
         message = record.getMessage()
         assert "3 of a batch have no area inside of their image" in message
@@ -208,9 +178,9 @@ class TestBothDoors:
         if ids:
             assert str(ids[1]) in message
 
-    def test_missing_format_is_an_error(self, door):
+    def test_missing_format_is_an_error(self, check):
         with pytest.raises(ValueError, match="`bounding_box_format` is missing"):
-            door(*batch(), bounding_box_format=None)
+            check(*batch(), bounding_box_format=None)
 
     @pytest.mark.parametrize(
         ("bounding_boxes", "message"),
@@ -220,11 +190,24 @@ class TestBothDoors:
             (BOXES, "dict with 'boxes'"),
         ],
     )
-    def test_wrong_box_structure_is_refused(self, door, bounding_boxes, message):
+    def test_wrong_box_structure_is_refused(self, check, bounding_boxes, message):
         with pytest.raises(ValueError, match=message):
-            door(IMAGES, bounding_boxes)
+            check(IMAGES, bounding_boxes)
         with pytest.raises(ValueError, match="must have the key 'images'"):
-            door({"image": IMAGES}, {"boxes": BOXES, "classes": CLASSES})
+            check({"image": IMAGES}, {"boxes": BOXES, "classes": CLASSES})
+
+
+def test_large_values_are_finite():
+    # Their sum isn't.
+    through_arrays(*batch(images=np.full((2, HEIGHT, WIDTH, 3), 3e38, np.float32)))
+    through_arrays(*batch(images=np.full((2, HEIGHT, WIDTH, 3), 6e4, np.float16)))
+
+
+class Counts:
+    """Count the boxes without area that are reported, by image."""
+
+    def report(self, boxes, is_empty, image_ids):
+        self.numbers = is_empty.sum(1)
 
 
 @pytest.mark.parametrize("bounding_box_format", sorted(BOX_FORMATS))
@@ -232,14 +215,17 @@ def test_what_has_no_area_is_what_the_loss_drops(bounding_box_format):
     rng = np.random.default_rng(0)
     # Halves, so that no format rounds.
     corners = rng.integers(-2, 4, (50, 20, 4)) / 2
+    first, second = corners[..., :2], corners[..., 2:]
+    is_outside = (np.maximum(first, second) < 0) | (np.minimum(first, second) > 1)
+    corners[is_outside.any(-1)] = (0, 0, 1, 1)
     size = (HEIGHT, WIDTH)
-    came = convert_box_format(corners, "rel_xyxy", bounding_box_format, size, np.stack)
-    sides = np.full((50, 1), HEIGHT), np.full((50, 1), WIDTH)
-    is_kept = has_area(came.astype(np.float32), *sides, bounding_box_format, np)
+    boxes = convert_box_format(corners, "rel_xyxy", bounding_box_format, size, np.stack)
+    images, classes, counts = np.zeros((50, *size, 3), "uint8"), np.zeros((50, 20), int), Counts()
+    through_arrays(images, {"boxes": boxes, "classes": classes}, 1, bounding_box_format, counts)
     relative = convert_box_format(corners, "rel_xyxy", "rel_center_xywh", stack=np.stack)
-    packed = pack_target_objects(relative, np.zeros((50, 20), int))
-    np.testing.assert_array_equal(is_kept.sum(1), packed.num_objects)
-    assert 50 < is_kept.sum() < 950
+    packed = pack_target_objects(relative, classes)
+    np.testing.assert_array_equal(20 - counts.numbers, packed.num_objects)
+    assert 50 < counts.numbers.sum() < 950
 
 
 def test_ids_in_lists_and_of_other_lengths():
@@ -271,83 +257,43 @@ def ragged(rows=ROWS, classes=ROW_CLASSES, **kwargs):
 
 
 @pytest.mark.parametrize("kwargs", [{"inner_shape": (4,)}, {"ragged_rank": 2}])
-@DOORS
-def test_ragged_tensors_become_dense(door, kwargs):
-    check_dense(door(THREE_IMAGES, ragged(**kwargs)))
+@BOTH
+def test_ragged_tensors_become_dense(check, kwargs):
+    check_dense(check(THREE_IMAGES, ragged(**kwargs)))
 
 
-@DOORS
-def test_ragged_batches_without_any_box(door):
+@BOTH
+def test_ragged_batches_without_any_box(check):
     boxes = tf.RaggedTensor.from_row_lengths(np.zeros((0, 4), np.float32), [0, 0, 0])
     classes = tf.RaggedTensor.from_row_lengths(np.zeros((0,), np.int32), [0, 0, 0])
-    checked = door(THREE_IMAGES, {"boxes": boxes, "classes": classes})
+    checked = check(THREE_IMAGES, {"boxes": boxes, "classes": classes})
     assert checked["boxes"].shape == (3, 0, 4)
 
 
-@DOORS
-def test_ragged_lengths_that_disagree_are_refused(door):
+@BOTH
+def test_ragged_lengths_that_disagree_are_refused(check):
     with pytest.raises(REFUSALS, match=r"(?s)`boxes` and `classes`.*agree in length"):
-        door(THREE_IMAGES, ragged(classes=[[0, 2], [], [1]], inner_shape=(4,)))
+        check(THREE_IMAGES, ragged(classes=[[0, 2], [], [1]], inner_shape=(4,)))
 
 
 def test_lists_of_arrays_become_dense():
     boxes = [np.array(row, np.float32).reshape(-1, 4) for row in ROWS]
     classes = [np.array(row, np.int32) for row in ROW_CLASSES]
-    check_dense(check_arrays(THREE_IMAGES, {"boxes": boxes, "classes": classes}, 3, "xyxy"))
-    check_dense(check_arrays(THREE_IMAGES, {"boxes": ROWS, "classes": ROW_CLASSES}, 3, "xyxy"))
+    check_dense(check_training_batch(THREE_IMAGES, {"boxes": boxes, "classes": classes}, 3, "xyxy"))
+    check_dense(
+        check_training_batch(THREE_IMAGES, {"boxes": ROWS, "classes": ROW_CLASSES}, 3, "xyxy")
+    )
     with pytest.raises(ValueError, match=r"2 boxes and 1 classes for image 0"):
-        check_arrays(THREE_IMAGES, {"boxes": ROWS, "classes": [[0], [1], []]}, 3, "xyxy")
-
-
-def test_data_set_structures_all_become_one():
-    x, bounding_boxes = batch(pixel_mask=mask(HEIGHT, WIDTH))
-    more = {**bounding_boxes, "area": np.ones((2, 2))}
-    structures = [
-        {**x, "bounding_boxes": more, "image_id": np.arange(2)},
-        (x, more),
-        ({**x, "image_id": np.arange(2)}, more),
-    ]
-    for structure in structures:
-        dataset = tf.data.Dataset.from_tensors(structure)
-        checked = checked_training_batches(dataset, 3, "xyxy")
-        assert tf.nest.map_structure(lambda spec: tuple(spec.shape), checked.element_spec) == (
-            {"images": (2, HEIGHT, WIDTH, 3), "pixel_mask": (2, HEIGHT, WIDTH)},
-            {"boxes": (2, 2, 4), "classes": (2, 2)},
-        )
-        assert checked.cardinality() == 1
-        next(iter(checked))
-    dataset = tf.data.Dataset.from_tensors((x["images"], more))
-    assert list(checked_training_batches(dataset, 3, "xyxy").element_spec[0]) == ["images"]
-
-
-@pytest.mark.parametrize(
-    ("structure", "message"),
-    [
-        ((IMAGES, {"boxes": BOXES, "classes": CLASSES}, np.ones(2)), "`sample_weight`"),
-        ({"images": IMAGES}, "needs 'bounding_boxes'"),
-        ((IMAGES,), "Targets are missing"),
-        (IMAGES, "Received: .*Tensor"),
-    ],
-)
-def test_wrong_data_set_structures_are_refused(structure, message):
-    with pytest.raises(ValueError, match=message):
-        checked_training_batches(tf.data.Dataset.from_tensors(structure), 3, "xyxy")
-
-
-def test_ragged_images_are_refused():
-    images = tf.ragged.stack([np.zeros((3, 4, 3)), np.zeros((2, 4, 3))])
-    dataset = tf.data.Dataset.from_tensors((images, {"boxes": BOXES, "classes": CLASSES}))
-    with pytest.raises(ValueError, match=r"(?s)came ragged.*PadToCanvas"):
-        checked_training_batches(dataset, 3, "xyxy")
+        check_training_batch(THREE_IMAGES, {"boxes": ROWS, "classes": [[0], [1], []]}, 3, "xyxy")
 
 
 WITHOUT_TENSORFLOW = """
 import sys
 sys.modules["tensorflow"] = None
 import numpy as np
-from keras_detr.preprocessing import check_arrays
+from keras_detr.batches import check_training_batch
 boxes = {"boxes": [[[1, 2, 3, 4]]], "classes": [[0]]}
-print(check_arrays(np.zeros((1, 8, 8, 3)), boxes, 1, "xyxy"))
+print(check_training_batch(np.zeros((1, 8, 8, 3)), boxes, 1, "xyxy"))
 """
 
 

@@ -1,4 +1,4 @@
-"""What a batch shows without a look at its values: types, shapes, dtypes.
+"""Check what is known of a batch without a look at its values: types, shapes, dtypes.
 
 Python only: no array library is touched, so that a check costs a training step nothing.
 """
@@ -23,9 +23,9 @@ def check_images_and_mask(images, pixel_mask=None):
         pixel_mask: should be an array (batch, height, width), or `None`.
 
     Raises:
-        ValueError: it is something else; the message says what came, and what to do.
+        ValueError: it is something else; the message says what was received, and what to do.
     """
-    shape = _shape(images)
+    shape = _shape(images, 4)
     if hasattr(images, "row_splits"):
         raise ValueError(
             "`images` must be one dense tensor, and came ragged. Give the images of a batch one "
@@ -44,7 +44,7 @@ def check_images_and_mask(images, pixel_mask=None):
     check_numbers(images, "images")
     if pixel_mask is None:
         return
-    mask_shape = _shape(pixel_mask)
+    mask_shape = _shape(pixel_mask, 3)
     if mask_shape is None or not _are_compatible(mask_shape, shape[:3]):
         raise ValueError(
             "`pixel_mask` must have the shape of `images` without channels, (batch, height, "
@@ -52,6 +52,39 @@ def check_images_and_mask(images, pixel_mask=None):
             f"{mask_shape or described(pixel_mask)}, for images of the shape {shape}."
         )
     check_numbers(pixel_mask, "pixel_mask", ("bool",))
+
+
+def check_box_shapes(images, boxes, classes):
+    """Check dtypes and shapes of boxes and classes, as far as they are known.
+
+    Args:
+        images: array (batch, height, width, 3).
+        boxes: should be an array (batch, N, 4) of numbers.
+        classes: should be an array (batch, N) of numbers.
+
+    Returns:
+        tuple: (batch, N), `None` for what isn't known.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    check_numbers(boxes, "boxes")
+    check_numbers(classes, "classes")
+    images_shape, boxes_shape, classes_shape = (
+        _shape(array, num_axes) for array, num_axes in ((images, 4), (boxes, 3), (classes, 2))
+    )
+    if len(boxes_shape) != 3 or boxes_shape[-1] not in (4, None):
+        raise ValueError(f"`boxes` must have the shape (batch, N, 4). Received: {boxes_shape}.")
+    if not (
+        _are_compatible(boxes_shape[:2], classes_shape)
+        and _are_compatible(images_shape[:1], boxes_shape[:1])
+    ):
+        raise ValueError(
+            "`images`, `boxes` and `classes` must agree in length: (batch, ...), (batch, N, 4), "
+            f"(batch, N). Received: {images_shape}, {boxes_shape}, {classes_shape}."
+        )
+    pairs = zip(boxes_shape[:2], classes_shape, strict=True)
+    return tuple(length if other is None else other for length, other in pairs)
 
 
 def check_numbers(array, name, other_dtypes=()):
@@ -91,11 +124,11 @@ def check_batch_size(batch_size):
 
 
 def described(value):
-    """Return what came, in a few words: its type, shape and dtype, or what it holds."""
+    """Describe a value in a few words: its type, shape and dtype, or what it holds."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return repr(value)[:80]
     if isinstance(value, dict):
-        return f"a dict with the keys {sorted(value, key=str)}"
+        return f"a dict of {sorted(value, key=str)}"
     name = type(value).__name__
     if isinstance(value, (list, tuple)):
         kinds = sorted({type(entry).__name__ for entry in value})
@@ -104,11 +137,18 @@ def described(value):
     return name if shape is None else f"{name} of shape {shape} and dtype {value.dtype}"
 
 
-def _shape(array):
-    """Return the shape of an array, `None` for what isn't one."""
+def _shape(array, num_axes=0):
+    """Return the shape of an array, `None` for what isn't one.
+
+    Args:
+        array: anything.
+        num_axes: int, how many axes of unknown length to return where a tensor of tf.data doesn't
+            know how many it has.
+    """
     shape = getattr(array, "shape", None)
-    is_array = shape is not None and hasattr(array, "dtype")
-    return tuple(shape) if is_array else None
+    if shape is None or not hasattr(array, "dtype"):
+        return None
+    return (None,) * num_axes if getattr(shape, "rank", 0) is None else tuple(shape)
 
 
 def _are_compatible(shape, other):

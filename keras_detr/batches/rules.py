@@ -1,0 +1,61 @@
+"""Every rule that a batch must keep, in their order."""
+
+import numpy as np
+
+from keras_detr.batches.arrays import numpy_parts, to_numpy
+from keras_detr.batches.boxes import check_boxes
+from keras_detr.batches.image_ids import known_image_ids
+from keras_detr.batches.image_sizes import unpadded_sizes
+from keras_detr.batches.images import check_images
+from keras_detr.batches.structure import input_parts, x_and_box_parts
+from keras_detr.ops.boxes import check_box_format
+from keras_detr.ops.labels import check_labels
+
+
+def check_training_batch(x, bounding_boxes, num_classes, bounding_box_format, dropped_boxes=None):
+    """Check a batch of arrays, and return its boxes dense.
+
+    Args:
+        x: images (batch, height, width, 3), or a dict of "images" and perhaps "pixel_mask"
+            (batch, height, width), 1 image and 0 padding at the bottom and right, and "image_id"
+            (batch,), by which messages name images.
+        bounding_boxes: dict of "boxes" (batch, N, 4) and "classes" (batch, N), 0-based, -1 for
+            padding; or, for each, a list with one array an image. Other keys are left aside.
+        num_classes: int, classes must be below it.
+        bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
+        dropped_boxes: `DroppedBoxes` that reports boxes without area, or None.
+
+    Returns:
+        dict of NumPy arrays, "boxes" float32 (batch, N, 4) and "classes" int32 (batch, N), -1
+        where an image has fewer boxes.
+
+    Raises:
+        ValueError: images aren't finite; boxes or classes have another shape or length; a
+            class isn't a whole number in [-1, num_classes); a real box isn't finite or lies
+            wholly outside its image.
+    """
+    check_box_format(bounding_box_format)
+    parts = numpy_parts(x_and_box_parts(x, bounding_boxes))
+    images, pixel_mask, boxes, classes, image_ids = parts
+    image_ids = known_image_ids(image_ids, len(images))
+    check_images(images, image_ids)
+    check_labels(classes, num_classes, image_ids)
+    sizes = unpadded_sizes(images, pixel_mask)
+    is_empty = check_boxes(boxes, classes >= 0, *sizes, bounding_box_format, image_ids)
+    if dropped_boxes is not None:
+        dropped_boxes.report(boxes, is_empty, image_ids)
+    return {"boxes": boxes, "classes": classes.astype(np.int32)}
+
+
+def check_inputs(x):
+    """Check a model's inputs.
+
+    Args:
+        x: as in `check_training_batch`.
+
+    Raises:
+        ValueError: images or mask have another shape or type, or an image holds NaN or infinity;
+            the message says which.
+    """
+    images, _, image_ids = input_parts(x)
+    check_images(to_numpy(images), known_image_ids(image_ids, len(images)))

@@ -1,0 +1,85 @@
+"""Check batches that come one after another, each when it is read. TensorFlow isn't needed."""
+
+import collections.abc
+
+import keras
+
+from keras_detr.batches.shapes import NO_BATCH
+
+
+def checked_stream(x, check):
+    """Return a data set of Keras or a generator with each batch passed through a check.
+
+    Args:
+        x: `keras.utils.PyDataset`, iterator, `torch.utils.data.DataLoader`, or arrays.
+        check: function from a batch to a batch, which raises where it is wrong.
+
+    Returns:
+        What gives the checked batches; `None` for arrays. A loader of torch is returned as it is:
+        Keras knows it by its class, and only the structure of its batches is checked, later.
+
+    Raises:
+        ValueError: there is no batch; of an iterator, when it is read.
+    """
+    if isinstance(x, keras.utils.PyDataset):
+        checked = _CheckedPyDataset(x, check)
+        num_batches = checked.num_batches
+    elif isinstance(x, collections.abc.Iterator):
+        return _checked_batches(x, check)
+    elif is_data_loader(x):
+        checked, num_batches = x, len(x) if hasattr(x, "__len__") else None
+    else:
+        return None
+    if num_batches == 0:
+        raise ValueError(NO_BATCH)
+    return checked
+
+
+def _checked_batches(batches, check):
+    is_empty = True
+    for batch in batches:
+        is_empty = False
+        yield check(batch)
+    if is_empty:
+        raise ValueError(NO_BATCH)
+
+
+class _CheckedPyDataset(keras.utils.PyDataset):
+    """Pass the batches of another data set through a check."""
+
+    def __init__(self, dataset, check):
+        super().__init__(
+            workers=dataset.workers,
+            use_multiprocessing=dataset.use_multiprocessing,
+            max_queue_size=dataset.max_queue_size,
+        )
+        self._dataset = dataset
+        self._check = check
+
+    def __len__(self):
+        return len(self._dataset)
+
+    @property
+    def num_batches(self):
+        return self._dataset.num_batches
+
+    def __getitem__(self, index):
+        return self._check(self._dataset[index])
+
+    def on_epoch_begin(self):
+        self._dataset.on_epoch_begin()
+
+    def on_epoch_end(self):
+        self._dataset.on_epoch_end()
+
+
+def is_tensorflow_dataset(data):
+    """Return whether `data` is a `tf.data.Dataset`, without importing TensorFlow."""
+    modules = [cls.__module__ for cls in type(data).__mro__]
+    return any(module.startswith("tensorflow.python.data.") for module in modules)
+
+
+def is_data_loader(data):
+    """Return whether `data` is a loader of torch or grain, without importing either."""
+    modules = [cls.__module__ for cls in type(data).__mro__]
+    return any(module.startswith(("torch.utils.data.", "grain.")) for module in modules)

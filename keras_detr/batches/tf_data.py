@@ -1,0 +1,145 @@
+"""Check the batches of a tf.data pipeline, by the same rules as arrays."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_detr.batches.arrays import ragged_rows
+from keras_detr.batches.rules import check_inputs, check_training_batch
+from keras_detr.batches.shapes import NO_BATCH, check_box_shapes
+from keras_detr.batches.structure import batch_parts, input_parts
+from keras_detr.ops.boxes import check_box_format
+
+
+def checked_training_batches(dataset, num_classes, bounding_box_format, dropped_boxes=None):
+    """Bring a data set's batches into one structure and check every value.
+
+    Args:
+        dataset: tf.data.Dataset of batches: a dict of "images" (batch, height, width, 3),
+            "bounding_boxes" and perhaps "pixel_mask" and "image_id" (batch,), by which messages
+            name images; or a tuple (x, bounding_boxes) where x is images or a dict of them.
+            "bounding_boxes" is a dict of "boxes" (batch, N, 4) and "classes" (batch, N), 0-based,
+            -1 for padding, dense or ragged.
+        num_classes: int, classes must be below it.
+        bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
+        dropped_boxes: `DroppedBoxes` that reports boxes without area, or None.
+
+    Returns:
+        tf.data.Dataset of `({"images", "pixel_mask"}, {"boxes", "classes"})`, boxes float32
+        (batch, N, 4) in the format of the data set and classes int32 (batch, N), -1 where an
+        image has fewer. "pixel_mask" is there if the batches have it.
+
+    Raises:
+        ValueError: the structure or a shape that is known is wrong, before a batch is read.
+        tf.errors.InvalidArgumentError: while reading, with the message of `check_training_batch`.
+    """
+    check_box_format(bounding_box_format)
+
+    def check(images, pixel_mask, image_ids, boxes, classes):
+        x = {"images": images, "pixel_mask": pixel_mask, "image_id": image_ids}
+        bounding_boxes = {"boxes": boxes, "classes": classes}
+        checked = check_training_batch(
+            x, bounding_boxes, num_classes, bounding_box_format, dropped_boxes
+        )
+        return checked["boxes"], checked["classes"]
+
+    # Without a Python branch on a tensor there is nothing to rewrite, which would take seconds.
+    @tf.autograph.experimental.do_not_convert
+    def checked_batch(*batch):
+        parts = batch_parts(batch[0] if len(batch) == 1 else batch)
+        shape = check_box_shapes(parts.images, parts.boxes, parts.classes)
+        arrays = parts.images, parts.pixel_mask, _dense_or_none(parts.image_ids)
+        x, (boxes, classes) = _checked(
+            check, *arrays, parts.boxes, parts.classes, dtypes=(tf.float32, tf.int32)
+        )
+        boxes, classes = tf.ensure_shape(boxes, (*shape, 4)), tf.ensure_shape(classes, shape)
+        return x, {"boxes": boxes, "classes": classes}
+
+    return _not_empty(dataset).map(checked_batch, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def checked_prediction_batches(dataset):
+    """Bring a data set's batches into the structure of a detector's inputs, without targets.
+
+    Args:
+        dataset: tf.data.Dataset of batches: images (batch, height, width, 3), a dict of "images"
+            and perhaps "pixel_mask", or what `checked_training_batches` takes.
+
+    Returns:
+        tf.data.Dataset of `({"images", "pixel_mask"},)`; "pixel_mask" is there if the batches
+        have it.
+
+    Raises:
+        ValueError: the structure or a shape that is known is wrong, before a batch is read.
+        tf.errors.InvalidArgumentError: while reading, with the message of `check_inputs`.
+    """
+
+    def check(images, pixel_mask, image_ids):
+        check_inputs({"images": images, "pixel_mask": pixel_mask, "image_id": image_ids})
+        return ()
+
+    # Without a Python branch on a tensor there is nothing to rewrite, which would take seconds.
+    @tf.autograph.experimental.do_not_convert
+    def checked_batch(*batch):
+        images, pixel_mask, image_ids = input_parts(batch[0])
+        x, _ = _checked(check, images, pixel_mask, _dense_or_none(image_ids), dtypes=())
+        return (x,)
+
+    return _not_empty(dataset).map(checked_batch, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _not_empty(dataset):
+    if dataset.cardinality() == 0:
+        raise ValueError(NO_BATCH)
+    return dataset
+
+
+def _dense_or_none(tensor):
+    """Return a dense tensor, or `None` for what isn't one."""
+    return tensor if isinstance(tensor, tf.Tensor) else None
+
+
+def _checked(check, images, pixel_mask, *others, dtypes):
+    """Run a check in NumPy when a batch is read.
+
+    Args:
+        check: function of arrays, lists of arrays in the place of ragged tensors, and `None`s.
+            Returns a tuple of arrays; raises a ValueError.
+        images: tensor.
+        pixel_mask: tensor or `None`.
+        *others: tensors, ragged tensors or `None`.
+        dtypes: tuple, those of the arrays.
+
+    Returns:
+        tuple: dict of "images" and perhaps "pixel_mask", and the list of the check's arrays. What
+        is computed from them runs after the check.
+    """
+    arguments = (images, pixel_mask, *others)
+    components = [_components(argument) for argument in arguments]
+
+    def run(*arrays):
+        # Arrays share the memory of their tensors: nothing is copied.
+        remaining = iter(arrays)
+        values = [[next(remaining) for _ in tensors] for tensors in components]
+        try:
+            results = check(*(ragged_rows(*parts) if parts else None for parts in values))
+        except ValueError as error:
+            # Raised here, it would come out with a traceback through TensorFlow.
+            return [str(error), *(np.zeros((0,) * 3, dtype.as_numpy_dtype) for dtype in dtypes)]
+        return ["", *results]
+
+    flat = [tensor for tensors in components for tensor in tensors]
+    message, *results = tf.numpy_function(run, flat, [tf.string, *dtypes])
+    with tf.control_dependencies([tf.debugging.Assert(tf.equal(message, ""), [message])]):
+        x = {"images": tf.ensure_shape(images, (None, None, None, 3))}
+        if pixel_mask is not None:
+            x["pixel_mask"] = tf.ensure_shape(pixel_mask, (None, None, None))
+        return x, [tf.identity(result) for result in results]
+
+
+def _components(value):
+    """Return the dense tensors that a tensor, a ragged one or `None` consists of."""
+    if value is None:
+        return []
+    if isinstance(value, tf.RaggedTensor):
+        return [value.flat_values, *value.nested_row_splits]
+    return [value]
