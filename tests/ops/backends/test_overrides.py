@@ -294,7 +294,7 @@ def test_adamw_step(weight_decay):
                 epsilon=1e-8,
                 weight_decay=weight_decay,
             )
-        results.append([ops.convert_to_numpy(ops.convert_to_tensor(state)) for state in states])
+        results.append([np.asarray(state.numpy()) for state in states])
     for found, expected in zip(*results, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 
