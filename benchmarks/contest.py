@@ -42,20 +42,23 @@ class Process:
     Args:
         work: str, a module of `works`.
         name: str, a key of its `CONTENDERS`; followed by " @ " and the name of a backend of Keras
-            where this isn't the default one.
+            where this isn't the default one, and by " in " and the path of another checkout of this
+            repository where it is to be measured.
         settings: dict, arguments of the contender.
     """
 
     def __init__(self, work, name, settings):
         # Open for as long as the process runs.
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        name, _, checkout = name.partition(" in ")
         name, _, backend = name.partition(" @ ")
+        folder = pathlib.Path(checkout).resolve() / "benchmarks" if checkout else HERE
         # JAX would take most of a GPU's memory, and leave none for the others.
         environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ}
         if backend:
             environment["KERAS_BACKEND"] = backend
         self.process = subprocess.Popen(
-            [sys.executable, HERE / "contender.py", work, name, json.dumps(settings)],
+            [sys.executable, folder / "contender.py", work, name, json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,

@@ -2,6 +2,7 @@
 
     python benchmarks/run.py --quick
     python benchmarks/run.py --backends jax torch --works "DETR, inference" "attention, forward"
+    python benchmarks/run.py --contenders keras_detr --checkouts ../old . --works "DETR, tr"
 
 Each contender is a process of its own, with the same sizes of images and random weights; all of a
 work run in turns, so that a busy machine slows them alike. Contenders that aren't installed are
@@ -165,6 +166,16 @@ def on_backends(contenders, backends):
     ]
 
 
+def in_checkouts(contenders, checkouts):
+    """Return our contenders once for each checkout of this repository."""
+    return [
+        f"{contender} in {checkout}"
+        for contender in contenders
+        for checkout in checkouts
+        if contender.startswith("keras_detr")
+    ]
+
+
 def describe_machine():
     """Return lines that say what measured: processor or GPU, versions, backend."""
     versions = []
@@ -226,6 +237,7 @@ def main():
     parser.add_argument("--works", nargs="+", default=[""], help="only those that start so")
     parser.add_argument("--contenders", nargs="+", help="these instead of each work's own")
     parser.add_argument("--backends", nargs="+", help="of Keras: as many contenders")
+    parser.add_argument("--checkouts", nargs="+", help="folders to compare our contenders in")
     parser.add_argument("--rounds", type=int, default=None, help="runs of each after the first")
     parser.add_argument("--images", type=pathlib.Path, help="a folder of JPEG files to read")
     parser.add_argument("--output", type=pathlib.Path, default=HERE)
@@ -249,6 +261,8 @@ def main():
                 contenders = [name for name in contenders if not name.endswith(SLOW_TO_START)]
             if arguments.backends:
                 contenders = on_backends(contenders, arguments.backends)
+            if arguments.checkouts:
+                contenders = in_checkouts(contenders, arguments.checkouts)
             settings = dict(work.settings)
             if "folder" in settings:
                 settings["folder"] = str(arguments.images or folder)

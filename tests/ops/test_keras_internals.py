@@ -190,8 +190,8 @@ def test_own_private_name_is_accepted(source):
 
 def test_no_private_method_of_keras_is_overridden():
     found = set()
-    for room in ("layers", "losses", "models", "optimizers"):
-        package = importlib.import_module(f"keras_detr.{room}")
+    for folder in ("layers", "losses", "models", "optimizers"):
+        package = importlib.import_module(f"keras_detr.{folder}")
         for entry in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             module = importlib.import_module(entry.name)
             for _, cls in inspect.getmembers(module, inspect.isclass):

@@ -64,9 +64,9 @@ def rows(value, index, number):
 def test_a_ragged_batch_gives_what_its_images_give(name):
     elements = [element(20, 31, 2), element(33, 24, 0), element(16, 16, 3)]
     batch = next(iter(dataset(elements).ragged_batch(3).map(LAYERS[name])))
-    for index, came in enumerate(elements):
-        alone = LAYERS[name](came)
-        np.testing.assert_array_equal(batch["image_id"][index], came["image_id"])
+    for index, given in enumerate(elements):
+        alone = LAYERS[name](given)
+        np.testing.assert_array_equal(batch["image_id"][index], given["image_id"])
         np.testing.assert_array_equal(rows(batch["images"], index, None), alone["images"])
         for key, expected in alone["bounding_boxes"].items():
             found = rows(batch["bounding_boxes"][key], index, None)
@@ -87,11 +87,11 @@ def test_a_dense_batch_stays_dense_and_padded(name):
     )
     batch = next(iter(batches.map(LAYERS[name])))
     number = 4 if name == "pad" else 3
-    for index, came in enumerate(elements):
-        alone = LAYERS[name](came)
+    for index, given in enumerate(elements):
+        alone = LAYERS[name](given)
         np.testing.assert_array_equal(batch["images"][index], alone["images"])
         classes = batch["bounding_boxes"]["classes"][index].numpy()
-        num_boxes = len(came["bounding_boxes"]["classes"])
+        num_boxes = len(given["bounding_boxes"]["classes"])
         assert classes.shape == (number,)
         assert np.all(classes[num_boxes:] == -1)
         for key, expected in alone["bounding_boxes"].items():
@@ -101,8 +101,8 @@ def test_a_dense_batch_stays_dense_and_padded(name):
 
 
 def test_arrays_in_arrays_out():
-    came = [element(20, 31, 2), element(20, 31, 2)]
-    batch = tf.nest.map_structure(lambda *arrays: np.stack(arrays), *came)
+    given = [element(20, 31, 2), element(20, 31, 2)]
+    batch = tf.nest.map_structure(lambda *arrays: np.stack(arrays), *given)
     result = LAYERS["flip"](batch)
     assert isinstance(result["images"], np.ndarray)
     np.testing.assert_array_equal(result["images"], batch["images"][:, :, ::-1])

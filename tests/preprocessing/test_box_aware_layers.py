@@ -70,9 +70,9 @@ class TestEveryLayer:
             build(name, arguments, bounding_box_format="coco")
 
     def test_numpy_and_tf_data_agree(self, name, arguments):
-        came = element(image_id=np.int64(3))
-        eager = build(name, arguments)(came)
-        dataset = tf.data.Dataset.from_tensors(came).map(build(name, arguments))
+        given = element(image_id=np.int64(3))
+        eager = build(name, arguments)(given)
+        dataset = tf.data.Dataset.from_tensors(given).map(build(name, arguments))
         mapped = next(dataset.as_numpy_iterator())
         assert isinstance(eager["images"], np.ndarray)
         tf.nest.assert_same_structure(eager, mapped)
@@ -81,11 +81,11 @@ class TestEveryLayer:
             assert left.dtype == right.dtype
 
     def test_input_is_not_changed(self, name, arguments):
-        came = element()
-        build(name, arguments)(came)
-        assert sorted(came) == ["bounding_boxes", "images"]
+        given = element()
+        build(name, arguments)(given)
+        assert sorted(given) == ["bounding_boxes", "images"]
         np.testing.assert_array_equal(
-            came["bounding_boxes"]["boxes"], element()["bounding_boxes"]["boxes"]
+            given["bounding_boxes"]["boxes"], element()["bounding_boxes"]["boxes"]
         )
 
     def test_works_without_boxes_and_without_objects(self, name, arguments):

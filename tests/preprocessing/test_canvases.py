@@ -52,14 +52,14 @@ def test_every_image_comes_once_and_whole_on_its_smallest_canvas():
         assert len(batch["images"]) <= 4
         pad = PadToCanvas(canvas, max_boxes=5, bounding_box_format="xyxy")
         for index, image_id in enumerate(batch["image_id"]):
-            came = elements[image_id]
+            given = elements[image_id]
             fitting = [
                 size
                 for size in CANVASES
-                if came["images"].shape[0] <= size[0] and came["images"].shape[1] <= size[1]
+                if given["images"].shape[0] <= size[0] and given["images"].shape[1] <= size[1]
             ]
             assert canvas == min(fitting, key=np.prod)
-            expected = tf.nest.flatten(pad(came))
+            expected = tf.nest.flatten(pad(given))
             found = tf.nest.flatten(tf.nest.map_structure(lambda rows, i=index: rows[i], batch))
             for left, right in zip(found, expected, strict=True):
                 np.testing.assert_array_equal(left, right)
@@ -125,14 +125,14 @@ def test_the_share_of_padding_is_printed_once_without_a_pass_of_its_own(capsys, 
 
 
 def test_images_alone_and_masks():
-    images = dataset([element(0, 12, 25, 0)]).map(lambda came: {"images": came["images"]})
+    images = dataset([element(0, 12, 25, 0)]).map(lambda given: {"images": given["images"]})
     batch = next(iter(bucketed_batches(images, CANVASES, 2)))
     assert batch["images"].shape == (1, 20, 30, 3)
     assert int(tf.reduce_sum(tf.cast(batch["pixel_mask"], tf.int32))) == 12 * 25
 
-    def add_masks(came):
-        masks = tf.ones((tf.shape(came["bounding_boxes"]["classes"])[0], 12, 25), tf.bool)
-        return {**came, "bounding_boxes": {**came["bounding_boxes"], "masks": masks}}
+    def add_masks(given):
+        masks = tf.ones((tf.shape(given["bounding_boxes"]["classes"])[0], 12, 25), tf.bool)
+        return {**given, "bounding_boxes": {**given["bounding_boxes"], "masks": masks}}
 
     elements = dataset([element(0, 12, 25, 2)]).map(add_masks)
     batch = next(iter(bucketed_batches(elements, CANVASES, 2, max_boxes=3)))
@@ -143,14 +143,14 @@ def test_images_alone_and_masks():
 
 
 @pytest.mark.parametrize(
-    ("came", "message"),
+    ("given", "message"),
     [
         (element(0, 31, 20, 1), r"31.20.*fits on none of `canvases`"),
         (element(0, 20, 20, 6), r"6.*boxes, more than `max_boxes` 5"),
     ],
 )
-def test_what_does_not_fit_is_an_error(came, message):
-    batches = bucketed_batches(dataset([came]), CANVASES, 4, max_boxes=5)
+def test_what_does_not_fit_is_an_error(given, message):
+    batches = bucketed_batches(dataset([given]), CANVASES, 4, max_boxes=5)
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         next(iter(batches))
 

@@ -25,18 +25,18 @@ def element(height=6, width=9, num_boxes=2, dtype=np.float32):
 @pytest.mark.parametrize("bounding_box_format", sorted(BOX_FORMATS))
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_padding_changes_no_box(bounding_box_format, dtype):
-    came = element(dtype=dtype)
+    given = element(dtype=dtype)
     layer = PadToCanvas((8, 12), max_boxes=5, bounding_box_format=bounding_box_format)
-    result = layer(came)
+    result = layer(given)
     assert result["images"].shape == (8, 12, 3)
     assert result["images"].dtype == dtype
-    np.testing.assert_array_equal(result["images"][:6, :9], came["images"])
+    np.testing.assert_array_equal(result["images"][:6, :9], given["images"])
     mask = np.zeros((8, 12), np.uint8)
     mask[:6, :9] = 1
     np.testing.assert_array_equal(result["pixel_mask"], mask)
-    assert result["images"].sum() == came["images"].sum()
+    assert result["images"].sum() == given["images"].sum()
     boxes = result["bounding_boxes"]
-    np.testing.assert_array_equal(boxes["boxes"][:2], came["bounding_boxes"]["boxes"])
+    np.testing.assert_array_equal(boxes["boxes"][:2], given["bounding_boxes"]["boxes"])
     np.testing.assert_array_equal(boxes["boxes"][2:], np.full((3, 4), -1))
     np.testing.assert_array_equal(boxes["classes"], [0, 1, -1, -1, -1])
     np.testing.assert_array_equal(boxes["area"], [5, 5, 0, 0, 0])
@@ -80,22 +80,22 @@ def test_shapes_are_static_for_batching():
 
 @pytest.mark.parametrize("is_in_graph", [False, True])
 @pytest.mark.parametrize(
-    ("came", "message"),
+    ("given", "message"),
     [
         (element(height=20), r"20.9.*is larger than `canvas_size` \(8, 12\)"),
         (element(width=13), r"6.*13.*is larger than `canvas_size` \(8, 12\)"),
         (element(num_boxes=6), r"6.*boxes, more than `max_boxes` 5"),
     ],
 )
-def test_too_large_is_an_error_with_both_numbers(is_in_graph, came, message):
+def test_too_large_is_an_error_with_both_numbers(is_in_graph, given, message):
     layer = PadToCanvas((8, 12), max_boxes=5, bounding_box_format="xyxy")
     if is_in_graph:
-        dataset = tf.data.Dataset.from_tensors(came).map(layer)
+        dataset = tf.data.Dataset.from_tensors(given).map(layer)
         with pytest.raises(tf.errors.InvalidArgumentError, match=message.replace("20.9", "20 9")):
             next(iter(dataset))
     else:
         with pytest.raises(tf.errors.InvalidArgumentError, match=message.replace("20.9", "20, 9")):
-            layer(came)
+            layer(given)
 
 
 @pytest.mark.parametrize("canvas_size", [(8,), (0, 4), (1, 2, 3)])

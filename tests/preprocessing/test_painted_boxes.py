@@ -161,7 +161,7 @@ def extent(pixels):
     return np.array([left, top, right, bottom])
 
 
-def check(came, result, bounding_box_format):
+def check(given, result, bounding_box_format):
     mask = result.get("pixel_mask")
     height, width = result["images"].shape[:2]
     if mask is not None:
@@ -178,7 +178,7 @@ def check(came, result, bounding_box_format):
     np.testing.assert_array_equal(rows["classes"][is_real], numbers + 5)
     assert len(set(numbers.tolist())) == len(numbers)
     pixels = np.asarray(result["images"], np.float32) / 255
-    for number in range(len(came["bounding_boxes"]["number"])):
+    for number in range(len(given["bounding_boxes"]["number"])):
         painted = pixels[..., number]
         if number not in numbers:
             # Nothing is left but what resizing smears over one pixel at the edge.
@@ -213,7 +213,7 @@ def test_boxes_stay_on_what_they_were_drawn_around(name, bounding_box_format, fo
         elements = [element_in(data.draw(painted(*size)), bounding_box_format) for size in sizes]
         results = transform(elements)
         assert len(results) == len(elements)
-        for came, result in zip(elements, results, strict=True):
-            check(came, result, bounding_box_format)
+        for given, result in zip(elements, results, strict=True):
+            check(given, result, bounding_box_format)
 
     check_one()

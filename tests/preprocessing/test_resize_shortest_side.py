@@ -25,7 +25,7 @@ def size_by_the_paper_code(height, width, short_side, longest_side):
 
 
 @pytest.mark.parametrize(
-    ("came", "size"),
+    ("given", "size"),
     [
         ((340, 200), (1332, 784)),
         ((480, 640), (800, 1066)),
@@ -33,8 +33,8 @@ def size_by_the_paper_code(height, width, short_side, longest_side):
         ((5, 5), (800, 800)),
     ],
 )
-def test_known_sizes(came, size):
-    assert resized_size(*came, 800, 1333) == size
+def test_known_sizes(given, size):
+    assert resized_size(*given, 800, 1333) == size
 
 
 def test_sizes_equal_the_original_rule_on_random_sizes():
@@ -71,13 +71,13 @@ def test_the_layer_draws_the_same_sizes_in_the_graph():
     np.testing.assert_array_equal(graph_sizes, expected)
 
 
-@pytest.mark.parametrize("came", [(120, 90), (60, 100), (31, 47)])
-def test_pixels_are_pil_antialiased_bilinear(came):
+@pytest.mark.parametrize("given", [(120, 90), (60, 100), (31, 47)])
+def test_pixels_are_pil_antialiased_bilinear(given):
     rng = np.random.default_rng(2)
-    image = rng.integers(0, 256, (*came, 3)).astype(np.uint8)
+    image = rng.integers(0, 256, (*given, 3)).astype(np.uint8)
     layer = ResizeShortestSide(50, longest_side=80, bounding_box_format="xyxy")
     resized = layer({"images": image})["images"]
-    height, width = resized_size(*came, 50, 80)
+    height, width = resized_size(*given, 50, 80)
     expected = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
     assert resized.dtype == np.float32
     assert resized.shape == (height, width, 3)
@@ -93,11 +93,11 @@ def test_painted_boxes_and_resized_boxes_agree(bounding_box_format):
     image = np.zeros((height, width, 3), np.float32)
     box = np.array([[9, 12, 30, 48]], np.float32)
     image[12:48, 9:30] = 1
-    came = convert_box_format(box, "xyxy", bounding_box_format, (height, width), np.stack)
+    given = convert_box_format(box, "xyxy", bounding_box_format, (height, width), np.stack)
     element = {
         "images": image,
         "bounding_boxes": {
-            "boxes": np.concatenate([came, -np.ones((1, 4), np.float32)]),
+            "boxes": np.concatenate([given, -np.ones((1, 4), np.float32)]),
             "classes": np.array([3, -1]),
             "area": np.array([21.0 * 36.0, 0.0]),
         },
@@ -117,7 +117,7 @@ def test_painted_boxes_and_resized_boxes_agree(bounding_box_format):
     np.testing.assert_allclose(result["bounding_boxes"]["area"][0], 42 * 72, rtol=1e-6)
     assert result["image_id"] == 7
     if BOX_FORMATS[bounding_box_format].is_relative:
-        np.testing.assert_allclose(boxes[:1], came, atol=1e-7)
+        np.testing.assert_allclose(boxes[:1], given, atol=1e-7)
 
 
 def test_boxes_scale_by_the_true_ratio_of_each_axis():
