@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_detr.layers import DeformableDecoderLayer, DeformableEncoderLayer
 from tests.layers.layer_checks import randomize, to_numpy
@@ -17,8 +18,9 @@ def arrays(count, positions_batch):
     """Return tokens or states, their positions, and their reference points."""
     rng = np.random.default_rng(1)
     shapes = [(2, count, SIZE), (positions_batch, count, SIZE)]
-    tokens, positions = (rng.normal(size=shape).astype("float32") for shape in shapes)
-    return tokens, positions, rng.uniform(0.1, 0.9, (2, count, 2, 2)).astype("float32")
+    tokens, positions = (rng.normal(size=shape) for shape in shapes)
+    references = rng.uniform(0.1, 0.9, (2, count, 2, 2))
+    return [ops.convert_to_tensor(x, "float32") for x in (tokens, positions, references)]
 
 
 @pytest.mark.parametrize("positions_batch", [1, 2])

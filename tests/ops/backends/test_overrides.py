@@ -217,14 +217,7 @@ def test_half_precision_is_as_near_as_the_reference(name, dtype):
 
 
 @pytest.mark.parametrize("jit_compile", [True, False])
-@pytest.mark.parametrize(
-    "name",
-    [
-        name
-        for name in ("attention, masked", "convolution", "layer_norm", "group_norm")
-        if name in OVERRIDDEN
-    ],
-)
+@pytest.mark.parametrize("name", ["attention, masked", "convolution", "layer_norm", "group_norm"])
 def test_within_a_program(name, jit_compile):
     case = CASES[name]
     tensors = [ops.convert_to_tensor(array) for array in arrays(case)]

@@ -52,10 +52,7 @@ def test_one_device_is_one_replica():
 
 def test_rows_are_added_on_a_gpu_as_by_numpy():
     # What torch does where SciPy can't read its tensors; the CPU computes it too.
-    if keras.backend.backend() != "torch":
-        pytest.skip("needs torch as the backend")
-    import torch
-
+    torch = pytest.importorskip("torch")
     from keras_detr.ops.backends.torch import add_rows_by_torch
 
     generator = np.random.default_rng(0)
