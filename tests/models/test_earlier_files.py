@@ -40,6 +40,7 @@ def test_keras_file_trains_on():
     assert int(model.optimizer.iterations) == 2
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", MODELS)
 def test_preset_folder_loads(name):
     model = keras_detr.SetPredictionDetector.from_preset(FOLDER / name / "preset")
@@ -47,6 +48,7 @@ def test_preset_folder_loads(name):
     assert model.class_names == ("cat", "dog", "fox")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", MODELS)
 def test_paths_of_variables_stay(name):
     paths = json.loads((FOLDER / name / "variables.json").read_text())

@@ -4,7 +4,6 @@ import gc
 import weakref
 
 import numpy as np
-import pytest
 from keras import ops
 
 from keras_detr.ops.backends import current
@@ -40,7 +39,6 @@ def test_programs_that_are_dropped_leave_memory():
     assert sum(program() is not None for program in seen) == 5
 
 
-@pytest.mark.every_backend
 def test_a_service_that_meets_200_sizes_keeps_few_programs():
     backend = current()
     scale, offset = ops.ones(4), ops.zeros(4)
