@@ -12,10 +12,15 @@ def dropout_mask(bits, rate):
         bits: uint16 tensor, random; of the shape of the mask.
         rate: float in [0, 1), rounded to a multiple of 2**-16.
     """
+    num_dropped, scale = rounded(rate)
+    return ops.greater_equal(bits, ops.cast(num_dropped, "uint16")), scale
+
+
+def rounded(rate):
+    """Return how many of 2**16 numbers are dropped, and what the others are multiplied with."""
     # At least one of the values is kept.
     num_dropped = min(round(rate * _NUM_VALUES), _NUM_VALUES - 1)
-    is_kept = ops.greater_equal(bits, ops.cast(num_dropped, "uint16"))
-    return is_kept, _NUM_VALUES / (_NUM_VALUES - num_dropped)
+    return num_dropped, _NUM_VALUES / (_NUM_VALUES - num_dropped)
 
 
 def dropout(backend, inputs, rate, seed_generator):

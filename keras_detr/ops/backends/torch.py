@@ -11,7 +11,7 @@ from keras import ops
 from torch.nn import functional
 from torch.optim.adamw import adamw
 
-from keras_detr.ops.backends import lean_feed_forward
+from keras_detr.ops.backends import lean_dropout, lean_feed_forward
 from keras_detr.ops.backends.interface import Backend
 from keras_detr.ops.backends.program_cache import ProgramCache
 
@@ -73,6 +73,31 @@ class TorchBackend(Backend):
         return functional.scaled_dot_product_attention(
             query, key.transpose(2, 3), value, attn_mask=bias, scale=1.0
         )
+
+    def dropout(self, inputs, rate, seed_generator):
+        """Keep only the mask: a step of Deformable DETR takes 1.3 times the memory otherwise."""
+        if inputs.device.type != "cpu":
+            # GPUs have one kernel for it.
+            return super().dropout(inputs, rate, seed_generator)
+        is_kept, scale = self.dropout_mask(inputs.shape, rate, seed_generator)
+
+        def keep(numbers):
+            # An eighth of the time of torch's `where`.
+            return numbers * scale * is_kept
+
+        return self.custom_gradient(lambda inputs: (keep(inputs), keep))(inputs)
+
+    def dropout_mask(self, shape, rate, seed_generator):
+        """Draw 64 bits at a time, which make four numbers with signs."""
+        if seed_generator.state.value.device.type != "cpu":
+            return super().dropout_mask(shape, rate, seed_generator)
+        first, second = seed_generator.next().tolist()
+        generator = torch.Generator().manual_seed(first << 32 | second)
+        size = math.prod(shape)
+        words = torch.empty(-(-size // 4), dtype=torch.int64)
+        words.random_(-(2**63), None, generator=generator)
+        num_dropped, scale = lean_dropout.rounded(rate)
+        return words.view(torch.int16)[:size].reshape(shape) >= num_dropped - 2**15, scale
 
     def relu_feed_forward(self, tokens, kernels, biases, rate, seed_generator):
         return lean_feed_forward.relu_feed_forward(
