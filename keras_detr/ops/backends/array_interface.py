@@ -120,6 +120,10 @@ class ArrayInterface:
             wide = self.dropout(wide, rate, seed_generator)
         return self.add_bias(ops.matmul(wide, kernels[1]), biases[1])
 
+    def masked(self, numbers, is_kept):
+        """Set finite numbers to zero where a bool tensor of their shape is false."""
+        return ops.where(is_kept, numbers, 0.0)
+
     def relu_gradient(self, upstream, outputs):
         """Return the gradient to the input of a ReLU.
 

@@ -28,6 +28,6 @@ def dropout(backend, inputs, rate, seed_generator):
     is_kept, scale = backend.dropout_mask(ops.shape(inputs), rate, seed_generator)
 
     def keep(numbers):
-        return ops.where(is_kept, numbers * scale, 0.0)
+        return backend.masked(numbers * scale, is_kept)
 
     return backend.custom_gradient(lambda inputs: (keep(inputs), keep))(inputs)

@@ -21,7 +21,7 @@ def relu_feed_forward(backend, tokens, kernels, biases, rate, seed_generator):
         narrow = narrow * scale
         wide = ops.relu(backend.add_bias(ops.matmul(tokens, widen), bias))
         if is_kept is not None:
-            wide = ops.where(is_kept, wide, 0.0)
+            wide = backend.masked(wide, is_kept)
 
         def gradients(upstream):
             to_wide = ops.matmul(upstream, ops.transpose(narrow))

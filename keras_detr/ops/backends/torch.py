@@ -79,13 +79,11 @@ class TorchBackend(Backend):
         if inputs.device.type != "cpu":
             # GPUs have one kernel for it.
             return super().dropout(inputs, rate, seed_generator)
-        is_kept, scale = self.dropout_mask(inputs.shape, rate, seed_generator)
+        return lean_dropout.dropout(self, inputs, rate, seed_generator)
 
-        def keep(numbers):
-            # An eighth of the time of torch's `where`.
-            return numbers * scale * is_kept
-
-        return self.custom_gradient(lambda inputs: (keep(inputs), keep))(inputs)
+    def masked(self, numbers, is_kept):
+        """Multiply, in an eighth of the time of torch's `where`."""
+        return numbers * is_kept
 
     def dropout_mask(self, shape, rate, seed_generator):
         """Draw 64 bits at a time, which make four numbers with signs."""

@@ -145,6 +145,7 @@ CASES = {
         "relu_feed_forward", feed_forward, ((11, 4), (4, 7), (7,), (7, 4), (4,))
     ),
     "add_bias": Case("add_bias", lambda backend, *x: backend.add_bias(*x), ((2, 3, 4), (4,))),
+    "masked": Case("masked", lambda backend, x, y: backend.masked(x, y > 0), ((3, 4), (3, 4)), 1),
     "relu_gradient": Case(
         "relu_gradient", lambda backend, *x: backend.relu_gradient(*x), ((3, 4), (3, 4)), 0
     ),
