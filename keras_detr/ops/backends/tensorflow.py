@@ -9,10 +9,10 @@ import tensorflow as tf
 from keras import ops
 
 from keras_detr.ops.backends import (
-    compiled_norms,
     lean_dropout,
     lean_feed_forward,
     row_chunks,
+    tensorflow_norms,
 )
 from keras_detr.ops.backends.interface import Backend, program_key
 from keras_detr.ops.backends.program_cache import ProgramCache
@@ -112,10 +112,10 @@ class TensorFlowBackend(Backend):
         return ops.concatenate(sums, axis=2)
 
     def layer_norm(self, tokens, scale, offset, epsilon):
-        return compiled_norms.layer_norm(self, tokens, scale, offset, epsilon)
+        return tensorflow_norms.layer_norm(self, tokens, scale, offset, epsilon)
 
     def group_norm(self, features, scale, offset, num_groups, epsilon):
-        return compiled_norms.group_norm(self, features, scale, offset, num_groups, epsilon)
+        return tensorflow_norms.group_norm(self, features, scale, offset, num_groups, epsilon)
 
     def dropout(self, inputs, rate, seed_generator):
         """Draw few bits: a training step of DETR takes 2% less time."""
