@@ -1,6 +1,7 @@
 """A bounded store of compiled programs."""
 
 import collections
+import threading
 
 
 class ProgramCache:
@@ -15,6 +16,8 @@ class ProgramCache:
     def __init__(self, capacity=128):
         self.capacity = capacity
         self._programs = collections.OrderedDict()
+        # Services predict in several threads.
+        self._lock = threading.Lock()
 
     def __len__(self):
         return len(self._programs)
@@ -26,9 +29,14 @@ class ProgramCache:
             key: hashable.
             build: callable without arguments that returns the program.
         """
-        if key not in self._programs:
-            self._programs[key] = build()
+        with self._lock:
+            program = self._programs.get(key)
+        if program is None:
+            # Not under the lock: to build one may take seconds.
+            program = build()
+        with self._lock:
+            self._programs[key] = program
+            self._programs.move_to_end(key)
             if len(self._programs) > self.capacity:
                 self._programs.popitem(last=False)
-        self._programs.move_to_end(key)
-        return self._programs[key]
+        return program

@@ -1,5 +1,6 @@
 """Compiled programs are kept, but not for ever."""
 
+import concurrent.futures
 import gc
 import weakref
 
@@ -26,6 +27,15 @@ def test_those_used_last_are_kept():
     assert built == []
     get("b")
     assert built == ["b"]
+
+
+def test_threads_share_it():
+    cache = ProgramCache(capacity=2)
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        keys = [number % 5 for number in range(4000)]
+        found = threads.map(lambda key: cache.get(key, lambda: f"program {key}"), keys)
+        assert list(found) == [f"program {key}" for key in keys]
+    assert len(cache) == 2
 
 
 def test_programs_that_are_dropped_leave_memory():
