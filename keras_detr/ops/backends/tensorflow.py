@@ -111,15 +111,9 @@ class TensorFlowBackend(Backend):
             sums.append(super().attention(query[:, :, block], key, value, own_bias))
         return ops.concatenate(sums, axis=2)
 
-    def layer_norm(self, tokens, scale, offset, epsilon):
-        return tensorflow_norms.layer_norm(self, tokens, scale, offset, epsilon)
-
-    def group_norm(self, features, scale, offset, num_groups, epsilon):
-        return tensorflow_norms.group_norm(self, features, scale, offset, num_groups, epsilon)
-
-    def dropout(self, inputs, rate, seed_generator):
-        """Draw few bits: a training step of DETR takes 2% less time."""
-        return lean_dropout.dropout(self, inputs, rate, seed_generator)
+    layer_norm = tensorflow_norms.layer_norm
+    group_norm = tensorflow_norms.group_norm
+    dropout = lean_dropout.dropout
 
     def dropout_mask(self, shape, rate, seed_generator):
         size = tf.reduce_prod(shape)
@@ -143,10 +137,7 @@ class TensorFlowBackend(Backend):
         ones = tf.ones((1, tf.shape(matrix)[0]), matrix.dtype)
         return tf.matmul(ones, matrix)[0]
 
-    def relu_feed_forward(self, tokens, kernels, biases, rate, seed_generator):
-        return lean_feed_forward.relu_feed_forward(
-            self, tokens, kernels, biases, rate, seed_generator
-        )
+    relu_feed_forward = lean_feed_forward.relu_feed_forward
 
     def add_bias(self, features, bias):
         """Use the form that compiled programs compute while they multiply or convolve."""

@@ -97,10 +97,7 @@ class TorchBackend(Backend):
         num_dropped, scale = lean_dropout.rounded(rate)
         return words.view(torch.int16)[:size].reshape(shape) >= num_dropped - 2**15, scale
 
-    def relu_feed_forward(self, tokens, kernels, biases, rate, seed_generator):
-        return lean_feed_forward.relu_feed_forward(
-            self, tokens, kernels, biases, rate, seed_generator
-        )
+    relu_feed_forward = lean_feed_forward.relu_feed_forward
 
     # Feature maps.
 
