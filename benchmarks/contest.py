@@ -1,5 +1,6 @@
 """Contenders run in turns, each in a process of its own, so that a busy machine slows all alike."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -81,10 +82,19 @@ class Process:
         if "missing" in answer:
             raise Stopped(answer["missing"])
 
+    def begin(self):
+        """Let the program run once."""
+        with contextlib.suppress(BrokenPipeError):
+            print(file=self.process.stdin, flush=True)
+
+    def finish(self):
+        """Wait until it has run, and return the seconds."""
+        return self.hear()["seconds"]
+
     def run(self):
         """Run the program once, and return the seconds."""
-        print(file=self.process.stdin, flush=True)
-        return self.hear()["seconds"]
+        self.begin()
+        return self.finish()
 
     def end(self):
         """Return the memory that was used."""
@@ -94,7 +104,7 @@ class Process:
         return memory
 
 
-def compare(work, contenders, settings, rounds):
+def compare(work, contenders, settings, rounds, is_first_run_together=False):
     """Run contenders in turns.
 
     Args:
@@ -102,6 +112,7 @@ def compare(work, contenders, settings, rounds):
         contenders: sequence of str, names as `Process` takes them.
         settings: dict, arguments of every contender.
         rounds: int, runs of each after the first.
+        is_first_run_together: bool, whether all take their first run, which compiles, at once.
 
     Returns:
         dict of name to `Figures`; and dict of name to the reason for which one can't run here.
@@ -122,7 +133,10 @@ def compare(work, contenders, settings, rounds):
     try:
         processes.update({name: Process(work, name, settings) for name in contenders})
         each(Process.wait)
-        runs = [each(Process.run) for _ in range(rounds + 1)]
+        if is_first_run_together:
+            each(Process.begin)
+        runs = [each(Process.finish if is_first_run_together else Process.run)]
+        runs += [each(Process.run) for _ in range(rounds)]
         memory = each(Process.end)
     finally:
         for process in processes.values():

@@ -4,6 +4,7 @@ A training step has their gradients too, but for what the papers' recipe keeps f
 """
 
 import collections
+import math
 from typing import NamedTuple
 
 import keras
@@ -37,6 +38,16 @@ def convolutions_and_products(family, mode, batch, height, width):
     return run
 
 
+def num_operations(family, mode, batch, height, width):
+    """Return how many additions and multiplications they take."""
+    backbone, maps = resnet50(height, width, is_dilated=family == "detr_dc5")
+    work = [*backbone, *(Convolution(*found) for found in EXTRA_CONVOLUTIONS[family](maps))]
+    work += [Product(*shapes) for shapes in PRODUCTS[family](maps, batch)]
+    return sum(
+        part.num_operations(batch) * (1 + (mode == "training") * len(part.trained)) for part in work
+    )
+
+
 class Convolution(NamedTuple):
     """Say what is convolved.
 
@@ -65,6 +76,11 @@ class Convolution(NamedTuple):
 
         return convolve, arrays
 
+    def num_operations(self, batch):
+        """Return the additions and multiplications of the convolution of a batch."""
+        rows, columns = (-(-side // self.stride) for side in self.size[:2])
+        return 2 * batch * rows * columns * math.prod(self.kernel)
+
     def convolve_with_torch(self, x, kernel):
         """Convolve as Keras does on torch, but for its copies; filters come first."""
         import torch
@@ -89,6 +105,10 @@ class Product(NamedTuple):
     def prepare(self, batch):
         """Return a function, and its arguments."""
         return keras.ops.matmul, (draw(*self.left), draw(*self.right))
+
+    def num_operations(self, batch):
+        """Return the additions and multiplications of the product; shapes have the batch."""
+        return 2 * math.prod(self.left) * self.right[-1]
 
 
 def draw(*shape):

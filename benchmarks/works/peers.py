@@ -94,8 +94,7 @@ def training(family, batch, height, width, is_compiled=False, dtype=None):
     precision = contextlib.nullcontext()
     if dtype:
         precision = torch.autocast(device(), getattr(torch, dtype))
-    images = random_images(batch, height, width).transpose(0, 3, 1, 2) / 255
-    images = torch.tensor(images, device=device())
+    images = np.ascontiguousarray(random_images(batch, height, width).transpose(0, 3, 1, 2) / 255)
     mask = torch.ones((batch, height, width), dtype=torch.int64, device=device())
     targets = random_targets(batch)
     scale = np.array((width, height, width, height))
@@ -116,8 +115,10 @@ def training(family, batch, height, width, is_compiled=False, dtype=None):
     )
 
     def run():
+        # The batch comes from the host, as ours does.
+        pixels = torch.from_numpy(images).to(device())
         with precision:
-            loss = model(images, pixel_mask=mask, labels=labels).loss
+            loss = model(pixels, pixel_mask=mask, labels=labels).loss
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_([*others, *backbone], 0.1)

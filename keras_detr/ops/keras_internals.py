@@ -72,6 +72,29 @@ def takes_weight_decay(optimizer, variable):
     return optimizer._use_weight_decay(variable)
 
 
+class JointUpdates:
+    """Let an optimizer update all variables in one call; stands before Keras' class.
+
+    Keras has a public method for one variable only: `update_step`.
+    """
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        update = super()._backend_update_step
+        arguments = (grads, trainable_variables, learning_rate)
+        self.update_steps(*arguments, update_one_by_one=lambda: update(*arguments))
+
+    def update_steps(self, gradients, variables, learning_rate, update_one_by_one):
+        """Update all variables.
+
+        Args:
+            gradients: list of tensors.
+            variables: list of variables of the model.
+            learning_rate: scalar.
+            update_one_by_one: callable without arguments that calls `update_step` for each.
+        """
+        update_one_by_one()
+
+
 @contextlib.contextmanager
 def learning_rate_read_once(optimizer):
     """Evaluate an optimizer's schedule once, for as long as this context lasts.

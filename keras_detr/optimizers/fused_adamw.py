@@ -1,15 +1,16 @@
-"""AdamW in one operation for each variable."""
+"""AdamW in one operation for each variable, or for all of them."""
 
 import keras
 from keras import ops
 
 from keras_detr.ops.backends import current
-from keras_detr.ops.keras_internals import adam_states, takes_weight_decay
+from keras_detr.ops.backends.interface import AdamWUpdate
+from keras_detr.ops.keras_internals import JointUpdates, adam_states, takes_weight_decay
 
 
 @keras.saving.register_keras_serializable("keras_detr")
-class FusedAdamW(keras.optimizers.AdamW):
-    """AdamW in one operation for each variable, where the backend has one.
+class FusedAdamW(JointUpdates, keras.optimizers.AdamW):
+    """AdamW in one operation for each variable, or for all of them, where the backend has one.
 
     `keras.optimizers.AdamW` makes forty operations of it. DETR has 300 variables: on TensorFlow
     they take a fifth of a step's time, as much memory as all the weights, and half of the time
@@ -38,6 +39,14 @@ class FusedAdamW(keras.optimizers.AdamW):
             self._step = None
             self.weight_decay, self._decay = self._decay, None
 
+    def update_steps(self, gradients, variables, learning_rate, update_one_by_one):
+        """Update all variables."""
+        if self.amsgrad:
+            update_one_by_one()
+            return
+        updates = map(self._update_of, variables, gradients)
+        current().adamw_steps(updates, update_one_by_one, **self._settings(learning_rate))
+
     def update_step(self, gradient, variable, learning_rate):
         """Update one variable.
 
@@ -49,14 +58,20 @@ class FusedAdamW(keras.optimizers.AdamW):
         if self.amsgrad:
             super().update_step(gradient, variable, learning_rate)
             return
+        update = self._update_of(variable, gradient)
+        current().adamw_step(update, **self._settings(learning_rate))
+
+    def _update_of(self, variable, gradient):
+        momentum, velocity = adam_states(self, variable)
         is_decayed = self._decay is not None and takes_weight_decay(self, variable)
-        current().adamw_step(
-            variable,
-            *adam_states(self, variable),
-            ops.cast(gradient, variable.dtype),
-            step=self.iterations + 1 if self._step is None else self._step,
-            learning_rate=learning_rate,
-            betas=(self.beta_1, self.beta_2),
-            epsilon=self.epsilon,
-            weight_decay=self._decay if is_decayed else 0.0,
-        )
+        gradient = ops.cast(gradient, variable.dtype)
+        decay = self._decay if is_decayed else 0.0
+        return AdamWUpdate(variable, momentum, velocity, gradient, decay)
+
+    def _settings(self, learning_rate):
+        return {
+            "step": self.iterations + 1 if self._step is None else self._step,
+            "learning_rate": learning_rate,
+            "betas": (self.beta_1, self.beta_2),
+            "epsilon": self.epsilon,
+        }

@@ -50,12 +50,12 @@ class GlobalClipMultiOptimizer(keras.optimizers.MultiOptimizer):
 
 
 def _clip_by_global_norm(grads, clip_norm):
-    square = 0.0
-    for grad in grads:
-        if grad is not None:
-            total = current().sum_over_replicas(ops.convert_to_tensor(grad))
-            square = square + current().sum_of_squares(ops.cast(total, "float32"))
-    norm = ops.sqrt(square)
+    totals = [
+        ops.cast(current().sum_over_replicas(ops.convert_to_tensor(grad)), "float32")
+        for grad in grads
+        if grad is not None
+    ]
+    norm = current().global_norm(totals) if totals else 0.0
     # The original divides by norm + 1e-6 and never scales up.
     scale = ops.minimum(clip_norm / (norm + 1e-6), 1.0)
     return [None if grad is None else grad * ops.cast(scale, grad.dtype) for grad in grads]

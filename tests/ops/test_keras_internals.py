@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from keras_detr.ops.keras_internals import (
+    JointUpdates,
     adam_states,
     flatten_layers,
     is_validation_of_fit,
@@ -41,6 +42,7 @@ USED = {
     "_velocities": lambda: adamw()[0],
     "_use_weight_decay": lambda: adamw()[0],
     "_learning_rate": lambda: adamw()[0],
+    "_backend_update_step": lambda: adamw()[0],
 }
 
 PRIVATE_NAME = r"_(?!_)\w+"
@@ -89,6 +91,22 @@ def test_state_of_an_optimizer_belongs_to_its_variables():
         assert "velocity" in velocity.path
     optimizer.exclude_from_weight_decay([variables[0]])
     assert [takes_weight_decay(optimizer, variable) for variable in variables] == [False, True]
+
+
+@pytest.mark.every_backend
+def test_an_optimizer_updates_its_variables_in_one_call():
+    calls = []
+
+    class Recorded(JointUpdates, keras.optimizers.SGD):
+        def update_steps(self, gradients, variables, learning_rate, update_one_by_one):
+            calls.append((len(gradients), len(variables)))
+            super().update_steps(gradients, variables, learning_rate, update_one_by_one)
+
+    optimizer = Recorded(0.5)
+    variables = [keras.Variable([1.0]), keras.Variable([2.0, 3.0])]
+    optimizer.apply([keras.ops.ones(v.shape) for v in variables], variables)
+    assert calls == [(2, 2)]
+    assert np.concatenate([np.asarray(v.numpy()) for v in variables]).tolist() == [0.5, 1.5, 2.5]
 
 
 def test_a_schedule_is_read_once():

@@ -1,11 +1,29 @@
 """Everything that the package asks of a Keras backend."""
 
 import contextlib
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
 from keras_detr.ops.backends.array_interface import ArrayInterface
+
+
+class AdamWUpdate(NamedTuple):
+    """What AdamW updates one variable with.
+
+    Attributes:
+        variable: `keras.Variable`, or the backend's own.
+        momentum, velocity: `keras.Variable`s of its shape, updated too.
+        gradient: tensor of its shape and dtype.
+        weight_decay: float, times the learning rate what is taken off the variable.
+    """
+
+    variable: Any
+    momentum: Any
+    velocity: Any
+    gradient: Any
+    weight_decay: float = 0.0
 
 
 class Backend(ArrayInterface):
@@ -123,36 +141,34 @@ class Backend(ArrayInterface):
 
     # Training.
 
-    def sum_of_squares(self, value):
-        """Return the sum of the squares of a float tensor."""
-        return ops.sum(ops.square(value))
+    def global_norm(self, tensors):
+        """Return the root of the sum of the squares of all float32 tensors of a list."""
+        return ops.sqrt(sum(ops.sum(ops.square(tensor)) for tensor in tensors))
 
-    def adamw_step(
-        self,
-        variable,
-        momentum,
-        velocity,
-        gradient,
-        step,
-        learning_rate,
-        betas,
-        epsilon,
-        weight_decay=0.0,
-    ):
+    def adamw_steps(self, updates, update_one_by_one, step, learning_rate, betas, epsilon):
+        """Update several variables as AdamW does.
+
+        Args:
+            updates: iterable of `AdamWUpdate`.
+            update_one_by_one: callable without arguments that calls `adamw_step` for each, in the
+                way of this backend's optimizers.
+            step, learning_rate, betas, epsilon: see `adamw_step`.
+        """
+        update_one_by_one()
+
+    def adamw_step(self, update, step, learning_rate, betas, epsilon):
         """Update a variable as AdamW does.
 
         Args:
-            variable: `keras.Variable`, or the backend's own.
-            momentum, velocity: `keras.Variable`s of its shape, updated too.
-            gradient: tensor of its shape and dtype.
+            update: `AdamWUpdate`.
             step: int scalar, counts from 1.
             learning_rate: float scalar.
             betas: pair of float.
             epsilon: float, added to the root of the velocity before its bias is corrected.
-            weight_decay: float, times the learning rate what is taken off the variable.
 
         Source: Loshchilov & Hutter 2019, algorithm 2.
         """
+        variable, momentum, velocity, gradient, weight_decay = update
         old, mean, square = map(ops.convert_to_tensor, (variable, momentum, velocity))
         step, learning_rate = (ops.cast(number, old.dtype) for number in (step, learning_rate))
         corrections = [1.0 - ops.power(ops.cast(beta, old.dtype), step) for beta in betas]

@@ -172,23 +172,13 @@ class TensorFlowBackend(Backend):
 
     # Training.
 
-    def sum_of_squares(self, value):
-        """Return the sum without an array of squares."""
-        return 2.0 * tf.nn.l2_loss(value)
+    def global_norm(self, tensors):
+        """Sum without arrays of squares."""
+        return tf.linalg.global_norm(tensors)
 
-    def adamw_step(
-        self,
-        variable,
-        momentum,
-        velocity,
-        gradient,
-        step,
-        learning_rate,
-        betas,
-        epsilon,
-        weight_decay=0.0,
-    ):
+    def adamw_step(self, update, step, learning_rate, betas, epsilon):
         """Update in one operation, or two with weight decay."""
+        variable, momentum, velocity, gradient, weight_decay = update
 
         def scalar(value):
             return tf.cast(value, variable.dtype)

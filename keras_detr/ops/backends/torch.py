@@ -1,5 +1,6 @@
 """What torch does faster, or must do otherwise."""
 
+import collections
 import contextlib
 import math
 import warnings
@@ -198,48 +199,52 @@ class TorchBackend(Backend):
 
     # Training.
 
-    def sum_of_squares(self, value):
-        """Return the sum without an array of squares."""
-        return torch.linalg.vector_norm(value) ** 2
+    def global_norm(self, tensors):
+        """Take all norms at once on a GPU."""
+        return torch.nn.utils.get_total_norm(tensors)
 
-    def adamw_step(
-        self,
-        variable,
-        momentum,
-        velocity,
-        gradient,
-        step,
-        learning_rate,
-        betas,
-        epsilon,
-        weight_decay=0.0,
-    ):
-        """Update in one operation."""
-        # The operation goes through memory, and takes for granted that all have one order there.
-        order = _axes_in_memory(variable.value)
-        for state in (momentum, velocity):
-            if not state.value.permute(order).is_contiguous():
-                state.value.data = torch.empty_like(variable.value).copy_(state.value.detach())
-        tensor, *states = (
-            state.value.detach().permute(order) for state in (variable, momentum, velocity)
-        )
+    def adamw_steps(self, updates, update_one_by_one, step, learning_rate, betas, epsilon):
+        """Update all variables of one weight decay in one operation."""
+        groups = collections.defaultdict(list)
+        for update in updates:
+            tensors = _tensors_in_one_order(update)
+            groups[update.weight_decay, tensors[0].is_contiguous()].append(tensors)
         step = int(step)
-        adamw(
-            [tensor],
-            [gradient.permute(order).contiguous()],
-            *([state] for state in states),
-            [],
-            [torch.tensor(step - 1.0, device=tensor.device)],
-            lr=ops.convert_to_tensor(learning_rate, "float32"),
-            beta1=betas[0],
-            beta2=betas[1],
-            # torch adds it after the bias is corrected.
-            eps=epsilon / math.sqrt(1 - betas[1] ** step),
-            weight_decay=weight_decay,
-            amsgrad=False,
-            maximize=False,
-            fused=tensor.is_contiguous(),
-        )
+        for (weight_decay, is_contiguous), group in groups.items():
+            variables, momenta, velocities, gradients = map(list, zip(*group, strict=True))
+            device = variables[0].device
+            adamw(
+                variables,
+                gradients,
+                momenta,
+                velocities,
+                [],
+                # A number of its own for each variable, because it is counted on.
+                list(torch.full((len(group),), step - 1.0, device=device)),
+                lr=ops.convert_to_tensor(learning_rate, "float32"),
+                beta1=betas[0],
+                beta2=betas[1],
+                # torch adds it after the bias is corrected.
+                eps=epsilon / math.sqrt(1 - betas[1] ** step),
+                weight_decay=weight_decay,
+                amsgrad=False,
+                maximize=False,
+                fused=is_contiguous,
+            )
+
+
+def _tensors_in_one_order(update):
+    """Return variable, momentum, velocity and gradient, with axes as memory holds the variable.
+
+    The operation goes through memory, and takes for granted that all have one order there.
+    """
+    variable, momentum, velocity, gradient, _ = update
+    order = _axes_in_memory(variable.value)
+    for state in (momentum, velocity):
+        if not state.value.permute(order).is_contiguous():
+            state.value.data = torch.empty_like(variable.value).copy_(state.value.detach())
+    states = [state.value.detach().permute(order) for state in (variable, momentum, velocity)]
+    return *states, gradient.permute(order).contiguous()
 
 
 def _axes_in_memory(tensor):
@@ -264,11 +269,14 @@ def add_rows_by_scipy(num_rows, indices, weights, upstream):
     return torch.from_numpy(matrix @ upstream.numpy())
 
 
-def add_rows_by_torch(num_rows, indices, weights, upstream):
-    """Return what `add_rows_by_scipy` does, on any device."""
-    table = upstream.new_zeros((num_rows, upstream.shape[1]))
-    for index, weight in zip(indices.t(), weights.t(), strict=True):
-        table.index_add_(0, index, upstream * weight[:, None])
+def add_rows_by_torch(num_rows, indices, weights, upstream, terms_at_once=16):
+    """Return what `add_rows_by_scipy` does, on any device; a GPU adds many terms at once."""
+    size = upstream.shape[1]
+    table = upstream.new_zeros((num_rows, size))
+    parts = (numbers.split(terms_at_once, dim=1) for numbers in (indices, weights))
+    for index, weight in zip(*parts, strict=True):
+        rows = upstream[:, None] * weight[..., None]
+        table.index_add_(0, index.reshape(-1), rows.view(-1, size))
     return table
 
 
