@@ -87,14 +87,19 @@ class Process:
         with contextlib.suppress(BrokenPipeError):
             print(file=self.process.stdin, flush=True)
 
-    def finish(self):
-        """Wait until it has run, and return the seconds."""
-        return self.hear()["seconds"]
+    def finish_first(self):
+        """Wait until it has run for the first time, and return all seconds that this took."""
+        return self.hear()["all_seconds"]
+
+    def run_first(self):
+        """Run the program for the first time, and return all seconds that this took."""
+        self.begin()
+        return self.finish_first()
 
     def run(self):
         """Run the program once, and return the seconds."""
         self.begin()
-        return self.finish()
+        return self.hear()["seconds"]
 
     def end(self):
         """Return the memory that was used."""
@@ -135,7 +140,7 @@ def compare(work, contenders, settings, rounds, is_first_run_together=False):
         each(Process.wait)
         if is_first_run_together:
             each(Process.begin)
-        runs = [each(Process.finish if is_first_run_together else Process.run)]
+        runs = [each(Process.finish_first if is_first_run_together else Process.run_first)]
         runs += [each(Process.run) for _ in range(rounds)]
         memory = each(Process.end)
     finally:

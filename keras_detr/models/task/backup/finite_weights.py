@@ -15,7 +15,11 @@ def check_finite_weights(model, when):
         FloatingPointError: one does.
     """
     variables = model.trainable_variables
-    broken = [v.path for v in variables if not bool(ops.all(ops.isfinite(v)))]
+    if not variables:
+        return
+    # One transfer from the device for all of them.
+    is_finite = ops.convert_to_numpy(ops.stack([ops.all(ops.isfinite(v)) for v in variables]))
+    broken = [v.path for v, is_sound in zip(variables, is_finite, strict=True) if not is_sound]
     if broken:
         raise FloatingPointError(
             f"The training diverged: {when} {len(broken)} of {len(variables)} trained variables "
