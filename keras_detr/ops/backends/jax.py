@@ -6,6 +6,7 @@ import functools
 import jax
 import keras
 import numpy as np
+from keras import ops
 
 from keras_detr.ops.backends import lean_dropout, lean_feed_forward, row_chunks
 from keras_detr.ops.backends.interface import Backend, program_key
@@ -32,7 +33,9 @@ class JaxBackend(Backend):
         return None if _is_traced(array) else super().known_values(array)
 
     def run(self, function, *arrays, split_axis=None, **settings):
-        if any(isinstance(array, keras.KerasTensor) for array in arrays):
+        values = keras.tree.flatten(settings)
+        # A compiled program would take a tensor among the settings for a constant.
+        if any(isinstance(x, keras.KerasTensor) for x in arrays) or any(map(ops.is_tensor, values)):
             return function(*arrays, **settings)
         program = self._programs.get(
             program_key(function, arrays, settings),

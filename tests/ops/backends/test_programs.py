@@ -44,6 +44,16 @@ def test_values_can_be_read_outside_of_a_program_only():
     assert seen[0] == (keras.backend.backend() == "torch")
 
 
+def test_a_tensor_among_the_settings_is_read_at_each_call():
+    def scale(values, factors):
+        return (values * factors[0],)
+
+    for factor in (2.0, 3.0):
+        factors = (ops.convert_to_tensor(factor),)
+        (result,) = current().run(scale, ops.ones(2), factors=factors)
+        np.testing.assert_array_equal(ops.convert_to_numpy(result), [factor, factor])
+
+
 def test_one_device_is_one_replica():
     assert current().num_replicas() == 1
     value = ops.convert_to_tensor(3.0)
