@@ -5,7 +5,7 @@ import itertools
 import keras
 import numpy as np
 
-from keras_detr.batches.shapes import check_box_shapes, check_numbers, described
+from keras_detr.batches.shapes import check_box_shapes, check_numbers, described, shape_of
 
 
 def to_numpy(value):
@@ -33,7 +33,7 @@ def numpy_parts(parts):
             the others.
     """
     boxes, classes = _dense(parts.boxes, parts.classes)
-    check_box_shapes(parts.images, boxes, classes)
+    check_box_shapes(boxes, classes, shape_of(parts.images)[:1])
     return parts._replace(
         images=to_numpy(parts.images),
         pixel_mask=None if parts.pixel_mask is None else to_numpy(parts.pixel_mask),

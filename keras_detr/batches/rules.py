@@ -7,9 +7,9 @@ from keras_detr.batches.boxes import check_boxes
 from keras_detr.batches.image_ids import known_image_ids
 from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.images import check_images
+from keras_detr.batches.labels import check_labels
 from keras_detr.batches.structure import input_parts, x_and_box_parts
 from keras_detr.ops.boxes import check_box_format
-from keras_detr.ops.labels import check_labels
 
 
 def check_training_batch(x, bounding_boxes, num_classes, bounding_box_format, dropped_boxes=None):

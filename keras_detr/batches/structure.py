@@ -122,8 +122,12 @@ def input_parts(x):
     return images, pixel_mask, image_ids
 
 
-def check_bounding_boxes(bounding_boxes):
+def check_bounding_boxes(bounding_boxes, argument="bounding_boxes"):
     """Check that there are boxes and classes.
+
+    Args:
+        bounding_boxes: should be a dict of "boxes" and "classes".
+        argument: str, the name of the caller's argument, for the error.
 
     Raises:
         ValueError: it is no dict with both.
@@ -132,7 +136,7 @@ def check_bounding_boxes(bounding_boxes):
         return
     has_labels = isinstance(bounding_boxes, dict) and "labels" in bounding_boxes
     raise ValueError(
-        "`bounding_boxes` must be a dict with 'boxes' (batch, N, 4) and 'classes' (batch, N). "
+        f"`{argument}` must be a dict with 'boxes' (batch, N, 4) and 'classes' (batch, N). "
         f"Received: {described(bounding_boxes)}."
         + (" Rename 'labels' to 'classes'." if has_labels else "")
     )

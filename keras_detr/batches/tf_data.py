@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_detr.batches.arrays import ragged_rows
 from keras_detr.batches.rules import check_inputs, check_training_batch
-from keras_detr.batches.shapes import NO_BATCH, check_box_shapes
+from keras_detr.batches.shapes import NO_BATCH, check_box_shapes, shape_of
 from keras_detr.batches.structure import batch_parts, input_parts
 from keras_detr.ops.boxes import check_box_format
 
@@ -46,7 +46,7 @@ def checked_training_batches(dataset, num_classes, bounding_box_format, dropped_
     @tf.autograph.experimental.do_not_convert
     def checked_batch(*batch):
         parts = batch_parts(batch[0] if len(batch) == 1 else batch)
-        shape = check_box_shapes(parts.images, parts.boxes, parts.classes)
+        shape = check_box_shapes(parts.boxes, parts.classes, shape_of(parts.images, 4)[:1])
         arrays = parts.images, parts.pixel_mask, _dense_or_none(parts.image_ids)
         x, (boxes, classes) = _checked(
             check, *arrays, parts.boxes, parts.classes, dtypes=(tf.float32, tf.int32)
