@@ -2,7 +2,13 @@
 
 from typing import Any, NamedTuple
 
-from keras_detr.batches.shapes import ONE_ARRAY_ADVICE, check_images_and_mask, described
+from keras_detr.batches.shapes import (
+    ONE_ARRAY_ADVICE,
+    check_box_shapes,
+    check_images_and_mask,
+    described,
+    shape_of,
+)
 
 
 class BatchParts(NamedTuple):
@@ -122,6 +128,38 @@ def input_parts(x):
     return images, pixel_mask, image_ids
 
 
+def check_element(element):
+    """Check the structure of one image with its boxes, or of a batch of them, before padding.
+
+    Args:
+        element: should be a dict of "images" (height, width, 3) or (batch, height, width, 3), and
+            perhaps "bounding_boxes"; dense or ragged arrays.
+
+    Raises:
+        ValueError: it is something else, or padded already.
+    """
+    if not isinstance(element, dict) or "images" not in element:
+        raise ValueError(
+            "Images and boxes must come as a dict with the key 'images' (and 'bounding_boxes'). "
+            f"Received: {described(element)}."
+        )
+    shape = shape_of(element["images"], 3)
+    if len(shape) not in (3, 4):
+        raise ValueError(
+            "`images` must be one image (height, width, 3), or a batch of images (batch, height, "
+            f"width, 3), dense or ragged. Received: {shape}."
+        )
+    if "pixel_mask" in element:
+        raise ValueError(
+            "`images` must not be padded yet, and there is a 'pixel_mask'. Make `PadToCanvas` the "
+            "last layer of the pipeline."
+        )
+    if "bounding_boxes" in element:
+        boxes = element["bounding_boxes"]
+        check_bounding_boxes(boxes)
+        check_box_shapes(boxes["boxes"], boxes["classes"], shape[:-3])
+
+
 def check_bounding_boxes(bounding_boxes, argument="bounding_boxes"):
     """Check that there are boxes and classes.
 
@@ -136,7 +174,7 @@ def check_bounding_boxes(bounding_boxes, argument="bounding_boxes"):
         return
     has_labels = isinstance(bounding_boxes, dict) and "labels" in bounding_boxes
     raise ValueError(
-        f"`{argument}` must be a dict with 'boxes' (batch, N, 4) and 'classes' (batch, N). "
+        f"`{argument}` must be a dict with 'boxes' and 'classes', (N, 4) and (N,) for each image. "
         f"Received: {described(bounding_boxes)}."
         + (" Rename 'labels' to 'classes'." if has_labels else "")
     )

@@ -49,7 +49,7 @@ BAD_PREDICTIONS = {
 }
 
 BAD = {
-    "not a dict": (BOXES, r"`y_true` must be a dict.*'boxes'.* and 'classes'.*ndarray"),
+    "not a dict": (BOXES, r"`y_true` must be a dict.*'boxes' and 'classes'.*ndarray"),
     "no classes": ({"boxes": BOXES}, r"must be a dict.*Received: a dict of \['boxes'\]"),
     "no boxes": ({"labels": CLASSES, "classes": CLASSES}, r"a dict of \['classes', 'labels'\]"),
     "box rank": ({**GOOD, "boxes": BOXES[0]}, r"\(batch, N, 4\). Received: \(3, 4\)"),
