@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 
-from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.image_sizes import unpadded_sizes
-from keras_detr.batches.shapes import check_batch_size, check_numbers
+from keras_detr.batches.images import raw_images
+from keras_detr.batches.shapes import check_batch_size
 from keras_detr.ops.boxes import convert_box_format
 from keras_detr.ops.installed_packages import is_installed
 
@@ -77,9 +77,7 @@ def predict_raw_images(model, images, batch_size=None, verbose="auto"):
         the images before they were resized.
     """
     check_batch_size(batch_size)
-    if not images:
-        raise ValueError("`x` must hold at least one image. Received an empty list.")
-    images = [_checked_image(image, index) for index, image in enumerate(images)]
+    images = raw_images(images, "x")
     if batch_size is None:
         batch_size = 1 if getattr(model.backbone, "dilation", False) else 8
     is_shown = len(images) >= 20 if verbose == "auto" else bool(verbose)
@@ -101,19 +99,6 @@ def predict_raw_images(model, images, batch_size=None, verbose="auto"):
             rows[index] = detection
         progress.add(len(indices))
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-
-
-def _checked_image(image, index):
-    """Return an image of any library as an array of NumPy."""
-    shape = tuple(image.shape)
-    if len(shape) != 3 or shape[-1] != 3 or 0 in shape:
-        raise ValueError(
-            "`x`, a list of images, must hold arrays (height, width, 3), RGB in 0..255. Received: "
-            f"the shape {shape} for image {index}. `keras_detr.detect` takes grey and transparent "
-            "images too."
-        )
-    check_numbers(image, f"x[{index}]")
-    return to_numpy(image)
 
 
 def _in_original(boxes, bounding_box_format, seen_size, original_size):
