@@ -1,4 +1,4 @@
-"""Parse a batch: which structures it may have. Python only: no array library is touched."""
+"""Parse a batch: which structures and keys it may have. Python only: no array is read."""
 
 from typing import Any, NamedTuple
 

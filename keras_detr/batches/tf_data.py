@@ -4,9 +4,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_detr.batches.arrays import ragged_rows
-from keras_detr.batches.rules import check_inputs, check_training_batch
 from keras_detr.batches.shapes import NO_BATCH, check_box_shapes, shape_of
 from keras_detr.batches.structure import batch_parts, input_parts
+from keras_detr.batches.training_batch import check_inputs, check_training_batch
 from keras_detr.ops.boxes import check_box_format
 
 

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from keras_detr.batches.structure import check_element
 from keras_detr.ops.boxes import check_box_format, convert_box_format
+from keras_detr.preprocessing.assertions import checked
 from keras_detr.preprocessing.batched_elements import is_batched, map_batch
-from keras_detr.preprocessing.runtime_checks import checked
 
 
 class BoxAwareLayer(keras.layers.Layer):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_detr.batches.images import raw_images
-from keras_detr.preprocessing.canvases import scaled_canvases
+from keras_detr.preprocessing.bucketing import scaled_canvases
 from keras_detr.preprocessing.resize_shortest_side import ResizeShortestSide, resized_size
 
 

@@ -3,8 +3,8 @@
 import keras
 import tensorflow as tf
 
+from keras_detr.preprocessing.assertions import checked
 from keras_detr.preprocessing.box_aware_layer import BoxAwareLayer
-from keras_detr.preprocessing.runtime_checks import checked
 
 
 @keras.saving.register_keras_serializable("keras_detr")

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 from scipy import special
 
-from keras_detr.models.task.detection_data import prediction_batch, unpadded_size
+from keras_detr.models.task.data_adapter import prediction_batch, unpadded_size
 from keras_detr.ops.boxes import convert_box_format
 
 

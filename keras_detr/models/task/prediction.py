@@ -1,8 +1,8 @@
 """Prediction: `predict` on batches and raw images, attention, and export."""
 
 from keras_detr.batches.shapes import check_batch_size
+from keras_detr.models.task.data_adapter import prediction_batch, prediction_inputs, split_batch
 from keras_detr.models.task.decoder_attention import AttentionModel, attend
-from keras_detr.models.task.detection_data import prediction_batch, prediction_inputs, split_batch
 from keras_detr.models.task.raw_images import (
     build_preprocessor,
     is_list_of_images,

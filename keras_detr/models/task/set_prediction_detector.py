@@ -6,10 +6,10 @@ from keras import ops
 
 from keras_detr.models.backbones.feature_pyramid import pyramid_extractor
 from keras_detr.models.keras_cv_bases import Task
-from keras_detr.models.task.detection_data import split_inputs, unpadded_size
+from keras_detr.models.task.data_adapter import split_inputs, unpadded_size
 from keras_detr.models.task.detector_contract import DetectorContract
+from keras_detr.models.task.from_preset import DetectorPresets
 from keras_detr.models.task.prediction import DetectorPrediction
-from keras_detr.models.task.presets import DetectorPresets
 from keras_detr.models.task.raw_images import PREPROCESSOR_SIZES, check_preprocessor_sizes
 from keras_detr.models.task.saving import DetectorSaving
 from keras_detr.models.task.step_functions import DetectorStepFunctions

@@ -1,6 +1,6 @@
 """The functions that Keras calls with each batch, and how they are compiled."""
 
-from keras_detr.models.task.detection_data import split_batch
+from keras_detr.models.task.data_adapter import split_batch
 from keras_detr.ops.backends import current
 
 

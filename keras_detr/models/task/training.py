@@ -6,7 +6,7 @@ from keras import ops
 from keras_detr.batches.shapes import check_batch_size
 from keras_detr.losses.hungarian_loss import HungarianLoss
 from keras_detr.models.task.backup.training_backup import resumable_callbacks
-from keras_detr.models.task.detection_data import (
+from keras_detr.models.task.data_adapter import (
     split_training_batch,
     training_batch,
     training_data,

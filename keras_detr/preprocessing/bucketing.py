@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
+from keras_detr.preprocessing.assertions import checked
 from keras_detr.preprocessing.padding_report import PaddingReport
-from keras_detr.preprocessing.runtime_checks import checked
 
 # For short side 800, longest side 1333. On COCO, each image on the smallest canvas that holds it,
 # 4% of all pixels are padding at short side 800, and 23% under the paper's augmentation; on one

@@ -1,4 +1,4 @@
-"""What a detector takes from batches, and gives to the trainers of Keras."""
+"""Adapt what `fit`, `evaluate` and `predict` are given to what Keras' trainers take."""
 
 import functools
 
@@ -8,7 +8,6 @@ from keras import ops
 from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.dropped_boxes import DroppedBoxes
 from keras_detr.batches.image_sizes import unpadded_sizes
-from keras_detr.batches.rules import check_inputs, check_training_batch
 from keras_detr.batches.streams import checked_stream, is_tensorflow_dataset
 from keras_detr.batches.structure import (
     batch_pair,
@@ -16,6 +15,7 @@ from keras_detr.batches.structure import (
     input_parts,
     training_pair,
 )
+from keras_detr.batches.training_batch import check_inputs, check_training_batch
 
 
 def split_inputs(inputs):

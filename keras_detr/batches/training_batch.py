@@ -1,4 +1,4 @@
-"""Every rule that a batch must keep, in their order."""
+"""Check a training batch: its structure and shapes, then images, labels and boxes."""
 
 import numpy as np
 
