@@ -53,11 +53,8 @@ class DetectorContract:
     def attend_set(self, pyramid, pixel_mask):
         """Return the last layer's raw outputs and the decoder's attention.
 
-        Only `decoder_attention` needs it, which also gives the shapes.
-
-        Args:
-            pyramid: as in `predict_set`.
-            pixel_mask: as in `predict_set`.
+        Only `decoder_attention` needs it, which also gives the shapes. Arguments are those of
+        `predict_set`.
 
         Returns:
             dict of "classification", "box", "attention_weights" and perhaps "sampling_points".

@@ -103,20 +103,14 @@ class DetectorPrediction:
         without keras_detr and without Keras. Its one input is "images", `input_dtype` (batch,
         height, width, 3), RGB in 0..255; its outputs are those of `decode_predictions`, boxes in
         `bounding_box_format` of the original images. They are what `predict` returns for a list of
-        images with `batch_size=1`, within rounding.
+        images with `batch_size=1`, within rounding. Names of classes, if the model has them, and
+        the `bounding_box_format` are in the file; the guide to export shows how to read them.
 
-        - "tf_saved_model" is a folder: `tf.saved_model.load(path).serve(images)`. Names of classes
-          are in `tf.saved_model.load(path).class_names()["class_names"]`.
+        - "tf_saved_model" is a folder: `tf.saved_model.load(path).serve(images)`.
         - "onnx" is a file whose name ends in ".onnx", of opset 18:
-          `session = onnxruntime.InferenceSession(path)`, `session.run(None, {"images": images})`.
-          Names of classes are JSON in `session.get_modelmeta().custom_metadata_map["class_names"]`.
+          `onnxruntime.InferenceSession(path).run(None, {"images": images})`.
         - "litert" is a file whose name ends in ".tflite", of builtin operations:
-          `Interpreter(path)` of ai_edge_litert.interpreter,
-          `.get_signature_runner()(images=images)`. Names of classes are JSON in
-          `zipfile.ZipFile(path).read("class_names.json")`.
-
-        Every format has "bounding_box_format" in the same place. A model without names has no
-        "class_names" there.
+          `Interpreter(path).get_signature_runner()(images=images)` of ai_edge_litert.interpreter.
 
         Args:
             filepath: str or path. An earlier export there is replaced once the new one is complete;

@@ -4,9 +4,10 @@ from types import SimpleNamespace
 
 from keras import ops
 
+from keras_detr.batches.structure import input_parts
 from keras_detr.models.backbones.feature_pyramid import pyramid_extractor
 from keras_detr.models.keras_cv_bases import Task
-from keras_detr.models.task.data_adapter import split_inputs, unpadded_size
+from keras_detr.models.task.data_adapter import unpadded_size
 from keras_detr.models.task.detector_contract import DetectorContract
 from keras_detr.models.task.from_preset import DetectorPresets
 from keras_detr.models.task.prediction import DetectorPrediction
@@ -108,7 +109,7 @@ class SetPredictionDetector(
 
     def call(self, inputs, training=None, return_auxiliary=True, return_attention=False):
         """Return raw outputs."""
-        images, pixel_mask = split_inputs(inputs)
+        images, pixel_mask, _ = input_parts(inputs)
         images = ops.cast(images, "float32")
         if pixel_mask is not None:
             is_image = ops.expand_dims(ops.cast(pixel_mask, "bool"), -1)
