@@ -108,14 +108,11 @@ class BoxAwareLayer(keras.layers.Layer):
         Returns:
             dict of tensors, of the same structure.
         """
-        result = dict(element)
-        result["images"] = self.transform_images(element["images"], parameters)
-        if "bounding_boxes" not in element:
-            return result
-        sizes = _image_size(element["images"]), _image_size(result["images"])
-        result["bounding_boxes"] = self._transform_bounding_boxes(
-            element["bounding_boxes"], parameters, *sizes
-        )
+        result = {**element, "images": self.transform_images(element["images"], parameters)}
+        if "bounding_boxes" in element:
+            sizes = _image_size(element["images"]), _image_size(result["images"])
+            boxes = self._transform_bounding_boxes(element["bounding_boxes"], parameters, *sizes)
+            result["bounding_boxes"] = boxes
         return result
 
     def get_config(self):

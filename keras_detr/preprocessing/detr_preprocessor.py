@@ -13,12 +13,8 @@ class DETRPreprocessor(ResizeShortestSide):
     """Resize images as DETR and Deformable DETR were evaluated, and pad raw images to a batch.
 
     Mapped over a data set it is `ResizeShortestSide`. Called with raw images it makes a model's
-    input of them. Colours are normalized by the backbone, not here.
-
-    Args:
-        short_side: int, pixels of the short side.
-        longest_side: int, the long side's limit in pixels, or None for no limit.
-        bounding_box_format: str, see `BoxAwareLayer`.
+    input of them. Colours are normalized by the backbone, not here. Arguments are those of
+    `ResizeShortestSide`.
 
     Call arguments:
         element: dict, as every `BoxAwareLayer` takes it; or raw images: an array (height, width,

@@ -8,49 +8,25 @@ from PIL import ExifTags, Image, ImageOps
 
 from keras_detr.checkpoints.files.regular_files import check_regular
 
-# PIL knows more, among them formats that start other programs to be read.
-FORMATS = (
-    "AVIF",
-    "BMP",
-    "DIB",
-    "GIF",
-    "JPEG",
-    "JPEG2000",
-    "PNG",
-    "PPM",
-    "TIFF",
-    "WEBP",
+# The formats that are read, and how their files' names end. PIL knows more, among them formats that
+# start other programs to be read.
+FORMATS = {
+    "AVIF": (".avif",),
+    "BMP": (".bmp",),
+    "DIB": (".dib",),
+    "GIF": (".gif",),
+    "JPEG": (".jfif", ".jpe", ".jpeg", ".jpg", ".mpo"),
+    "JPEG2000": (".jp2", ".jpeg2000"),
+    "PNG": (".png",),
+    "PPM": (".pbm", ".pgm", ".pnm", ".ppm"),
+    "TIFF": (".dng", ".tif", ".tiff"),
+    "WEBP": (".webp",),
     # These need a plugin of PIL.
-    "HEIF",
-    "JXL",
-)
-# What looks like an image in a folder: it is read, or said to be unreadable.
-IMAGE_SUFFIXES = (
-    ".avif",
-    ".bmp",
-    ".dib",
-    ".dng",
-    ".gif",
-    ".heic",
-    ".heif",
-    ".jfif",
-    ".jp2",
-    ".jpe",
-    ".jpeg",
-    ".jpeg2000",
-    ".jpg",
-    ".jxl",
-    ".mpo",
-    ".pbm",
-    ".pgm",
-    ".png",
-    ".pnm",
-    ".ppm",
-    ".tga",
-    ".tif",
-    ".tiff",
-    ".webp",
-)
+    "HEIF": (".heic", ".heif"),
+    "JXL": (".jxl",),
+}
+# What looks like an image in a folder: it is read, or said to be unreadable, as TGA is.
+IMAGE_SUFFIXES = (*sorted(suffix for suffixes in FORMATS.values() for suffix in suffixes), ".tga")
 # 65535 = 257 * 255.
 _FROM_16_BIT = 257
 _ORIENTATION = ExifTags.Base.Orientation
