@@ -21,12 +21,11 @@ def checked_stream(x, check):
     Raises:
         ValueError: there is no batch; of an iterator, when it is read.
     """
-    if isinstance(x, keras.utils.PyDataset):
-        checked = _CheckedPyDataset(x, check)
-        num_batches = checked.num_batches
-    elif isinstance(x, collections.abc.Iterator):
+    if isinstance(x, collections.abc.Iterator):
         return _checked_batches(x, check)
-    elif is_data_loader(x):
+    if isinstance(x, keras.utils.PyDataset):
+        checked, num_batches = _CheckedPyDataset(x, check), x.num_batches
+    elif _is_of(x, "torch.utils.data.", "grain."):
         checked, num_batches = x, len(x) if hasattr(x, "__len__") else None
     else:
         return None
@@ -75,11 +74,9 @@ class _CheckedPyDataset(keras.utils.PyDataset):
 
 def is_tensorflow_dataset(data):
     """Return whether `data` is a `tf.data.Dataset`, without importing TensorFlow."""
-    modules = [cls.__module__ for cls in type(data).__mro__]
-    return any(module.startswith("tensorflow.python.data.") for module in modules)
+    return _is_of(data, "tensorflow.python.data.")
 
 
-def is_data_loader(data):
-    """Return whether `data` is a loader of torch or grain, without importing either."""
-    modules = [cls.__module__ for cls in type(data).__mro__]
-    return any(module.startswith(("torch.utils.data.", "grain.")) for module in modules)
+def _is_of(data, *packages):
+    """Return whether one of the classes of `data` is from a package, without importing it."""
+    return any(cls.__module__.startswith(packages) for cls in type(data).__mro__)

@@ -38,20 +38,18 @@ def batch_parts(batch):
             aside.
 
     Raises:
-        ValueError: something is missing, or there are sample weights.
+        ValueError: something is missing, there are sample weights, or `check_images_and_mask`
+            raises.
     """
-    return x_and_box_parts(*training_pair(batch))
+    x, bounding_boxes = training_pair(batch)
+    images, pixel_mask, image_ids = input_parts(x)
+    check_bounding_boxes(bounding_boxes)
+    boxes, classes = bounding_boxes["boxes"], bounding_boxes["classes"]
+    return BatchParts(images, pixel_mask, boxes, classes, image_ids)
 
 
 def training_pair(batch):
-    """Return a training batch as a pair of inputs and bounding boxes.
-
-    Args:
-        batch: as in `batch_parts`.
-
-    Raises:
-        ValueError: it is something else, boxes are missing, or there are sample weights.
-    """
+    """Return a batch as `batch_pair` does, with bounding boxes or else a ValueError."""
     x, bounding_boxes = batch_pair(batch)
     if bounding_boxes is None:
         raise ValueError(
@@ -89,22 +87,6 @@ def batch_pair(batch):
             "supported, because the loss weighs by class and by box."
         )
     return x, bounding_boxes
-
-
-def x_and_box_parts(x, bounding_boxes):
-    """Find images, mask, boxes and classes in a model's input and its boxes.
-
-    Args:
-        x: images, or a dict of "images" and perhaps "pixel_mask" and "image_id".
-        bounding_boxes: dict of "boxes" and "classes".
-
-    Raises:
-        ValueError: something is missing, or `check_images_and_mask` raises.
-    """
-    images, pixel_mask, image_ids = input_parts(x)
-    check_bounding_boxes(bounding_boxes)
-    boxes, classes = bounding_boxes["boxes"], bounding_boxes["classes"]
-    return BatchParts(images, pixel_mask, boxes, classes, image_ids)
 
 
 def input_parts(x):
