@@ -1,6 +1,7 @@
 """Check batches that come one after another, each when it is read. TensorFlow isn't needed."""
 
 import collections.abc
+import operator
 
 import keras
 
@@ -26,7 +27,8 @@ def checked_stream(x, check):
     if isinstance(x, keras.utils.PyDataset):
         checked, num_batches = _CheckedPyDataset(x, check), x.num_batches
     elif _is_of(x, "torch.utils.data.", "grain."):
-        checked, num_batches = x, len(x) if hasattr(x, "__len__") else None
+        # Loaders of an endless or unmeasured data set have a `__len__` that raises.
+        checked, num_batches = x, operator.length_hint(x, 1)
     else:
         return None
     if num_batches == 0:
