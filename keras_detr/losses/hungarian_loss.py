@@ -59,11 +59,7 @@ class HungarianLoss(keras.losses.Loss):
 
     component_names = ("classification_loss", "box_loss", "giou_loss")
     # Beside them where predictions have an encoder's part.
-    encoder_component_names = (
-        "encoder_classification_loss",
-        "encoder_box_loss",
-        "encoder_giou_loss",
-    )
+    encoder_component_names = tuple(f"encoder_{name}" for name in component_names)
     metric_names = ("class_error", "cardinality_error", "clipped_boxes", "dropped_boxes")
 
     def __init__(

@@ -151,11 +151,11 @@ class DetectorContract:
 
 
 def raw_outputs(logits, boxes):
-    """Return the dict that `predict_set` returns, of the outputs of decoder layers.
+    """Return the dict that `predict_set` returns, of the outputs of all decoder layers or the last.
 
     Args:
-        logits: float32 (batch, layers, queries, logits), of all decoder layers or the last one.
-        boxes: float32 (batch, layers, queries, 4), of the same layers.
+        logits: float32 (batch, layers, queries, logits).
+        boxes: float32 (batch, layers, queries, 4).
     """
     outputs = {"classification": logits[:, -1], "box": boxes[:, -1]}
     if logits.shape[1] > 1:

@@ -28,20 +28,13 @@ def apply_frozen_paths(model, paths):
     remaining = set(paths)
     for path, layer in list(_walk(model, only_trainable_parents=False)):
         if path in remaining:
-            _freeze(layer)
+            # One by one: a functional model that was built frozen hasn't frozen its layers, and
+            # assigning the value that it already has changes nothing.
+            for part in flatten_layers(layer):
+                part.trainable = False
             remaining.discard(path)
     if remaining:
         raise ValueError(f"`frozen` names layers that the model doesn't have: {sorted(remaining)}.")
-
-
-def _freeze(layer):
-    """Freeze a layer and all below it.
-
-    One by one: a functional model that was built frozen hasn't frozen its layers, and assigning the
-    value that it already has changes nothing.
-    """
-    for part in flatten_layers(layer):
-        part.trainable = False
 
 
 def _walk(layer, prefix="", only_trainable_parents=True):

@@ -49,7 +49,5 @@ class LossTrackers:
             batch_size: int or int scalar, the weight of the batch in the means.
         """
         for name, tracker in self._trackers.items():
-            if name in COUNTS:
-                tracker.update_state(components[name])
-            else:
-                tracker.update_state(components[name], sample_weight=batch_size)
+            weight = None if name in COUNTS else batch_size
+            tracker.update_state(components[name], sample_weight=weight)
