@@ -6,12 +6,7 @@ from keras_detr.preprocessing.padding import padded_boxes
 
 
 def is_batched(element):
-    """Return whether an element holds several images.
-
-    Args:
-        element: dict with "images", a tensor (height, width, 3), (batch, height, width, 3), or
-            a ragged tensor with one image a row.
-    """
+    """Return whether an element holds several images, in a dense or a ragged tensor."""
     images = element["images"]
     return isinstance(images, tf.RaggedTensor) or images.shape.rank == 4
 

@@ -142,16 +142,12 @@ def rgb_of_array(array):
     Raises:
         ValueError: it has another shape or type, no pixels, or values outside of 0..255.
     """
-    if array.dtype.kind not in "uif" or array.ndim not in (2, 3) or 0 in array.shape:
-        raise ValueError(
-            "`images`: an array must be (height, width, 3), (height, width, 4), (height, width, 1) "
-            f"or (height, width), of numbers. Received shape {array.shape}, {array.dtype}."
-        )
     channels = array.shape[2] if array.ndim == 3 else 1
-    if channels not in (1, 3, 4):
+    is_image = array.ndim in (2, 3) and channels in (1, 3, 4) and 0 not in array.shape
+    if array.dtype.kind not in "uif" or not is_image:
         raise ValueError(
-            "`images`: an array must be (height, width, channels) with 1, 3 or 4 channels. "
-            f"Received shape {array.shape}."
+            "`images`: an array must be (height, width), or (height, width, channels) with 1, 3 or "
+            f"4 channels, of numbers. Received shape {array.shape}, {array.dtype}."
         )
     if array.dtype == np.uint16:
         array = (array.astype("float32") / _FROM_16_BIT).round()

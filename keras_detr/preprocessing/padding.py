@@ -41,13 +41,7 @@ def padded_boxes(bounding_boxes, number):
 
 
 def checked_number(bounding_boxes, max_boxes, caller):
-    """Return the bounding boxes of an image if there aren't more than `max_boxes`.
-
-    Args:
-        bounding_boxes: dict of tensors, the first axis of each is N.
-        max_boxes: int.
-        caller: str, the name of the layer or function, for the error.
-    """
+    """Return bounding boxes if there aren't more than `max_boxes`; the error names the caller."""
     number = tf.shape(bounding_boxes["classes"])[0]
     message = [
         f"{caller}: an image has",

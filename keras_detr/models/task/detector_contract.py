@@ -94,23 +94,16 @@ class DetectorContract:
 
     @classmethod
     def checkpoint_settings(cls, config):
-        """Return the settings that a config.json of the Hub stands for.
+        """Return what a config.json of the Hub stands for, a dict like `Preset.settings`.
 
         Args:
             config: dict, the file's content; its `model_type` is `hub_model_type`.
-
-        Returns:
-            dict like `Preset.settings`.
         """
         raise NotImplementedError(f"{cls.__name__} can't read a config.json of the Hub.")
 
     @classmethod
     def checkpoint_arguments(cls, settings):
-        """Return the constructor's arguments, a new backbone and neck among them.
-
-        Args:
-            settings: dict, from `checkpoint_settings` or a preset.
-        """
+        """Return the constructor's arguments, a new backbone and neck among them, for settings."""
         raise NotImplementedError(f"{cls.__name__} can't be built from a checkpoint's settings.")
 
     def checkpoint_variables(self):
@@ -120,8 +113,7 @@ class DetectorContract:
     def checkpoint_class_heads(self, class_rows):
         """Return the checkpoint's rows of real classes by the canonical name of each class head.
 
-        Args:
-            class_rows: sequence of int, the rows that a preset names, or `None`.
+        `class_rows` are those that a preset names, a sequence of int or `None`.
         """
         raise NotImplementedError(f"{type(self).__name__} has no table of checkpoint names.")
 

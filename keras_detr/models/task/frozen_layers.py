@@ -6,25 +6,13 @@ from keras_detr.ops.keras_internals import flatten_layers
 def frozen_paths(model):
     """Return the places of the topmost layers that are frozen inside of a trainable parent.
 
-    Args:
-        model: `keras.Model`.
-
-    Returns:
-        list of str, names of nested layers joined by "/".
+    A place is a str, the names of nested layers joined by "/".
     """
     return [path for path, layer in _walk(model) if not layer.trainable]
 
 
 def apply_frozen_paths(model, paths):
-    """Freeze the layers at these places; unknown places are an error.
-
-    Args:
-        model: `keras.Model`.
-        paths: list of str, from `frozen_paths`.
-
-    Raises:
-        ValueError: a place doesn't exist in the model.
-    """
+    """Freeze the layers at places from `frozen_paths`; an unknown one is a ValueError."""
     remaining = set(paths)
     for path, layer in list(_walk(model, only_trainable_parents=False)):
         if path in remaining:

@@ -28,6 +28,21 @@ class DetectorPrediction:
             return self.decode_predictions(outputs, inputs), non_trainable_variables
         return self.decode_predictions(self(inputs, **kwargs), inputs)
 
+    def make_predict_function(self, force=False):
+        """Create the function that `predict` calls with each batch.
+
+        The backend may have a program of its own under `jit_compile`: torch compiles only this.
+        """
+        if self.predict_function is not None and not force:
+            return self.predict_function
+        program = None
+        if self.jit_compile:
+            program = current().prediction_program(self, lambda x: self.predict_step((x,)))
+        if program is None:
+            return super().make_predict_function(force)
+        self.predict_function = lambda batches: program(split_batch(batches[0])[0])
+        return self.predict_function
+
     def predict(self, x, batch_size=None, *args, **kwargs):
         """Return detections for images; takes what `fit` takes, with or without targets.
 

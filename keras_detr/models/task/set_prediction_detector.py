@@ -13,7 +13,6 @@ from keras_detr.models.task.from_preset import DetectorPresets
 from keras_detr.models.task.prediction import DetectorPrediction
 from keras_detr.models.task.raw_images import PREPROCESSOR_SIZES, check_preprocessor_sizes
 from keras_detr.models.task.saving import DetectorSaving
-from keras_detr.models.task.step_functions import DetectorStepFunctions
 from keras_detr.models.task.training import DetectorTraining
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 
@@ -21,7 +20,6 @@ from keras_detr.ops.boxes import check_box_format, convert_box_format
 class SetPredictionDetector(
     DetectorTraining,
     DetectorPrediction,
-    DetectorStepFunctions,
     DetectorPresets,
     DetectorSaving,
     DetectorContract,

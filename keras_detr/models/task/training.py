@@ -112,6 +112,16 @@ class DetectorTraining:
         *state, data = args
         return super().test_step(*state, split_batch(training_pair(data)))
 
+    def make_train_function(self, force=False):
+        """Create the function that `fit` calls with each batch, compiled where that is possible."""
+        with current().compilable_steps(self):
+            return super().make_train_function(force)
+
+    def make_test_function(self, force=False):
+        """Create the function that `evaluate` calls with each batch, likewise."""
+        with current().compilable_steps(self):
+            return super().make_test_function(force)
+
     def fit(
         self,
         x=None,
