@@ -89,15 +89,12 @@ def check_box_shapes(boxes, classes, batch_shape):
 
 
 def check_numbers(array, name, other_dtypes=()):
-    """Check that an array's dtype is one of real numbers.
+    """Raise a ValueError if something is no array, of any library, of real numbers.
 
     Args:
-        array: of any library.
-        name: str, of the argument.
-        other_dtypes: tuple of str, what it may be instead.
-
-    Raises:
-        ValueError: it is another.
+        array: anything.
+        name: str, of the argument, for the error.
+        other_dtypes: tuple of str, dtypes that are allowed too.
     """
     dtype = getattr(array, "dtype", None)
     text = str(getattr(dtype, "name", dtype)).removeprefix("torch.")
@@ -108,14 +105,7 @@ def check_numbers(array, name, other_dtypes=()):
 
 
 def check_batch_size(batch_size):
-    """Check that images can be taken so many at a time.
-
-    Args:
-        batch_size: int of at least 1, or `None` for a default.
-
-    Raises:
-        ValueError: it is something else.
-    """
+    """Raise a ValueError if a batch size is neither an int of at least 1 nor `None`."""
     is_number = isinstance(batch_size, numbers.Integral) and not isinstance(batch_size, bool)
     if batch_size is not None and not (is_number and batch_size >= 1):
         raise ValueError(

@@ -126,10 +126,10 @@ def check_element(element):
             f"Received: {described(element)}."
         )
     shape = shape_of(element["images"], 3)
-    if len(shape) not in (3, 4):
+    if shape is None or len(shape) not in (3, 4):
         raise ValueError(
             "`images` must be one image (height, width, 3), or a batch of images (batch, height, "
-            f"width, 3), dense or ragged. Received: {shape}."
+            f"width, 3), dense or ragged. Received: {described(element['images'])}."
         )
     if "pixel_mask" in element:
         raise ValueError(

@@ -94,18 +94,14 @@ def _checked(check, images, pixel_mask, image_ids, *others, dtypes):
     """Run a check in NumPy when a batch is read.
 
     Args:
-        check: function of arrays, lists of arrays in the place of ragged tensors, and `None`s.
-            Returns a tuple of arrays; raises a ValueError.
-        images: tensor.
-        pixel_mask: tensor or `None`.
-        image_ids: anything; what isn't a dense tensor is left aside.
-        *others: tensors or ragged tensors.
-        dtypes: tuple, those of the arrays.
+        check: function of the other arguments as arrays, lists of arrays in the place of ragged
+            tensors, and `None`s. Returns arrays of these `dtypes`; raises a ValueError.
 
     Returns:
         tuple: dict of "images" and perhaps "pixel_mask", and the list of the check's arrays. What
         is computed from them runs after the check.
     """
+    # Ids that aren't dense can't name the images.
     image_ids = image_ids if isinstance(image_ids, tf.Tensor) else None
     components = [
         [] if argument is None else tf.nest.flatten(argument, expand_composites=True)

@@ -88,13 +88,9 @@ def known_formats():
 
 
 def check_picture(picture):
-    """Refuse a picture that can't become RGB.
+    """Raise a ValueError if a picture of PIL can't become RGB; its pixels aren't decoded.
 
-    Args:
-        picture: `PIL.Image.Image`; its pixels aren't decoded.
-
-    Raises:
-        ValueError: it has no pixels, or they are real numbers, whose range nobody knows.
+    It can't if it has no pixels, or if they are real numbers, whose range nobody knows.
     """
     if min(picture.size) < 1:
         raise ValueError("{}x{} pixels".format(*picture.size))

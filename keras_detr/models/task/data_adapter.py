@@ -19,17 +19,10 @@ from keras_detr.batches.training_batch import check_inputs, check_training_batch
 
 
 def split_batch(data):
-    """Return a batch as the pair (inputs, bounding_boxes), both without extra entries.
+    """Return what `batch_pair` does, without extra entries.
 
-    Args:
-        data: a dict with "images" and "bounding_boxes", a pair, or inputs alone.
-
-    Returns:
-        tuple: inputs as images or a dict of "images" and "pixel_mask"; bounding boxes as a dict of
-        "boxes" and "classes", or `None`.
-
-    Raises:
-        ValueError: it is none of these.
+    Inputs are images or a dict of "images" and "pixel_mask", bounding boxes a dict of "boxes" and
+    "classes", or `None`.
     """
     inputs, targets = batch_pair(data)
     if targets is not None:
