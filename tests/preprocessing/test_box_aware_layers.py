@@ -177,3 +177,25 @@ def test_layers_run_in_tf_data_under_other_backends(backend):
     )
     assert run.returncode == 0, run.stderr
     assert f"fine on {backend}" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": {"left": np.zeros((3, 4, 3))}}, "`images` must be one image.*dict of .'left'"),
+        ({"images": "a.jpg"}, r"`images` must be one image.*\(\)"),
+        ({"bounding_boxes": {"boxes": np.zeros((1, 4)), "labels": np.zeros(1)}}, "Rename 'labels'"),
+    ],
+)
+def test_what_is_no_element_is_shown(changes, message):
+    layer = build("RandomHorizontalFlip", {"rate": 1.0})
+    with pytest.raises(ValueError, match=f"{layer.name}: .*{message}"):
+        layer(element(**changes))
+
+
+def test_lists_are_arrays_too():
+    lists = {"boxes": [[2, 3, 10, 20], [0, 0, 40, 30]], "classes": [1, 0]}
+    layer = build("Resize", {"size": (60, 80)})
+    found, expected = layer(element(bounding_boxes=lists)), layer(element())
+    for key, rows in expected["bounding_boxes"].items():
+        np.testing.assert_array_equal(found["bounding_boxes"][key], rows)
