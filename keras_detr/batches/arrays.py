@@ -91,8 +91,8 @@ def _rows(value, name, row_shape):
         check_numbers(row, name)
         if row.ndim != 1 + len(row_shape) or row.shape[1:] != row_shape:
             raise ValueError(
-                f"`{name}` of an image must have the shape {wanted}. "
-                f"Received: {row.shape} for image {index}."
+                f"`{name}` of an image must have the shape {wanted}. Received: {row.shape} for "
+                f"image {index}."
             )
     return rows
 

@@ -145,8 +145,7 @@ class BoxAwareLayer(keras.layers.Layer):
 
 
 def _image_size(images):
-    size = tf.cast(tf.shape(images)[:2], tf.float32)
-    return size[0], size[1]
+    return tf.unstack(tf.cast(tf.shape(images)[:2], tf.float32), num=2)
 
 
 def _typed_boxes(bounding_boxes, layer):
