@@ -9,8 +9,8 @@ _HOMES = {
     "BatchParts": "structure",
     "DroppedBoxes": "dropped_boxes",
     "batch_parts": "structure",
-    "check_inputs": "rules",
-    "check_training_batch": "rules",
+    "check_inputs": "training_batch",
+    "check_training_batch": "training_batch",
     "checked_prediction_batches": "tf_data",
     "checked_training_batches": "tf_data",
 }

@@ -5,7 +5,7 @@ import itertools
 import keras
 import numpy as np
 
-from keras_detr.batches.shapes import check_box_shapes, check_numbers, described
+from keras_detr.batches.shapes import check_box_shapes, check_numbers, described, shape_of
 
 
 def to_numpy(value):
@@ -33,7 +33,7 @@ def numpy_parts(parts):
             the others.
     """
     boxes, classes = _dense(parts.boxes, parts.classes)
-    check_box_shapes(parts.images, boxes, classes)
+    check_box_shapes(boxes, classes, shape_of(parts.images)[:1])
     return parts._replace(
         images=to_numpy(parts.images),
         pixel_mask=None if parts.pixel_mask is None else to_numpy(parts.pixel_mask),
@@ -43,15 +43,12 @@ def numpy_parts(parts):
 
 
 def ragged_rows(flat_values, *nested_row_splits):
-    """Return the rows of a ragged tensor.
+    """Return the rows of a ragged tensor, a list of arrays, or of such lists.
 
     Args:
-        flat_values: array, the values of all rows.
+        flat_values: array, the values of all rows; returned for a dense tensor.
         *nested_row_splits: arrays of int, the row splits of every ragged axis, the first axis
-            first; without any the tensor is dense.
-
-    Returns:
-        list with an array, or a list of such lists, for each row; `flat_values` of a dense one.
+            first; none for a dense tensor.
     """
     rows = flat_values
     for splits in reversed(nested_row_splits):
@@ -77,11 +74,9 @@ def _rows(value, name, row_shape):
         if hasattr(value, "row_splits"):  # A ragged tensor of TensorFlow.
             value = ragged_rows(*map(to_numpy, (value.flat_values, *value.nested_row_splits)))
         if not isinstance(value, (list, tuple)):
-            array = to_numpy(value)
-            is_list = array.dtype == object and array.ndim == 1
-            value = list(array) if is_list else array
-        if not isinstance(value, np.ndarray):
-            value = [to_numpy(row) for row in value]
+            value = to_numpy(value)
+        is_list = not isinstance(value, np.ndarray) or (value.dtype == object and value.ndim == 1)
+        value = [to_numpy(row) for row in value] if is_list else value
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"`{name}` must be an array of numbers, or a list with one such array an image. "
@@ -91,13 +86,13 @@ def _rows(value, name, row_shape):
         check_numbers(value, name)
         return value
     rows = [np.reshape(row, (0, *row_shape)) if row.size == 0 else row for row in value]
-    shape_of_row = "(" + ", ".join(["N", *map(str, row_shape)]) + ("," * (not row_shape)) + ")"
+    wanted = "(N, 4)" if row_shape else "(N,)"
     for index, row in enumerate(rows):
         check_numbers(row, name)
         if row.ndim != 1 + len(row_shape) or row.shape[1:] != row_shape:
             raise ValueError(
-                f"`{name}` of an image must have the shape {shape_of_row}. "
-                f"Received: {row.shape} for image {index}."
+                f"`{name}` of an image must have the shape {wanted}. Received: {row.shape} for "
+                f"image {index}."
             )
     return rows
 

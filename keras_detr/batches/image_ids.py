@@ -6,12 +6,7 @@ from keras_detr.batches.arrays import to_numpy
 
 
 def known_image_ids(image_ids, num_images):
-    """Return an array of one id an image, or `None` for what isn't that.
-
-    Args:
-        image_ids: array of any library, list, or `None`.
-        num_images: int.
-    """
+    """Return ids, an array of any library or a list, as an array; `None` if that isn't one each."""
     if isinstance(image_ids, (list, tuple)):
         image_ids = np.array(image_ids, dtype=object)
     elif len(getattr(image_ids, "shape", ())) == 1:

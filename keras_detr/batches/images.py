@@ -1,8 +1,37 @@
-"""What makes an image wrong: a value that is no number."""
+"""What makes an image wrong: a raw one its shape, one of a batch a value that is no number."""
 
 import numpy as np
 
+from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.image_ids import id_in_brackets
+from keras_detr.batches.shapes import check_numbers
+
+
+def raw_images(images, argument="images"):
+    """Return raw images as a list of NumPy arrays (height, width, 3).
+
+    Args:
+        images: list of arrays (height, width, 3) of any sizes; an array (height, width, 3) or
+            (batch, height, width, 3).
+        argument: str, the name of the caller's argument, for errors.
+
+    Raises:
+        ValueError: an image has another shape or isn't of numbers, or there is none.
+    """
+    if len(getattr(images, "shape", ())) == 3:
+        images = images[None]
+    images = [to_numpy(image) for image in images]
+    if not images:
+        raise ValueError(f"`{argument}` must hold at least one image. Received none.")
+    for index, image in enumerate(images):
+        if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
+            raise ValueError(
+                f"`{argument}` must hold arrays (height, width, 3), RGB in 0..255. Received: the "
+                f"shape {image.shape} for image {index}. `keras_detr.detect` takes grey and "
+                "transparent images too."
+            )
+        check_numbers(image, f"{argument}[{index}]")
+    return images
 
 
 def check_images(images, image_ids=None):

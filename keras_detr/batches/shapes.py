@@ -25,7 +25,7 @@ def check_images_and_mask(images, pixel_mask=None):
     Raises:
         ValueError: it is something else; the message says what was received, and what to do.
     """
-    shape = _shape(images, 4)
+    shape = shape_of(images, 4)
     if hasattr(images, "row_splits"):
         raise ValueError(
             "`images` must be one dense tensor, and came ragged. Give the images of a batch one "
@@ -44,8 +44,8 @@ def check_images_and_mask(images, pixel_mask=None):
     check_numbers(images, "images")
     if pixel_mask is None:
         return
-    mask_shape = _shape(pixel_mask, 3)
-    if mask_shape is None or not _are_compatible(mask_shape, shape[:3]):
+    mask_shape = shape_of(pixel_mask, 3)
+    if mask_shape is None or not are_compatible(mask_shape, shape[:3]):
         raise ValueError(
             "`pixel_mask` must have the shape of `images` without channels, (batch, height, "
             "width): 1 on the image and 0 on padding. Received: "
@@ -54,49 +54,47 @@ def check_images_and_mask(images, pixel_mask=None):
     check_numbers(pixel_mask, "pixel_mask", ("bool",))
 
 
-def check_box_shapes(images, boxes, classes):
+def check_box_shapes(boxes, classes, batch_shape):
     """Check dtypes and shapes of boxes and classes, as far as they are known.
 
     Args:
-        images: array (batch, height, width, 3).
-        boxes: should be an array (batch, N, 4) of numbers.
-        classes: should be an array (batch, N) of numbers.
+        boxes: should be an array of numbers (batch, N, 4), or (N, 4) of one image.
+        classes: should be an array of numbers (batch, N), or (N,) of one image.
+        batch_shape: tuple, (number of images,), or `()` for one image; `None` for what isn't known.
 
     Returns:
-        tuple: (batch, N), `None` for what isn't known.
+        tuple: (batch, N), or (N,); `None` for what isn't known.
 
     Raises:
         ValueError: it is something else.
     """
     check_numbers(boxes, "boxes")
     check_numbers(classes, "classes")
-    images_shape, boxes_shape, classes_shape = (
-        _shape(array, num_axes) for array, num_axes in ((images, 4), (boxes, 3), (classes, 2))
-    )
-    if len(boxes_shape) != 3 or boxes_shape[-1] not in (4, None):
-        raise ValueError(f"`boxes` must have the shape (batch, N, 4). Received: {boxes_shape}.")
+    num_axes = len(batch_shape) + 1
+    boxes_shape, classes_shape = shape_of(boxes, num_axes + 1), shape_of(classes, num_axes)
+    batch = "batch, " * len(batch_shape)
+    if len(boxes_shape) != num_axes + 1 or boxes_shape[-1] not in (4, None):
+        raise ValueError(f"`boxes` must have the shape ({batch}N, 4). Received: {boxes_shape}.")
     if not (
-        _are_compatible(boxes_shape[:2], classes_shape)
-        and _are_compatible(images_shape[:1], boxes_shape[:1])
+        are_compatible(boxes_shape[:-1], classes_shape)
+        and are_compatible(boxes_shape[:-2], batch_shape)
     ):
+        images_shape = ", ".join([*map(str, batch_shape), "..."])
         raise ValueError(
-            "`images`, `boxes` and `classes` must agree in length: (batch, ...), (batch, N, 4), "
-            f"(batch, N). Received: {images_shape}, {boxes_shape}, {classes_shape}."
+            f"`images`, `boxes` and `classes` must agree in length: ({batch}...), ({batch}N, 4), "
+            f"({batch}N). Received: ({images_shape}), {boxes_shape}, {classes_shape}."
         )
-    pairs = zip(boxes_shape[:2], classes_shape, strict=True)
+    pairs = zip(boxes_shape[:-1], classes_shape, strict=True)
     return tuple(length if other is None else other for length, other in pairs)
 
 
 def check_numbers(array, name, other_dtypes=()):
-    """Check that an array's dtype is one of real numbers.
+    """Raise a ValueError if something is no array, of any library, of real numbers.
 
     Args:
-        array: of any library.
-        name: str, of the argument.
-        other_dtypes: tuple of str, what it may be instead.
-
-    Raises:
-        ValueError: it is another.
+        array: anything.
+        name: str, of the argument, for the error.
+        other_dtypes: tuple of str, dtypes that are allowed too.
     """
     dtype = getattr(array, "dtype", None)
     text = str(getattr(dtype, "name", dtype)).removeprefix("torch.")
@@ -107,14 +105,7 @@ def check_numbers(array, name, other_dtypes=()):
 
 
 def check_batch_size(batch_size):
-    """Check that images can be taken so many at a time.
-
-    Args:
-        batch_size: int of at least 1, or `None` for a default.
-
-    Raises:
-        ValueError: it is something else.
-    """
+    """Raise a ValueError if a batch size is neither an int of at least 1 nor `None`."""
     is_number = isinstance(batch_size, numbers.Integral) and not isinstance(batch_size, bool)
     if batch_size is not None and not (is_number and batch_size >= 1):
         raise ValueError(
@@ -133,11 +124,11 @@ def described(value):
     if isinstance(value, (list, tuple)):
         kinds = sorted({type(entry).__name__ for entry in value})
         return f"a {name} of {len(value)} ({', '.join(kinds)})" if kinds else f"an empty {name}"
-    shape = _shape(value)
+    shape = shape_of(value)
     return name if shape is None else f"{name} of shape {shape} and dtype {value.dtype}"
 
 
-def _shape(array, num_axes=0):
+def shape_of(array, num_axes=0):
     """Return the shape of an array, `None` for what isn't one.
 
     Args:
@@ -151,7 +142,8 @@ def _shape(array, num_axes=0):
     return (None,) * num_axes if getattr(shape, "rank", 0) is None else tuple(shape)
 
 
-def _are_compatible(shape, other):
+def are_compatible(shape, other):
+    """Return whether two shapes are the same, as far as they are known."""
     pairs = zip(shape, other, strict=False)
     return len(shape) == len(other) and all(None in pair or pair[0] == pair[1] for pair in pairs)
 

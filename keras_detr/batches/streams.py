@@ -1,6 +1,7 @@
 """Check batches that come one after another, each when it is read. TensorFlow isn't needed."""
 
 import collections.abc
+import operator
 
 import keras
 
@@ -21,13 +22,13 @@ def checked_stream(x, check):
     Raises:
         ValueError: there is no batch; of an iterator, when it is read.
     """
-    if isinstance(x, keras.utils.PyDataset):
-        checked = _CheckedPyDataset(x, check)
-        num_batches = checked.num_batches
-    elif isinstance(x, collections.abc.Iterator):
+    if isinstance(x, collections.abc.Iterator):
         return _checked_batches(x, check)
-    elif is_data_loader(x):
-        checked, num_batches = x, len(x) if hasattr(x, "__len__") else None
+    if isinstance(x, keras.utils.PyDataset):
+        checked, num_batches = _CheckedPyDataset(x, check), x.num_batches
+    elif _is_of(x, "torch.utils.data.", "grain."):
+        # Loaders of an endless or unmeasured data set have a `__len__` that raises.
+        checked, num_batches = x, operator.length_hint(x, 1)
     else:
         return None
     if num_batches == 0:
@@ -75,11 +76,9 @@ class _CheckedPyDataset(keras.utils.PyDataset):
 
 def is_tensorflow_dataset(data):
     """Return whether `data` is a `tf.data.Dataset`, without importing TensorFlow."""
-    modules = [cls.__module__ for cls in type(data).__mro__]
-    return any(module.startswith("tensorflow.python.data.") for module in modules)
+    return _is_of(data, "tensorflow.python.data.")
 
 
-def is_data_loader(data):
-    """Return whether `data` is a loader of torch or grain, without importing either."""
-    modules = [cls.__module__ for cls in type(data).__mro__]
-    return any(module.startswith(("torch.utils.data.", "grain.")) for module in modules)
+def _is_of(data, *packages):
+    """Return whether one of the classes of `data` is from a package, without importing it."""
+    return any(cls.__module__.startswith(packages) for cls in type(data).__mro__)

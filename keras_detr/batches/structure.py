@@ -1,8 +1,14 @@
-"""Parse a batch: which structures it may have. Python only: no array library is touched."""
+"""Parse a batch: which structures and keys it may have. Python only: no array is read."""
 
 from typing import Any, NamedTuple
 
-from keras_detr.batches.shapes import ONE_ARRAY_ADVICE, check_images_and_mask, described
+from keras_detr.batches.shapes import (
+    ONE_ARRAY_ADVICE,
+    check_box_shapes,
+    check_images_and_mask,
+    described,
+    shape_of,
+)
 
 
 class BatchParts(NamedTuple):
@@ -32,20 +38,18 @@ def batch_parts(batch):
             aside.
 
     Raises:
-        ValueError: something is missing, or there are sample weights.
+        ValueError: something is missing, there are sample weights, or `check_images_and_mask`
+            raises.
     """
-    return x_and_box_parts(*training_pair(batch))
+    x, bounding_boxes = training_pair(batch)
+    images, pixel_mask, image_ids = input_parts(x)
+    check_bounding_boxes(bounding_boxes)
+    boxes, classes = bounding_boxes["boxes"], bounding_boxes["classes"]
+    return BatchParts(images, pixel_mask, boxes, classes, image_ids)
 
 
 def training_pair(batch):
-    """Return a training batch as a pair of inputs and bounding boxes.
-
-    Args:
-        batch: as in `batch_parts`.
-
-    Raises:
-        ValueError: it is something else, boxes are missing, or there are sample weights.
-    """
+    """Return a batch as `batch_pair` does, with bounding boxes or else a ValueError."""
     x, bounding_boxes = batch_pair(batch)
     if bounding_boxes is None:
         raise ValueError(
@@ -85,22 +89,6 @@ def batch_pair(batch):
     return x, bounding_boxes
 
 
-def x_and_box_parts(x, bounding_boxes):
-    """Find images, mask, boxes and classes in a model's input and its boxes.
-
-    Args:
-        x: images, or a dict of "images" and perhaps "pixel_mask" and "image_id".
-        bounding_boxes: dict of "boxes" and "classes".
-
-    Raises:
-        ValueError: something is missing, or `check_images_and_mask` raises.
-    """
-    images, pixel_mask, image_ids = input_parts(x)
-    check_bounding_boxes(bounding_boxes)
-    boxes, classes = bounding_boxes["boxes"], bounding_boxes["classes"]
-    return BatchParts(images, pixel_mask, boxes, classes, image_ids)
-
-
 def input_parts(x):
     """Return images, pixel mask and images' ids of a model's input, `None` for what isn't there.
 
@@ -122,8 +110,44 @@ def input_parts(x):
     return images, pixel_mask, image_ids
 
 
-def check_bounding_boxes(bounding_boxes):
+def check_element(element):
+    """Check the structure of one image with its boxes, or of a batch of them, before padding.
+
+    Args:
+        element: should be a dict of "images" (height, width, 3) or (batch, height, width, 3), and
+            perhaps "bounding_boxes"; dense or ragged arrays.
+
+    Raises:
+        ValueError: it is something else, or padded already.
+    """
+    if not isinstance(element, dict) or "images" not in element:
+        raise ValueError(
+            "Images and boxes must come as a dict with the key 'images' (and 'bounding_boxes'). "
+            f"Received: {described(element)}."
+        )
+    shape = shape_of(element["images"], 3)
+    if shape is None or len(shape) not in (3, 4):
+        raise ValueError(
+            "`images` must be one image (height, width, 3), or a batch of images (batch, height, "
+            f"width, 3), dense or ragged. Received: {described(element['images'])}."
+        )
+    if "pixel_mask" in element:
+        raise ValueError(
+            "`images` must not be padded yet, and there is a 'pixel_mask'. Make `PadToCanvas` the "
+            "last layer of the pipeline."
+        )
+    if "bounding_boxes" in element:
+        boxes = element["bounding_boxes"]
+        check_bounding_boxes(boxes)
+        check_box_shapes(boxes["boxes"], boxes["classes"], shape[:-3])
+
+
+def check_bounding_boxes(bounding_boxes, argument="bounding_boxes"):
     """Check that there are boxes and classes.
+
+    Args:
+        bounding_boxes: should be a dict of "boxes" and "classes".
+        argument: str, the name of the caller's argument, for the error.
 
     Raises:
         ValueError: it is no dict with both.
@@ -132,7 +156,7 @@ def check_bounding_boxes(bounding_boxes):
         return
     has_labels = isinstance(bounding_boxes, dict) and "labels" in bounding_boxes
     raise ValueError(
-        "`bounding_boxes` must be a dict with 'boxes' (batch, N, 4) and 'classes' (batch, N). "
+        f"`{argument}` must be a dict with 'boxes' and 'classes', (N, 4) and (N,) for each image. "
         f"Received: {described(bounding_boxes)}."
         + (" Rename 'labels' to 'classes'." if has_labels else "")
     )

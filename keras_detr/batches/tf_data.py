@@ -4,9 +4,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_detr.batches.arrays import ragged_rows
-from keras_detr.batches.rules import check_inputs, check_training_batch
-from keras_detr.batches.shapes import NO_BATCH, check_box_shapes
+from keras_detr.batches.shapes import NO_BATCH, check_box_shapes, shape_of
 from keras_detr.batches.structure import batch_parts, input_parts
+from keras_detr.batches.training_batch import check_inputs, check_training_batch
 from keras_detr.ops.boxes import check_box_format
 
 
@@ -42,19 +42,17 @@ def checked_training_batches(dataset, num_classes, bounding_box_format, dropped_
         )
         return checked["boxes"], checked["classes"]
 
-    # Without a Python branch on a tensor there is nothing to rewrite, which would take seconds.
-    @tf.autograph.experimental.do_not_convert
     def checked_batch(*batch):
         parts = batch_parts(batch[0] if len(batch) == 1 else batch)
-        shape = check_box_shapes(parts.images, parts.boxes, parts.classes)
-        arrays = parts.images, parts.pixel_mask, _dense_or_none(parts.image_ids)
+        shape = check_box_shapes(parts.boxes, parts.classes, shape_of(parts.images, 4)[:1])
+        inputs = parts.images, parts.pixel_mask, parts.image_ids
         x, (boxes, classes) = _checked(
-            check, *arrays, parts.boxes, parts.classes, dtypes=(tf.float32, tf.int32)
+            check, *inputs, parts.boxes, parts.classes, dtypes=(tf.float32, tf.int32)
         )
         boxes, classes = tf.ensure_shape(boxes, (*shape, 4)), tf.ensure_shape(classes, shape)
         return x, {"boxes": boxes, "classes": classes}
 
-    return _not_empty(dataset).map(checked_batch, num_parallel_calls=tf.data.AUTOTUNE)
+    return _mapped(checked_batch, dataset)
 
 
 def checked_prediction_batches(dataset):
@@ -77,50 +75,45 @@ def checked_prediction_batches(dataset):
         check_inputs({"images": images, "pixel_mask": pixel_mask, "image_id": image_ids})
         return ()
 
-    # Without a Python branch on a tensor there is nothing to rewrite, which would take seconds.
-    @tf.autograph.experimental.do_not_convert
     def checked_batch(*batch):
-        images, pixel_mask, image_ids = input_parts(batch[0])
-        x, _ = _checked(check, images, pixel_mask, _dense_or_none(image_ids), dtypes=())
+        x, _ = _checked(check, *input_parts(batch[0]), dtypes=())
         return (x,)
 
-    return _not_empty(dataset).map(checked_batch, num_parallel_calls=tf.data.AUTOTUNE)
+    return _mapped(checked_batch, dataset)
 
 
-def _not_empty(dataset):
+def _mapped(function, dataset):
     if dataset.cardinality() == 0:
         raise ValueError(NO_BATCH)
-    return dataset
+    # Without a Python branch on a tensor there is nothing to rewrite, which would take seconds.
+    function = tf.autograph.experimental.do_not_convert(function)
+    return dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _dense_or_none(tensor):
-    """Return a dense tensor, or `None` for what isn't one."""
-    return tensor if isinstance(tensor, tf.Tensor) else None
-
-
-def _checked(check, images, pixel_mask, *others, dtypes):
+def _checked(check, images, pixel_mask, image_ids, *others, dtypes):
     """Run a check in NumPy when a batch is read.
 
     Args:
-        check: function of arrays, lists of arrays in the place of ragged tensors, and `None`s.
-            Returns a tuple of arrays; raises a ValueError.
-        images: tensor.
-        pixel_mask: tensor or `None`.
-        *others: tensors, ragged tensors or `None`.
-        dtypes: tuple, those of the arrays.
+        check: function of the other arguments as arrays, lists of arrays in the place of ragged
+            tensors, and `None`s. Returns arrays of these `dtypes`; raises a ValueError.
 
     Returns:
         tuple: dict of "images" and perhaps "pixel_mask", and the list of the check's arrays. What
         is computed from them runs after the check.
     """
-    arguments = (images, pixel_mask, *others)
-    components = [_components(argument) for argument in arguments]
+    # Ids that aren't dense can't name the images.
+    image_ids = image_ids if isinstance(image_ids, tf.Tensor) else None
+    components = [
+        [] if argument is None else tf.nest.flatten(argument, expand_composites=True)
+        for argument in (images, pixel_mask, image_ids, *others)
+    ]
 
     def run(*arrays):
         # Arrays share the memory of their tensors: nothing is copied.
         remaining = iter(arrays)
         values = [[next(remaining) for _ in tensors] for tensors in components]
         try:
+            # Of a ragged tensor there are the flat values and the row splits.
             results = check(*(ragged_rows(*parts) if parts else None for parts in values))
         except ValueError as error:
             # Raised here, it would come out with a traceback through TensorFlow.
@@ -134,12 +127,3 @@ def _checked(check, images, pixel_mask, *others, dtypes):
         if pixel_mask is not None:
             x["pixel_mask"] = tf.ensure_shape(pixel_mask, (None, None, None))
         return x, [tf.identity(result) for result in results]
-
-
-def _components(value):
-    """Return the dense tensors that a tensor, a ragged one or `None` consists of."""
-    if value is None:
-        return []
-    if isinstance(value, tf.RaggedTensor):
-        return [value.flat_values, *value.nested_row_splits]
-    return [value]

@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 
 from keras_detr.datasets.image_files import decode_jpeg, with_fallback
 from keras_detr.ops.boxes import check_box_format, convert_box_format
-from keras_detr.preprocessing.runtime_checks import checked
+from keras_detr.preprocessing.assertions import checked
 
 # Encoded images are shuffled, about 0.2 MB each: decoded ones would be many times as large.
 _SHUFFLE_BUFFER = 1000

@@ -10,7 +10,7 @@ from keras_detr.datasets.broken_images import BrokenImages
 from keras_detr.datasets.detection_records import check_records
 from keras_detr.datasets.image_files import decode_image
 from keras_detr.ops.boxes import check_box_format, convert_box_format
-from keras_detr.preprocessing.runtime_checks import checked
+from keras_detr.preprocessing.assertions import checked
 
 logger = logging.getLogger("keras_detr")
 

@@ -28,14 +28,9 @@ class FocalClassification:
         return logits.shape[-1]
 
     def cost(self, logits, classes):
-        """Return the matching cost of objects and queries.
+        """Return the matching cost of objects and queries, (batch, layers, objects, queries).
 
-        Args:
-            logits: float32 (batch, layers, queries, C).
-            classes: int32 (batch, objects), the classes of the objects.
-
-        Returns:
-            float32 (batch, layers, objects, queries).
+        Arguments are those of `SoftmaxClassification.cost`, with C logits.
         """
         probability = ops.sigmoid(values_of_classes(logits, classes))
         # The original adds the same guard before its logarithms.
@@ -45,16 +40,10 @@ class FocalClassification:
         return if_positive - if_negative
 
     def loss(self, logits, target_is_class, num_objects, mean_over_replicas):
-        """Return the focal loss of every layer, divided by the number of objects.
+        """Return the focal loss of every layer, (layers,), divided by the number of objects.
 
-        Args:
-            logits: float32 (batch, layers, queries, C); -inf is sure to be no object.
-            target_is_class: float32 (batch, layers, queries, C), one-hot; zeros for no object.
-            num_objects: float32 scalar, the mean number of objects on a replica, at least 1.
-            mean_over_replicas: unused: `num_objects` is global already.
-
-        Returns:
-            float32 (layers,). The mean over all replicas is the loss of the whole batch.
+        Arguments are those of `SoftmaxClassification.loss`, with C logits; -inf is sure to be no
+        object. `mean_over_replicas` is unused: `num_objects` is global already.
         """
         # Yes and no mirror each other: the loss needs only the logit of the wrong answer. The
         # cross-entropy is its softplus, which is stable, and smooth at 0 too.

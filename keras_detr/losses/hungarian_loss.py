@@ -59,11 +59,7 @@ class HungarianLoss(keras.losses.Loss):
 
     component_names = ("classification_loss", "box_loss", "giou_loss")
     # Beside them where predictions have an encoder's part.
-    encoder_component_names = (
-        "encoder_classification_loss",
-        "encoder_box_loss",
-        "encoder_giou_loss",
-    )
+    encoder_component_names = tuple(f"encoder_{name}" for name in component_names)
     metric_names = ("class_error", "cardinality_error", "clipped_boxes", "dropped_boxes")
 
     def __init__(
@@ -180,13 +176,8 @@ class HungarianLoss(keras.losses.Loss):
     def _losses(self, logits, boxes, objects, classes, queries, divisor):
         """Return the weighted losses of classes, boxes and overlaps, over all layers.
 
-        Args:
-            logits: float32 (batch, layers, queries, C + 1 or C).
-            boxes: float32 (batch, layers, queries, 4).
-            objects: `TargetObjects`.
-            classes: int32 (batch, objects), or (batch, 1) where an image has one class only.
-            queries: int32 (batch, layers, objects), -1 for padding.
-            divisor: float32 scalar, the mean number of objects on a replica, at least 1.
+        `classes` are (batch, objects), or (batch, 1) where an image has one class only; `queries`
+        are those of the objects (batch, layers, objects), from `_match`.
         """
         num_classes = self.classification.num_classes(logits)
         targets = _classes_of_queries(queries, classes, ops.shape(boxes)[2], num_classes)

@@ -1,7 +1,9 @@
 """Errors for targets and predictions that no loss should be computed from."""
 
+from keras_detr.batches.labels import check_labels
+from keras_detr.batches.shapes import are_compatible, check_box_shapes, described
+from keras_detr.batches.structure import check_bounding_boxes
 from keras_detr.ops.backends import current
-from keras_detr.ops.labels import check_labels
 
 # The axes of predictions before their last one, by the prefix of their names.
 _AXES = {
@@ -22,27 +24,8 @@ def check_targets(y_true, batch_size, num_classes):
     Raises:
         ValueError: a key is missing, a shape doesn't fit, or a label is out of range.
     """
-    if not isinstance(y_true, dict) or not {"boxes", "classes"} <= set(y_true):
-        received = sorted(y_true) if isinstance(y_true, dict) else type(y_true).__name__
-        raise ValueError(
-            f"`y_true` must be a dict with the keys 'boxes' and 'classes'. Received: {received}."
-        )
-    boxes_shape, classes_shape = tuple(y_true["boxes"].shape), tuple(y_true["classes"].shape)
-    if len(boxes_shape) != 3 or boxes_shape[-1] != 4:
-        raise ValueError(
-            "`y_true['boxes']` must have the shape (batch, objects, 4). Received: "
-            f"{boxes_shape}. Pad images with fewer objects, with class -1."
-        )
-    if len(classes_shape) != 2 or not _are_compatible(boxes_shape[:2], classes_shape):
-        raise ValueError(
-            "`y_true['classes']` must have the shape (batch, objects), like the boxes. Received: "
-            f"{classes_shape}, and boxes of shape {boxes_shape}."
-        )
-    if not _are_compatible(boxes_shape[:1], (batch_size,)):
-        raise ValueError(
-            f"`y_true` and `y_pred` must speak of the same images. Received: {boxes_shape[0]} "
-            f"images with targets and {batch_size} with predictions."
-        )
+    check_bounding_boxes(y_true, "y_true")
+    check_box_shapes(y_true["boxes"], y_true["classes"], (batch_size,))
     classes = current().known_values(y_true["classes"])
     if classes is not None:
         check_labels(classes, num_classes)
@@ -59,10 +42,9 @@ def check_predictions(y_pred):
         ValueError: a key is missing, or a shape doesn't fit.
     """
     if not isinstance(y_pred, dict) or not {"classification", "box"} <= set(y_pred):
-        received = sorted(y_pred) if isinstance(y_pred, dict) else type(y_pred).__name__
         raise ValueError(
             "`y_pred` must be a dict with the keys 'classification' and 'box', the raw outputs of "
-            f"a detector. Received: {received}."
+            f"a detector. Received: {described(y_pred)}."
         )
     for prefix, axes in _AXES.items():
         names = f"{prefix}classification", f"{prefix}box"
@@ -76,12 +58,8 @@ def check_predictions(y_pred):
         logits, boxes = (tuple(y_pred[name].shape) for name in names)
         rank = axes.count(",") + 2
         is_right = len(logits) == len(boxes) == rank and boxes[-1] == 4
-        if not is_right or not _are_compatible(logits[:-1], boxes[:-1]):
+        if not is_right or not are_compatible(logits[:-1], boxes[:-1]):
             raise ValueError(
                 f"`y_pred[{names[0]!r}]` must have the shape ({axes}, logits) and "
                 f"`y_pred[{names[1]!r}]` ({axes}, 4). Received: {logits} and {boxes}."
             )
-
-
-def _are_compatible(shape, other):
-    return all(a is None or b is None or a == b for a, b in zip(shape, other, strict=True))

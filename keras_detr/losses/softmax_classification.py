@@ -45,7 +45,8 @@ class SoftmaxClassification:
         Args:
             logits: float32 (batch, layers, queries, C + 1).
             target_is_class: float32 (batch, layers, queries, C), one-hot; zeros for no object.
-            num_objects: unused: the sum of weights normalizes.
+            num_objects: float32 scalar, the mean number of objects on a replica, at least 1.
+                Unused: the sum of weights normalizes.
             mean_over_replicas: callable that averages a tensor over the replicas of a distribution.
 
         Returns:

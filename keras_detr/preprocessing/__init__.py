@@ -14,10 +14,10 @@ _HOMES = {
     "Resize": "resize",
     "ResizeShortestSide": "resize_shortest_side",
     "ResizingLayer": "resize",
-    "CANVASES": "canvases",
-    "bucketed_batches": "canvases",
+    "CANVASES": "bucketing",
+    "bucketed_batches": "bucketing",
     "resized_size": "resize_shortest_side",
-    "scaled_canvases": "canvases",
+    "scaled_canvases": "bucketing",
 }
 
 __getattr__, __dir__, __all__ = attach(__name__, _HOMES)

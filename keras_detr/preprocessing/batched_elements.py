@@ -2,14 +2,11 @@
 
 import tensorflow as tf
 
+from keras_detr.preprocessing.padding import padded_boxes
+
 
 def is_batched(element):
-    """Return whether an element holds several images.
-
-    Args:
-        element: dict with "images", a tensor (height, width, 3), (batch, height, width, 3), or
-            a ragged tensor with one image a row.
-    """
+    """Return whether an element holds several images, in a dense or a ragged tensor."""
     images = element["images"]
     return isinstance(images, tf.RaggedTensor) or images.shape.rank == 4
 
@@ -37,10 +34,7 @@ def map_batch(function, batch, is_size_random=False):
             element = {**element, "bounding_boxes": boxes}
         result = function(element)
         if num_rows is not None and result["bounding_boxes"]["classes"].shape[0] is None:
-            boxes = {
-                key: _padded_rows(rows, num_rows, -1 if key in ("boxes", "classes") else 0)
-                for key, rows in result["bounding_boxes"].items()
-            }
+            boxes = padded_boxes(result["bounding_boxes"], num_rows)
             result = {**result, "bounding_boxes": boxes}
         return result
 
@@ -48,7 +42,7 @@ def map_batch(function, batch, is_size_random=False):
     traced = tf.function(transform, autograph=False).get_concrete_function(specs)
     outputs = traced.structured_outputs
     has_sizes = isinstance(batch["images"], tf.RaggedTensor) or is_size_random
-    signature = {key: tf.nest.map_structure(_dense_signature, out) for key, out in outputs.items()}
+    signature = tf.nest.map_structure(_dense_signature, outputs)
     signature["images"] = _signature(outputs["images"], has_sizes)
     if "bounding_boxes" in outputs:
         signature["bounding_boxes"] = {
@@ -92,15 +86,6 @@ def _without_padding(bounding_boxes, image_size):
         masks = tf.reshape(bounding_boxes["masks"], shape)
         bounding_boxes = {**bounding_boxes, "masks": masks}
     return {key: tf.boolean_mask(rows, is_real) for key, rows in bounding_boxes.items()}
-
-
-def _padded_rows(rows, num_rows, value):
-    missing = num_rows - tf.shape(rows)[0]
-    padding = tf.concat([[[0, missing]], tf.zeros((rows.shape.rank - 1, 2), tf.int32)], axis=0)
-    padded = tf.pad(rows, padding, constant_values=tf.cast(value, rows.dtype))
-    if isinstance(num_rows, int):
-        padded = tf.ensure_shape(padded, (num_rows, *rows.shape[1:]))
-    return padded
 
 
 def _dense_signature(output):

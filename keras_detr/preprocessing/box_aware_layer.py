@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_detr.batches.structure import check_element
 from keras_detr.ops.boxes import check_box_format, convert_box_format
+from keras_detr.preprocessing.assertions import checked
 from keras_detr.preprocessing.batched_elements import is_batched, map_batch
-from keras_detr.preprocessing.runtime_checks import checked
 
 
 class BoxAwareLayer(keras.layers.Layer):
@@ -52,11 +53,15 @@ class BoxAwareLayer(keras.layers.Layer):
         return self.call(element)
 
     def call(self, element):
-        _check_structure(element, self.name)
-        if _is_tensor(element["images"]):
+        element = _as_arrays(element)
+        try:
+            check_element(element)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
+        if tf.is_tensor(element["images"]):
             return self._transform(element)
         with tf.device("CPU:0"):
-            return _map_arrays(_to_numpy, self._transform(element))
+            return tf.nest.map_structure(_to_numpy, self._transform(element))
 
     def draw(self, element):
         """Return the parameters of this element's transformation, by default none.
@@ -103,62 +108,44 @@ class BoxAwareLayer(keras.layers.Layer):
         Returns:
             dict of tensors, of the same structure.
         """
-        result = dict(element)
-        result["images"] = self.transform_images(element["images"], parameters)
-        if "bounding_boxes" not in element:
-            return result
-        sizes = _image_size(element["images"]), _image_size(result["images"])
-        result["bounding_boxes"] = self._transform_bounding_boxes(
-            element["bounding_boxes"], parameters, *sizes
-        )
+        result = {**element, "images": self.transform_images(element["images"], parameters)}
+        if "bounding_boxes" in element:
+            sizes = _image_size(element["images"]), _image_size(result["images"])
+            boxes = self._transform_bounding_boxes(element["bounding_boxes"], parameters, *sizes)
+            result["bounding_boxes"] = boxes
         return result
 
     def get_config(self):
         return {**super().get_config(), "bounding_box_format": self.bounding_box_format}
 
     def _transform(self, element):
-        element = _map_arrays(_to_tensor, element)
+        element = tf.nest.map_structure(_to_tensor, element)
         if is_batched(element):
             return map_batch(self._transform_one, element, self.is_size_random)
         return self._transform_one(element)
 
     def _transform_one(self, element):
         if "bounding_boxes" in element:
-            element = {
-                **element,
-                "bounding_boxes": _typed_boxes(element["bounding_boxes"], self.name),
-            }
+            boxes = _typed_boxes(element["bounding_boxes"], self.name)
+            element = {**element, "bounding_boxes": boxes}
         return self.apply(element, self.draw(element))
 
     def _transform_bounding_boxes(self, bounding_boxes, parameters, size_before, size_after):
-        rows = bounding_boxes
-        if self.working_format is not None:
-            rows = self._convert(rows, self.bounding_box_format, self.working_format, size_before)
-        rows = {**rows, "boxes": self.transform_boxes(rows["boxes"], parameters)}
+        own, working = self.bounding_box_format, self.working_format or self.bounding_box_format
+        boxes = convert_box_format(bounding_boxes["boxes"], own, working, size_before, tf.stack)
+        rows = {**bounding_boxes, "boxes": self.transform_boxes(boxes, parameters)}
         if "masks" in rows:
             rows["masks"] = self.transform_masks(rows["masks"], parameters)
         rows = self.transform_rows(rows, parameters)
         if self.working_format is None:
             return rows
-        rows = self._convert(rows, self.working_format, self.bounding_box_format, size_after)
-        return _restore_padding(rows)
-
-    def _convert(self, bounding_boxes, source, target, image_size):
-        boxes = convert_box_format(
-            bounding_boxes["boxes"], source, target, image_size, stack=tf.stack
-        )
-        return {**bounding_boxes, "boxes": boxes}
+        boxes = convert_box_format(rows["boxes"], working, own, size_after, tf.stack)
+        is_padding = rows["classes"][:, None] < 0
+        return {**rows, "boxes": tf.where(is_padding, tf.constant(-1.0, tf.float32), boxes)}
 
 
 def _image_size(images):
-    size = tf.cast(tf.shape(images)[:2], tf.float32)
-    return size[0], size[1]
-
-
-def _restore_padding(bounding_boxes):
-    is_padding = bounding_boxes["classes"][:, None] < 0
-    boxes = tf.where(is_padding, tf.constant(-1.0, tf.float32), bounding_boxes["boxes"])
-    return {**bounding_boxes, "boxes": boxes}
+    return tf.unstack(tf.cast(tf.shape(images)[:2], tf.float32), num=2)
 
 
 def _typed_boxes(bounding_boxes, layer):
@@ -180,78 +167,19 @@ def _typed_boxes(bounding_boxes, layer):
     return {**bounding_boxes, "boxes": boxes, "classes": tf.cast(classes, tf.int32)}
 
 
-def _map_arrays(function, element):
+def _as_arrays(element):
+    """Return an element with tensors and NumPy arrays only."""
     if isinstance(element, dict):
-        return {key: _map_arrays(function, value) for key, value in element.items()}
-    return function(element)
-
-
-def _is_ragged(array):
-    return isinstance(array, tf.RaggedTensor)
-
-
-def _is_tensor(array):
-    return tf.is_tensor(array) or _is_ragged(array)
+        return {key: _as_arrays(value) for key, value in element.items()}
+    return element if tf.is_tensor(element) else np.asarray(element)
 
 
 def _to_tensor(array):
-    return array if _is_tensor(array) else tf.convert_to_tensor(np.asarray(array))
+    return array if tf.is_tensor(array) else tf.convert_to_tensor(array)
 
 
-def _to_numpy(array):
-    if _is_ragged(array):
-        return [_to_numpy(row.to_tensor() if _is_ragged(row) else row) for row in array]
-    return np.asarray(array)
-
-
-def _check_structure(element, layer):
-    if not isinstance(element, dict) or "images" not in element:
-        raise ValueError(
-            f"`{layer}` takes a dict with the key 'images' (and 'bounding_boxes'). "
-            f"Received: {sorted(element) if isinstance(element, dict) else type(element)}."
-        )
-    shape = _shape(element["images"])
-    if shape is not None and len(shape) not in (3, 4):
-        raise ValueError(
-            f"`{layer}` takes an image (height, width, 3), or a batch of images (batch, height, "
-            f"width, 3), dense or ragged. Received `images` of shape {shape}."
-        )
-    if "pixel_mask" in element:
-        raise ValueError(
-            f"`{layer}` takes images that aren't padded yet, and the element has a 'pixel_mask'. "
-            "Make `PadToCanvas` the last layer of the pipeline."
-        )
-    if "bounding_boxes" in element:
-        num_axes = None if shape is None else len(shape) - 3
-        _check_boxes_structure(element["bounding_boxes"], num_axes, layer)
-
-
-def _check_boxes_structure(bounding_boxes, num_batch_axes, layer):
-    if not isinstance(bounding_boxes, dict) or not {"boxes", "classes"} <= set(bounding_boxes):
-        received = bounding_boxes
-        received = sorted(received) if isinstance(received, dict) else type(received)
-        raise ValueError(
-            f"`{layer}` needs `bounding_boxes` to be a dict with 'boxes' and 'classes'. "
-            f"Received: {received}."
-        )
-    if num_batch_axes is None:
-        return
-    batch = "batch, " if num_batch_axes else ""
-    shape = _shape(bounding_boxes["boxes"])
-    if shape is not None and (len(shape) != 2 + num_batch_axes or shape[-1] not in (4, None)):
-        raise ValueError(
-            f"`{layer}` needs `boxes` of the shape ({batch}N, 4), as its images are "
-            f"({batch}height, width, 3). Received shape: {shape}."
-        )
-    shape = _shape(bounding_boxes["classes"])
-    if shape is not None and len(shape) != 1 + num_batch_axes:
-        raise ValueError(
-            f"`{layer}` needs `classes` of the shape ({batch}N). Received shape: {shape}."
-        )
-
-
-def _shape(array):
-    """Return a shape with None for what tf.data doesn't know while it traces."""
-    if not _is_tensor(array):
-        return np.shape(array)
-    return None if array.shape.rank is None else tuple(array.shape)
+def _to_numpy(tensor):
+    if isinstance(tensor, tf.RaggedTensor):
+        rows = (row.to_tensor() if isinstance(row, tf.RaggedTensor) else row for row in tensor)
+        return [np.asarray(row) for row in rows]
+    return np.asarray(tensor)

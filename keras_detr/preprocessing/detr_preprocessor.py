@@ -2,9 +2,9 @@
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from keras_detr.preprocessing.canvases import scaled_canvases
+from keras_detr.batches.images import raw_images
+from keras_detr.preprocessing.bucketing import scaled_canvases
 from keras_detr.preprocessing.resize_shortest_side import ResizeShortestSide, resized_size
 
 
@@ -13,12 +13,8 @@ class DETRPreprocessor(ResizeShortestSide):
     """Resize images as DETR and Deformable DETR were evaluated, and pad raw images to a batch.
 
     Mapped over a data set it is `ResizeShortestSide`. Called with raw images it makes a model's
-    input of them. Colours are normalized by the backbone, not here.
-
-    Args:
-        short_side: int, pixels of the short side.
-        longest_side: int, the long side's limit in pixels, or None for no limit.
-        bounding_box_format: str, see `BoxAwareLayer`.
+    input of them. Colours are normalized by the backbone, not here. Arguments are those of
+    `ResizeShortestSide`.
 
     Call arguments:
         element: dict, as every `BoxAwareLayer` takes it; or raw images: an array (height, width,
@@ -36,7 +32,7 @@ class DETRPreprocessor(ResizeShortestSide):
     def call(self, element):
         if isinstance(element, dict):
             return super().call(element)
-        return self.pad_together(as_images(element))
+        return self.pad_together(raw_images(element))
 
     def pad_together(self, images, canvas=None):
         """Resize images and pad them to one size.
@@ -81,24 +77,3 @@ class DETRPreprocessor(ResizeShortestSide):
             for start in range(0, len(indices), batch_size):
                 chosen = indices[start : start + batch_size]
                 yield chosen, self.pad_together([images[index] for index in chosen], canvas)
-
-
-def as_images(images):
-    """Return raw images as a list of arrays (height, width, 3).
-
-    Raises:
-        ValueError: an image has another shape, or there is none.
-    """
-    if tf.is_tensor(images) or isinstance(images, np.ndarray):
-        images = np.asarray(images)
-        images = images[None] if images.ndim == 3 else images
-    images = [np.asarray(image) for image in images]
-    if not images:
-        raise ValueError("`images` must hold at least one image. Received none.")
-    for index, image in enumerate(images):
-        if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
-            raise ValueError(
-                "`images` must be RGB arrays of the shape (height, width, 3). Received the shape "
-                f"{image.shape} for image {index}."
-            )
-    return images

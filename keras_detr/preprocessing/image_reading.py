@@ -8,49 +8,25 @@ from PIL import ExifTags, Image, ImageOps
 
 from keras_detr.checkpoints.files.regular_files import check_regular
 
-# PIL knows more, among them formats that start other programs to be read.
-FORMATS = (
-    "AVIF",
-    "BMP",
-    "DIB",
-    "GIF",
-    "JPEG",
-    "JPEG2000",
-    "PNG",
-    "PPM",
-    "TIFF",
-    "WEBP",
+# The formats that are read, and how their files' names end. PIL knows more, among them formats that
+# start other programs to be read.
+FORMATS = {
+    "AVIF": (".avif",),
+    "BMP": (".bmp",),
+    "DIB": (".dib",),
+    "GIF": (".gif",),
+    "JPEG": (".jfif", ".jpe", ".jpeg", ".jpg", ".mpo"),
+    "JPEG2000": (".jp2", ".jpeg2000"),
+    "PNG": (".png",),
+    "PPM": (".pbm", ".pgm", ".pnm", ".ppm"),
+    "TIFF": (".dng", ".tif", ".tiff"),
+    "WEBP": (".webp",),
     # These need a plugin of PIL.
-    "HEIF",
-    "JXL",
-)
-# What looks like an image in a folder: it is read, or said to be unreadable.
-IMAGE_SUFFIXES = (
-    ".avif",
-    ".bmp",
-    ".dib",
-    ".dng",
-    ".gif",
-    ".heic",
-    ".heif",
-    ".jfif",
-    ".jp2",
-    ".jpe",
-    ".jpeg",
-    ".jpeg2000",
-    ".jpg",
-    ".jxl",
-    ".mpo",
-    ".pbm",
-    ".pgm",
-    ".png",
-    ".pnm",
-    ".ppm",
-    ".tga",
-    ".tif",
-    ".tiff",
-    ".webp",
-)
+    "HEIF": (".heic", ".heif"),
+    "JXL": (".jxl",),
+}
+# What looks like an image in a folder: it is read, or said to be unreadable, as TGA is.
+IMAGE_SUFFIXES = (*sorted(suffix for suffixes in FORMATS.values() for suffix in suffixes), ".tga")
 # 65535 = 257 * 255.
 _FROM_16_BIT = 257
 _ORIENTATION = ExifTags.Base.Orientation
@@ -112,13 +88,9 @@ def known_formats():
 
 
 def check_picture(picture):
-    """Refuse a picture that can't become RGB.
+    """Raise a ValueError if a picture of PIL can't become RGB; its pixels aren't decoded.
 
-    Args:
-        picture: `PIL.Image.Image`; its pixels aren't decoded.
-
-    Raises:
-        ValueError: it has no pixels, or they are real numbers, whose range nobody knows.
+    It can't if it has no pixels, or if they are real numbers, whose range nobody knows.
     """
     if min(picture.size) < 1:
         raise ValueError("{}x{} pixels".format(*picture.size))
@@ -166,16 +138,12 @@ def rgb_of_array(array):
     Raises:
         ValueError: it has another shape or type, no pixels, or values outside of 0..255.
     """
-    if array.dtype.kind not in "uif" or array.ndim not in (2, 3) or 0 in array.shape:
-        raise ValueError(
-            "`images`: an array must be (height, width, 3), (height, width, 4), (height, width, 1) "
-            f"or (height, width), of numbers. Received shape {array.shape}, {array.dtype}."
-        )
     channels = array.shape[2] if array.ndim == 3 else 1
-    if channels not in (1, 3, 4):
+    is_image = array.ndim in (2, 3) and channels in (1, 3, 4) and 0 not in array.shape
+    if array.dtype.kind not in "uif" or not is_image:
         raise ValueError(
-            "`images`: an array must be (height, width, channels) with 1, 3 or 4 channels. "
-            f"Received shape {array.shape}."
+            "`images`: an array must be (height, width), or (height, width, channels) with 1, 3 or "
+            f"4 channels, of numbers. Received shape {array.shape}, {array.dtype}."
         )
     if array.dtype == np.uint16:
         array = (array.astype("float32") / _FROM_16_BIT).round()

@@ -3,8 +3,9 @@
 import keras
 import tensorflow as tf
 
+from keras_detr.preprocessing.assertions import checked
 from keras_detr.preprocessing.box_aware_layer import BoxAwareLayer
-from keras_detr.preprocessing.runtime_checks import checked
+from keras_detr.preprocessing.padding import checked_number, padded, padded_boxes
 
 
 @keras.saving.register_keras_serializable("keras_detr")
@@ -52,20 +53,7 @@ class PadToCanvas(BoxAwareLayer):
         return tf.transpose(self._pad_bottom_right(tf.transpose(masks, (1, 2, 0))), (2, 0, 1))
 
     def transform_rows(self, rows, parameters):
-        num_boxes = tf.shape(rows["classes"])[0]
-        rows = checked(
-            rows,
-            num_boxes <= self.max_boxes,
-            [
-                "PadToCanvas: an image has",
-                num_boxes,
-                f"boxes, more than `max_boxes` {self.max_boxes}. Pass a larger `max_boxes`.",
-            ],
-        )
-        return {
-            key: self._pad_rows(values, -1 if key in ("boxes", "classes") else 0)
-            for key, values in rows.items()
-        }
+        return padded_boxes(checked_number(rows, self.max_boxes, "PadToCanvas"), self.max_boxes)
 
     def get_config(self):
         return {
@@ -73,10 +61,6 @@ class PadToCanvas(BoxAwareLayer):
             "canvas_size": self.canvas_size,
             "max_boxes": self.max_boxes,
         }
-
-    def _pad_rows(self, values, value):
-        missing = self.max_boxes - tf.shape(values)[:1]
-        return _padded(values, [[0], missing], (self.max_boxes,), value)
 
     def _pad_bottom_right(self, pixels):
         size = tf.shape(pixels)[:2]
@@ -90,18 +74,4 @@ class PadToCanvas(BoxAwareLayer):
                 "`ResizeShortestSide`, or choose a larger canvas.",
             ],
         )
-        bottom_right = tf.constant(self.canvas_size) - tf.shape(pixels)[:2]
-        return _padded(pixels, [[0, 0], bottom_right], self.canvas_size, 0)
-
-
-def _padded(array, before_and_after, shape, value):
-    """Pad the first axes of an array to `shape`, after its size was checked."""
-    # Where tf.data knows a size that is too large already while it traces, the graph must still
-    # be built for the check in it to speak.
-    padding = tf.maximum(tf.transpose(tf.stack(before_and_after)), 0)
-    num_others = array.shape.rank - len(shape)
-    padding = tf.concat([padding, tf.zeros([num_others, 2], tf.int32)], axis=0)
-    padded = tf.pad(array, padding, constant_values=tf.cast(value, array.dtype))
-    if not padded.shape[: len(shape)].is_compatible_with(shape):
-        padded = padded[tuple(slice(length) for length in shape)]
-    return tf.ensure_shape(padded, (*shape, *array.shape[len(shape) :]))
+        return padded(pixels, self.canvas_size)

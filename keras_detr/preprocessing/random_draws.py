@@ -32,15 +32,7 @@ class RandomDraws:
 
 
 def spread_seed(seed, number):
-    """Return different seeds that follow from one.
-
-    Args:
-        seed: int, or None.
-        number: int, how many seeds.
-
-    Returns:
-        list of int, or of None where `seed` is None.
-    """
+    """Return a list of different seeds that follow from one; each is None where that is None."""
     if seed is None:
         return [None] * number
     return [int(state) for state in np.random.SeedSequence(seed).generate_state(number)]

@@ -46,15 +46,13 @@ class RandomSizeCrop(BoxAwareLayer):
         image_size = tf.shape(element["images"])[:2]
         size = [self._draw_side(image_size[axis]) for axis in (0, 1)]
         start = [self._draws.whole_number(0, image_size[axis] - size[axis]) for axis in (0, 1)]
-        return {"start": tf.stack(start), "size": tf.stack(size)}
+        return {"start": start, "size": size}
 
     def transform_images(self, images, parameters):
-        (top, left), (height, width) = _pair(parameters["start"]), _pair(parameters["size"])
-        return images[top : top + height, left : left + width]
+        return tf.image.crop_to_bounding_box(images, *parameters["start"], *parameters["size"])
 
     def transform_masks(self, masks, parameters):
-        (top, left), (height, width) = _pair(parameters["start"]), _pair(parameters["size"])
-        return masks[:, top : top + height, left : left + width]
+        return self.transform_images(masks[..., None], parameters)[..., 0]
 
     def transform_boxes(self, boxes, parameters):
         start, size = (tf.cast(parameters[key], boxes.dtype) for key in ("start", "size"))
@@ -79,7 +77,3 @@ class RandomSizeCrop(BoxAwareLayer):
     def _draw_side(self, image_side):
         lowest = tf.minimum(self.min_size, image_side)
         return self._draws.whole_number(lowest, tf.minimum(self.max_size, image_side))
-
-
-def _pair(tensor):
-    return tensor[0], tensor[1]

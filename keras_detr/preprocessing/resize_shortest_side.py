@@ -33,12 +33,8 @@ def resized_size(height, width, short_side, longest_side):
 def size_for_short_side(height, width, short_side, longest_side, library):
     """Return the whole float64 size of `resized_size`, for scalars of NumPy or TensorFlow.
 
-    Args:
-        height: float64 scalar, pixels.
-        width: float64 scalar, pixels.
-        short_side: int or float64 scalar, pixels.
-        longest_side: int, pixels, or None for no limit.
-        library: numpy or tensorflow.
+    Arguments are those of `resized_size`; height and width are float64, and `library` is numpy or
+    tensorflow.
     """
     # float64, and the original's order of operations, so that ties round alike; round() of
     # Python, NumPy and TensorFlow all take a half to the even neighbour.
@@ -55,11 +51,7 @@ def size_for_short_side(height, width, short_side, longest_side, library):
 
 
 def check_sides(short_side, longest_side):
-    """Check the sides that images are to be resized to.
-
-    Raises:
-        ValueError: a side is below one pixel, or the longest side below the short one.
-    """
+    """Raise a ValueError if a side is below one pixel, or the longest side below the short one."""
     if short_side < 1 or (longest_side is not None and longest_side < short_side):
         raise ValueError(
             "`short_side` must be at least 1 pixel and `longest_side` at least `short_side`, "

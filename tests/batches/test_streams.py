@@ -67,3 +67,16 @@ def test_no_batch():
 def test_arrays_are_no_stream():
     assert checked_stream(np.zeros((2, 8, 8, 3)), even) is None
     assert checked_stream({"images": np.zeros((2, 8, 8, 3))}, even) is None
+
+
+def test_a_loader_of_torch_whose_length_is_unknown():
+    torch = pytest.importorskip("torch", reason="needs torch")
+
+    class Unmeasured(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            return iter([2, 4])
+
+    loader = torch.utils.data.DataLoader(Unmeasured(), batch_size=None)
+    assert checked_stream(loader, even) is loader
+    with pytest.raises(ValueError, match="`x` gave no batch"):
+        checked_stream(torch.utils.data.DataLoader([], batch_size=None), even)

@@ -50,13 +50,16 @@ BAD_PREDICTIONS = {
 
 BAD = {
     "not a dict": (BOXES, r"`y_true` must be a dict.*'boxes' and 'classes'.*ndarray"),
-    "no classes": ({"boxes": BOXES}, r"must be a dict.*Received: \['boxes'\]"),
-    "no boxes": ({"labels": CLASSES, "classes": CLASSES}, r"Received: \['classes', 'labels'\]"),
-    "box rank": ({**GOOD, "boxes": BOXES[0]}, r"\(batch, objects, 4\). Received: \(3, 4\)"),
-    "box size": ({**GOOD, "boxes": BOXES[..., :3]}, r"\(batch, objects, 4\). Received: \(2, 3, 3"),
-    "class rank": ({**GOOD, "classes": CLASSES[..., None]}, r"`y_true\['classes'\]`.*\(2, 3, 1\)"),
-    "one class less": ({**GOOD, "classes": CLASSES[:, :2]}, r"\(2, 2\), and boxes of .*\(2, 3, 4"),
-    "one image less": ({"boxes": BOXES[:1], "classes": CLASSES[:1]}, "1 images .* and 2 with pred"),
+    "no classes": ({"boxes": BOXES}, r"must be a dict.*Received: a dict of \['boxes'\]"),
+    "no boxes": ({"labels": CLASSES, "classes": CLASSES}, r"a dict of \['classes', 'labels'\]"),
+    "box rank": ({**GOOD, "boxes": BOXES[0]}, r"\(batch, N, 4\). Received: \(3, 4\)"),
+    "box size": ({**GOOD, "boxes": BOXES[..., :3]}, r"\(batch, N, 4\). Received: \(2, 3, 3"),
+    "class rank": ({**GOOD, "classes": CLASSES[..., None]}, r"`classes` must agree.*\(2, 3, 1\)"),
+    "one class less": ({**GOOD, "classes": CLASSES[:, :2]}, r"agree.*\(2, 3, 4\), \(2, 2\)"),
+    "one image less": (
+        {"boxes": BOXES[:1], "classes": CLASSES[:1]},
+        r"agree in length.*Received: \(2, \.\.\.\), \(1, 3, 4\), \(1, 3\)",
+    ),
 }
 
 

@@ -109,20 +109,28 @@ class TestEveryLayer:
     @pytest.mark.parametrize(
         ("boxes", "classes", "message"),
         [
-            (np.zeros((2, 5)), np.zeros(2, int), r"`boxes` of the shape \(N, 4\), .*\(2, 5\)"),
-            (np.zeros(4), np.zeros(1, int), r"`boxes` of the shape \(N, 4\), .*\(4,\)"),
-            (np.zeros((2, 4)), np.zeros((2, 3), int), r"`classes` of the shape \(N\).*\(2, 3\)"),
+            (np.zeros((2, 5)), np.zeros(2, int), r"`boxes` must have the shape \(N, 4\).*\(2, 5\)"),
+            (np.zeros(4), np.zeros(1, int), r"`boxes` must have the shape \(N, 4\).*\(4,\)"),
+            (np.zeros((2, 4)), np.zeros((2, 3), int), r"`classes` must agree.*\(N\).*\(2, 3\)"),
+            (np.zeros((2, 4)), np.zeros(3, int), r"agree in length.*\(2, 4\), \(3,\)"),
+            (np.zeros((2, 4)), np.full(2, "a"), "`classes` must be an array of numbers"),
         ],
     )
     def test_wrong_shapes_are_refused(self, name, arguments, boxes, classes, message):
+        layer = build(name, arguments)
         wrong = element(bounding_boxes={"boxes": boxes, "classes": classes})
-        with pytest.raises(ValueError, match=message):
-            build(name, arguments)(wrong)
+        with pytest.raises(ValueError, match=f"{layer.name}: .*{message}"):
+            layer(wrong)
 
     def test_wrong_values_are_refused(self, name, arguments):
         wrong = element(bounding_boxes={"boxes": np.zeros((2, 4)), "classes": np.zeros(3, int)})
-        with pytest.raises(tf.errors.InvalidArgumentError, match="differ in number: 2 3"):
-            build(name, arguments)(wrong)
+        # As shapes that tf.data knows only when it runs.
+        specs = tf.nest.map_structure(
+            lambda array: tf.TensorSpec([None] * array.ndim, array.dtype), wrong
+        )
+        dataset = tf.data.Dataset.from_generator(lambda: [wrong], output_signature=specs)
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"differ in number:\D*2\D*3"):
+            next(iter(dataset.map(build(name, arguments))))
         wrong = element(bounding_boxes={"boxes": np.zeros((1, 4)), "classes": np.array([0.5])})
         with pytest.raises(tf.errors.InvalidArgumentError, match=r"whole numbers.*0\.5"):
             build(name, arguments)(wrong)
@@ -169,3 +177,25 @@ def test_layers_run_in_tf_data_under_other_backends(backend):
     )
     assert run.returncode == 0, run.stderr
     assert f"fine on {backend}" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": {"left": np.zeros((3, 4, 3))}}, "`images` must be one image.*dict of .'left'"),
+        ({"images": "a.jpg"}, r"`images` must be one image.*\(\)"),
+        ({"bounding_boxes": {"boxes": np.zeros((1, 4)), "labels": np.zeros(1)}}, "Rename 'labels'"),
+    ],
+)
+def test_what_is_no_element_is_shown(changes, message):
+    layer = build("RandomHorizontalFlip", {"rate": 1.0})
+    with pytest.raises(ValueError, match=f"{layer.name}: .*{message}"):
+        layer(element(**changes))
+
+
+def test_lists_are_arrays_too():
+    lists = {"boxes": [[2, 3, 10, 20], [0, 0, 40, 30]], "classes": [1, 0]}
+    layer = build("Resize", {"size": (60, 80)})
+    found, expected = layer(element(bounding_boxes=lists)), layer(element())
+    for key, rows in expected["bounding_boxes"].items():
+        np.testing.assert_array_equal(found["bounding_boxes"][key], rows)

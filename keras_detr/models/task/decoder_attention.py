@@ -5,23 +5,17 @@ import numpy as np
 from keras import ops
 from scipy import special
 
-from keras_detr.models.task.detection_data import prediction_batch, unpadded_size
+from keras_detr.models.task.data_adapter import prediction_batch, unpadded_size
 from keras_detr.ops.boxes import convert_box_format
 
 
 class AttentionModel(keras.Model):
-    """Compute a detector's attention as `predict` computes detections: in one program.
+    """Compute a detector's `attend_set` as `predict` computes detections: in one program.
 
     It has no variables of its own, and isn't saved.
 
     Args:
         detector: a detector whose `attend_set` is implemented.
-
-    Call arguments:
-        inputs: as of the detector.
-
-    Returns:
-        dict of float32 tensors: see `SetPredictionDetector.attend_set`.
     """
 
     def __init__(self, detector):
@@ -36,12 +30,7 @@ class AttentionModel(keras.Model):
 
 
 def attend(attention_model, inputs):
-    """Return the attention of all decoder layers to images, and the detection of each query.
-
-    Args:
-        attention_model: `AttentionModel`.
-        inputs: a batch; see `SetPredictionDetector.decoder_attention`, as for the result.
-    """
+    """Return what `SetPredictionDetector.decoder_attention` does, of an `AttentionModel`."""
     detector = attention_model.detector
     inputs = prediction_batch(inputs)
     outputs = attention_model.predict_on_batch(inputs)

@@ -53,11 +53,8 @@ class DetectorContract:
     def attend_set(self, pyramid, pixel_mask):
         """Return the last layer's raw outputs and the decoder's attention.
 
-        Only `decoder_attention` needs it, which also gives the shapes.
-
-        Args:
-            pyramid: as in `predict_set`.
-            pixel_mask: as in `predict_set`.
+        Only `decoder_attention` needs it, which also gives the shapes. Arguments are those of
+        `predict_set`.
 
         Returns:
             dict of "classification", "box", "attention_weights" and perhaps "sampling_points".
@@ -97,23 +94,16 @@ class DetectorContract:
 
     @classmethod
     def checkpoint_settings(cls, config):
-        """Return the settings that a config.json of the Hub stands for.
+        """Return what a config.json of the Hub stands for, a dict like `Preset.settings`.
 
         Args:
             config: dict, the file's content; its `model_type` is `hub_model_type`.
-
-        Returns:
-            dict like `Preset.settings`.
         """
         raise NotImplementedError(f"{cls.__name__} can't read a config.json of the Hub.")
 
     @classmethod
     def checkpoint_arguments(cls, settings):
-        """Return the constructor's arguments, a new backbone and neck among them.
-
-        Args:
-            settings: dict, from `checkpoint_settings` or a preset.
-        """
+        """Return the constructor's arguments, a new backbone and neck among them, for settings."""
         raise NotImplementedError(f"{cls.__name__} can't be built from a checkpoint's settings.")
 
     def checkpoint_variables(self):
@@ -123,8 +113,7 @@ class DetectorContract:
     def checkpoint_class_heads(self, class_rows):
         """Return the checkpoint's rows of real classes by the canonical name of each class head.
 
-        Args:
-            class_rows: sequence of int, the rows that a preset names, or `None`.
+        `class_rows` are those that a preset names, a sequence of int or `None`.
         """
         raise NotImplementedError(f"{type(self).__name__} has no table of checkpoint names.")
 
@@ -154,11 +143,11 @@ class DetectorContract:
 
 
 def raw_outputs(logits, boxes):
-    """Return the dict that `predict_set` returns, of the outputs of decoder layers.
+    """Return the dict that `predict_set` returns, of the outputs of all decoder layers or the last.
 
     Args:
-        logits: float32 (batch, layers, queries, logits), of all decoder layers or the last one.
-        boxes: float32 (batch, layers, queries, 4), of the same layers.
+        logits: float32 (batch, layers, queries, logits).
+        boxes: float32 (batch, layers, queries, 4).
     """
     outputs = {"classification": logits[:, -1], "box": boxes[:, -1]}
     if logits.shape[1] > 1:

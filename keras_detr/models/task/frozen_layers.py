@@ -6,42 +6,23 @@ from keras_detr.ops.keras_internals import flatten_layers
 def frozen_paths(model):
     """Return the places of the topmost layers that are frozen inside of a trainable parent.
 
-    Args:
-        model: `keras.Model`.
-
-    Returns:
-        list of str, names of nested layers joined by "/".
+    A place is a str, the names of nested layers joined by "/".
     """
     return [path for path, layer in _walk(model) if not layer.trainable]
 
 
 def apply_frozen_paths(model, paths):
-    """Freeze the layers at these places; unknown places are an error.
-
-    Args:
-        model: `keras.Model`.
-        paths: list of str, from `frozen_paths`.
-
-    Raises:
-        ValueError: a place doesn't exist in the model.
-    """
+    """Freeze the layers at places from `frozen_paths`; an unknown one is a ValueError."""
     remaining = set(paths)
     for path, layer in list(_walk(model, only_trainable_parents=False)):
         if path in remaining:
-            _freeze(layer)
+            # One by one: a functional model that was built frozen hasn't frozen its layers, and
+            # assigning the value that it already has changes nothing.
+            for part in flatten_layers(layer):
+                part.trainable = False
             remaining.discard(path)
     if remaining:
         raise ValueError(f"`frozen` names layers that the model doesn't have: {sorted(remaining)}.")
-
-
-def _freeze(layer):
-    """Freeze a layer and all below it.
-
-    One by one: a functional model that was built frozen hasn't frozen its layers, and assigning the
-    value that it already has changes nothing.
-    """
-    for part in flatten_layers(layer):
-        part.trainable = False
 
 
 def _walk(layer, prefix="", only_trainable_parents=True):

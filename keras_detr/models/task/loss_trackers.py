@@ -42,14 +42,7 @@ class LossTrackers:
         return [*self._trackers.values(), *self.metrics]
 
     def update(self, components, batch_size):
-        """Add a batch.
-
-        Args:
-            components: dict of scalars, from `HungarianLoss.components`.
-            batch_size: int or int scalar, the weight of the batch in the means.
-        """
+        """Add what `HungarianLoss.components` says of a batch; its size is its weight in means."""
         for name, tracker in self._trackers.items():
-            if name in COUNTS:
-                tracker.update_state(components[name])
-            else:
-                tracker.update_state(components[name], sample_weight=batch_size)
+            weight = None if name in COUNTS else batch_size
+            tracker.update_state(components[name], sample_weight=weight)

@@ -1,8 +1,8 @@
 """Prediction: `predict` on batches and raw images, attention, and export."""
 
 from keras_detr.batches.shapes import check_batch_size
+from keras_detr.models.task.data_adapter import prediction_batch, prediction_inputs, split_batch
 from keras_detr.models.task.decoder_attention import AttentionModel, attend
-from keras_detr.models.task.detection_data import prediction_batch, prediction_inputs, split_batch
 from keras_detr.models.task.raw_images import (
     build_preprocessor,
     is_list_of_images,
@@ -27,6 +27,21 @@ class DetectorPrediction:
             )
             return self.decode_predictions(outputs, inputs), non_trainable_variables
         return self.decode_predictions(self(inputs, **kwargs), inputs)
+
+    def make_predict_function(self, force=False):
+        """Create the function that `predict` calls with each batch.
+
+        The backend may have a program of its own under `jit_compile`: torch compiles only this.
+        """
+        if self.predict_function is not None and not force:
+            return self.predict_function
+        program = None
+        if self.jit_compile:
+            program = current().prediction_program(self, lambda x: self.predict_step((x,)))
+        if program is None:
+            return super().make_predict_function(force)
+        self.predict_function = lambda batches: program(split_batch(batches[0])[0])
+        return self.predict_function
 
     def predict(self, x, batch_size=None, *args, **kwargs):
         """Return detections for images; takes what `fit` takes, with or without targets.
@@ -103,20 +118,14 @@ class DetectorPrediction:
         without keras_detr and without Keras. Its one input is "images", `input_dtype` (batch,
         height, width, 3), RGB in 0..255; its outputs are those of `decode_predictions`, boxes in
         `bounding_box_format` of the original images. They are what `predict` returns for a list of
-        images with `batch_size=1`, within rounding.
+        images with `batch_size=1`, within rounding. Names of classes, if the model has them, and
+        the `bounding_box_format` are in the file; the guide to export shows how to read them.
 
-        - "tf_saved_model" is a folder: `tf.saved_model.load(path).serve(images)`. Names of classes
-          are in `tf.saved_model.load(path).class_names()["class_names"]`.
+        - "tf_saved_model" is a folder: `tf.saved_model.load(path).serve(images)`.
         - "onnx" is a file whose name ends in ".onnx", of opset 18:
-          `session = onnxruntime.InferenceSession(path)`, `session.run(None, {"images": images})`.
-          Names of classes are JSON in `session.get_modelmeta().custom_metadata_map["class_names"]`.
+          `onnxruntime.InferenceSession(path).run(None, {"images": images})`.
         - "litert" is a file whose name ends in ".tflite", of builtin operations:
-          `Interpreter(path)` of ai_edge_litert.interpreter,
-          `.get_signature_runner()(images=images)`. Names of classes are JSON in
-          `zipfile.ZipFile(path).read("class_names.json")`.
-
-        Every format has "bounding_box_format" in the same place. A model without names has no
-        "class_names" there.
+          `Interpreter(path).get_signature_runner()(images=images)` of ai_edge_litert.interpreter.
 
         Args:
             filepath: str or path. An earlier export there is replaced once the new one is complete;

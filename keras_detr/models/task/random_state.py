@@ -12,28 +12,16 @@ _VARIABLE = "seed_generator_state"
 
 
 def save_random_state(model, store):
-    """Put the state of all random generators into a store of Keras.
-
-    Args:
-        model: `keras.Model`.
-        store: dict-like, what `save_own_variables` gets.
-    """
+    """Put the state of all random generators into the store that `save_own_variables` gets."""
     generators = _generators(model)
     if generators:
         store[_KEY] = np.stack([ops.convert_to_numpy(state) for state in generators])
 
 
 def load_random_state(model, store):
-    """Take the state out of a store, and return what else is in it.
+    """Take the state out of the store that `load_own_variables` gets, and return the rest, a dict.
 
     A store without one, or one of a model with other dropout, leaves the generators as they are.
-
-    Args:
-        model: `keras.Model`.
-        store: dict-like, what `load_own_variables` gets.
-
-    Returns:
-        dict.
     """
     others = {name: store[name] for name in store.keys() if name != _KEY}  # noqa: SIM118
     if len(others) != len(store.keys()):

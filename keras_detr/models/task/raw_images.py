@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 
-from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.image_sizes import unpadded_sizes
-from keras_detr.batches.shapes import check_batch_size, check_numbers
+from keras_detr.batches.images import raw_images
+from keras_detr.batches.shapes import check_batch_size
 from keras_detr.ops.boxes import convert_box_format
 from keras_detr.ops.installed_packages import is_installed
 
@@ -19,11 +19,7 @@ def is_list_of_images(x):
 
 
 def check_preprocessor_sizes(sizes):
-    """Check which sides raw images are to be resized to.
-
-    Raises:
-        ValueError: it is no pair of a short side and the long side's limit.
-    """
+    """Raise a ValueError if sizes are no pair of a short side and the long side's limit."""
     is_pair = isinstance(sizes, (tuple, list)) and len(sizes) == 2
     short_side, longest_side = sizes if is_pair else (0, None)
     is_right = isinstance(short_side, int) and short_side >= 1
@@ -32,21 +28,12 @@ def check_preprocessor_sizes(sizes):
     if not is_right:
         raise ValueError(
             "`preprocessor_sizes` must be the short side in pixels, an int of at least 1, and the "
-            "long side's limit, an int not below it or None. Received: "
-            f"{sizes!r}."
+            f"long side's limit, an int not below it or None. Received: {sizes!r}."
         )
 
 
 def build_preprocessor(sizes, bounding_box_format):
-    """Return the preprocessor that resizes raw images.
-
-    Args:
-        sizes: pair of int, see `check_preprocessor_sizes`.
-        bounding_box_format: str.
-
-    Raises:
-        ImportError: TensorFlow isn't installed.
-    """
+    """Return the preprocessor that resizes raw images; without TensorFlow, raise an ImportError."""
     if not is_installed("tensorflow"):
         raise ImportError(
             "Raw images are resized by TensorFlow, whatever the Keras backend is, and it isn't "
@@ -56,30 +43,23 @@ def build_preprocessor(sizes, bounding_box_format):
     # It needs TensorFlow, and the models don't.
     from keras_detr.preprocessing.detr_preprocessor import DETRPreprocessor
 
-    short_side, longest_side = sizes
     return DETRPreprocessor(
-        short_side, longest_side=longest_side, bounding_box_format=bounding_box_format
+        sizes[0], longest_side=sizes[1], bounding_box_format=bounding_box_format
     )
 
 
 def predict_raw_images(model, images, batch_size=None, verbose="auto"):
-    """Return the detections of raw images, in the order of these.
+    """Return what a detector's `predict` does for a list of raw images, in the order of these.
 
     Args:
-        model: a detector with `preprocessor`, `predict_on_batch` and `bounding_box_format`.
+        model: `SetPredictionDetector`.
         images: list of arrays (height, width, 3), RGB in 0..255.
         batch_size: int or None: 8, or 1 for a backbone with dilation, whose published weights
             were trained and scored without padding.
         verbose: "auto", 0 or 1: whether to show a progress bar; "auto" does for 20 images on.
-
-    Returns:
-        dict of NumPy arrays, see `decode_predictions` of a detector; boxes are in its format, of
-        the images before they were resized.
     """
     check_batch_size(batch_size)
-    if not images:
-        raise ValueError("`x` must hold at least one image. Received an empty list.")
-    images = [_checked_image(image, index) for index, image in enumerate(images)]
+    images = raw_images(images, "x")
     if batch_size is None:
         batch_size = 1 if getattr(model.backbone, "dilation", False) else 8
     is_shown = len(images) >= 20 if verbose == "auto" else bool(verbose)
@@ -91,29 +71,12 @@ def predict_raw_images(model, images, batch_size=None, verbose="auto"):
         found = {name: keras.ops.convert_to_numpy(value) for name, value in found.items()}
         heights, widths = unpadded_sizes(batch["images"], batch["pixel_mask"])
         for row, index in enumerate(indices):
+            sizes = (heights[row], widths[row]), batch["image_size"][row]
+            boxes = _in_original(found["boxes"][row], model.bounding_box_format, *sizes)
             detection = {name: value[row] for name, value in found.items()}
-            detection["boxes"] = _in_original(
-                detection["boxes"],
-                model.bounding_box_format,
-                (heights[row], widths[row]),
-                batch["image_size"][row],
-            )
-            rows[index] = detection
+            rows[index] = {**detection, "boxes": boxes}
         progress.add(len(indices))
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-
-
-def _checked_image(image, index):
-    """Return an image of any library as an array of NumPy."""
-    shape = tuple(image.shape)
-    if len(shape) != 3 or shape[-1] != 3 or 0 in shape:
-        raise ValueError(
-            "`x`, a list of images, must hold arrays (height, width, 3), RGB in 0..255. Received: "
-            f"the shape {shape} for image {index}. `keras_detr.detect` takes grey and transparent "
-            "images too."
-        )
-    check_numbers(image, f"x[{index}]")
-    return to_numpy(image)
 
 
 def _in_original(boxes, bounding_box_format, seen_size, original_size):

@@ -4,15 +4,15 @@ from types import SimpleNamespace
 
 from keras import ops
 
+from keras_detr.batches.structure import input_parts
 from keras_detr.models.backbones.feature_pyramid import pyramid_extractor
 from keras_detr.models.keras_cv_bases import Task
-from keras_detr.models.task.detection_data import split_inputs, unpadded_size
+from keras_detr.models.task.data_adapter import unpadded_size
 from keras_detr.models.task.detector_contract import DetectorContract
+from keras_detr.models.task.from_preset import DetectorPresets
 from keras_detr.models.task.prediction import DetectorPrediction
-from keras_detr.models.task.presets import DetectorPresets
 from keras_detr.models.task.raw_images import PREPROCESSOR_SIZES, check_preprocessor_sizes
 from keras_detr.models.task.saving import DetectorSaving
-from keras_detr.models.task.step_functions import DetectorStepFunctions
 from keras_detr.models.task.training import DetectorTraining
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 
@@ -20,7 +20,6 @@ from keras_detr.ops.boxes import check_box_format, convert_box_format
 class SetPredictionDetector(
     DetectorTraining,
     DetectorPrediction,
-    DetectorStepFunctions,
     DetectorPresets,
     DetectorSaving,
     DetectorContract,
@@ -108,7 +107,7 @@ class SetPredictionDetector(
 
     def call(self, inputs, training=None, return_auxiliary=True, return_attention=False):
         """Return raw outputs."""
-        images, pixel_mask = split_inputs(inputs)
+        images, pixel_mask, _ = input_parts(inputs)
         images = ops.cast(images, "float32")
         if pixel_mask is not None:
             is_image = ops.expand_dims(ops.cast(pixel_mask, "bool"), -1)

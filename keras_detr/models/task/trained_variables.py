@@ -17,7 +17,7 @@ def build_optimizer(model):
     if not model.optimizer.built:
         with current().strategy_scope(model):
             model.optimizer.build(model.trainable_variables)
-        forget_trained_variables(model)
+        model._untracked.trained_paths = None
     paths = {variable.path for variable in model.trainable_variables}
     trained_paths = model._untracked.trained_paths or paths
     if paths != trained_paths:
@@ -28,8 +28,3 @@ def build_optimizer(model):
             "`compile()` again after freezing or unfreezing layers."
         )
     model._untracked.trained_paths = paths
-
-
-def forget_trained_variables(model):
-    """Let the next call of `build_optimizer` accept whatever layers are frozen."""
-    model._untracked.trained_paths = None

@@ -4,15 +4,12 @@ import keras
 from keras import ops
 
 from keras_detr.batches.shapes import check_batch_size
+from keras_detr.batches.structure import training_pair
 from keras_detr.losses.hungarian_loss import HungarianLoss
 from keras_detr.models.task.backup.training_backup import resumable_callbacks
-from keras_detr.models.task.detection_data import (
-    split_training_batch,
-    training_batch,
-    training_data,
-)
+from keras_detr.models.task.data_adapter import split_batch, training_batch, training_data
 from keras_detr.models.task.loss_trackers import LossTrackers
-from keras_detr.models.task.trained_variables import build_optimizer, forget_trained_variables
+from keras_detr.models.task.trained_variables import build_optimizer
 from keras_detr.ops.backends import current
 from keras_detr.ops.keras_internals import is_validation_of_fit
 
@@ -66,17 +63,14 @@ class DetectorTraining:
         # Keras' list begins with the mean of the loss. Looking for it takes a walk over all layers.
         self._untracked.mean_loss = super().metrics[0]
         self._loss_trackers = LossTrackers(loss, metrics, self.use_two_stage)
-        forget_trained_variables(self)
+        # `build_optimizer` accepts whatever layers are frozen by then.
+        self._untracked.trained_paths = None
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Return the total loss of a batch, and track its parts.
 
-        Args:
-            x: the model's inputs.
-            y: dict of boxes in `bounding_box_format` and classes.
-            y_pred: raw outputs.
-            sample_weight: not taken.
-            training: unused.
+        Arguments are those of `keras.Model.compute_loss`. `y` has boxes in `bounding_box_format`
+        and classes, `y_pred` raw outputs; `sample_weight` isn't taken.
         """
         if sample_weight is not None:
             raise ValueError(
@@ -111,12 +105,22 @@ class DetectorTraining:
     def train_step(self, *args):
         """Take one step; batches may be KerasCV's dict as well as a pair."""
         *state, data = args
-        return super().train_step(*state, split_training_batch(data))
+        return super().train_step(*state, split_batch(training_pair(data)))
 
     def test_step(self, *args):
         """Evaluate one batch; batches may be KerasCV's dict as well as a pair."""
         *state, data = args
-        return super().test_step(*state, split_training_batch(data))
+        return super().test_step(*state, split_batch(training_pair(data)))
+
+    def make_train_function(self, force=False):
+        """Create the function that `fit` calls with each batch, compiled where that is possible."""
+        with current().compilable_steps(self):
+            return super().make_train_function(force)
+
+    def make_test_function(self, force=False):
+        """Create the function that `evaluate` calls with each batch, likewise."""
+        with current().compilable_steps(self):
+            return super().make_test_function(force)
 
     def fit(
         self,
@@ -142,19 +146,15 @@ class DetectorTraining:
         `double_checkpoint=True` the previous one is kept too, and loaded if the newer is damaged.
         There is a backup of every epoch, and with a `save_freq` in batches also in between.
 
+        Arguments that aren't listed are those of `keras.Model.fit`.
+
         Args:
             x: `tf.data.Dataset`, generator or `keras.utils.PyDataset` of batches; or arrays. A
                 batch is a dict of "images", optionally "pixel_mask", and "bounding_boxes" (a dict
                 of "boxes" and "classes"), or a pair (inputs, bounding_boxes).
             y: dict of "boxes" and "classes", if `x` holds arrays of inputs.
-            batch_size: int or `None`, of arrays.
-            epochs: int, the number of the last epoch.
-            verbose: as in `keras.Model.fit`.
-            callbacks: list of `keras.callbacks.Callback`.
-            *args: as in `keras.Model.fit`.
             validation_data: like `x`, or a pair (x, y) of arrays.
             initial_epoch: int, the epoch to begin with if there is no backup.
-            **kwargs: as in `keras.Model.fit`.
 
         Raises:
             ValueError: targets don't fit the model, an image has a NaN, layers were frozen or

@@ -36,12 +36,7 @@ class BackupCopies:
         self.num_kept = num_kept
 
     def save(self, model, state):
-        """Write a copy, and delete those that are too old.
-
-        Args:
-            model: `keras.Model`.
-            state: nested dicts and lists of JSON values and arrays.
-        """
+        """Write a copy of a model and a state, JSON values and arrays; delete copies too old."""
         copies = self._copies()
         place = self.folder / f"{int(copies[-1].name) + 1 if copies else 0:08d}"
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -9,37 +9,22 @@ import collections
 
 import keras
 
-_STATE_ATTRIBUTES = (
-    (
-        keras.callbacks.EarlyStopping,
-        ("best", "best_epoch", "best_weights", "stopped_epoch", "wait"),
-    ),
-    (keras.callbacks.History, ("epoch", "history")),
-    (keras.callbacks.ModelCheckpoint, ("best",)),
-    (keras.callbacks.ReduceLROnPlateau, ("best", "cooldown_counter", "wait")),
-)
+_STATE_ATTRIBUTES = {
+    keras.callbacks.EarlyStopping: ("best", "best_epoch", "best_weights", "stopped_epoch", "wait"),
+    keras.callbacks.History: ("epoch", "history"),
+    keras.callbacks.ModelCheckpoint: ("best",),
+    keras.callbacks.ReduceLROnPlateau: ("best", "cooldown_counter", "wait"),
+}
 
 
 def callback_states(callbacks):
-    """Return the states of callbacks, by names that are the same in another run.
-
-    Args:
-        callbacks: list of `keras.callbacks.Callback`.
-
-    Returns:
-        dict of dicts.
-    """
+    """Return the states of callbacks, dicts by names that are the same in another run."""
     states = {name: _state(callback) for name, callback in _named(callbacks)}
     return {name: state for name, state in states.items() if state}
 
 
 def restore_callback_states(callbacks, states):
-    """Restore the states of callbacks; states of callbacks that aren't there are ignored.
-
-    Args:
-        callbacks: list of `keras.callbacks.Callback`.
-        states: dict of dicts, from `callback_states`.
-    """
+    """Restore what `callback_states` returned; states of callbacks that are gone are ignored."""
     for name, callback in _named(callbacks):
         if name not in states:
             continue
@@ -65,7 +50,7 @@ def _state(callback):
         return callback.get_training_state()
     return {
         name: getattr(callback, name)
-        for kind, names in _STATE_ATTRIBUTES
+        for kind, names in _STATE_ATTRIBUTES.items()
         if isinstance(callback, kind)
         for name in names
         if hasattr(callback, name)

@@ -5,14 +5,9 @@ from keras import ops
 
 
 def check_finite_weights(model, when):
-    """Raise if a trained variable holds NaN or infinity: no later step can repair it.
+    """Raise a FloatingPointError if a trained variable holds NaN or infinity.
 
-    Args:
-        model: `keras.Model`.
-        when: str, for the message.
-
-    Raises:
-        FloatingPointError: one does.
+    No later step can repair it. The message says `when` it was found.
     """
     variables = model.trainable_variables
     if not variables:

@@ -102,9 +102,7 @@ def resumable_callbacks(model, callbacks, initial_epoch, epochs):
 
     Args:
         model: `keras.Model`, compiled, its optimizer built.
-        callbacks: what `fit` takes.
-        initial_epoch: int.
-        epochs: int.
+        callbacks: what `fit` takes; `initial_epoch` and `epochs` too.
 
     Returns:
         tuple of the callbacks for `fit` and the epoch to begin with.

@@ -1,4 +1,4 @@
-"""Every rule that a batch must keep, in their order."""
+"""Check a training batch: its structure and shapes, then images, labels and boxes."""
 
 import numpy as np
 
@@ -7,9 +7,9 @@ from keras_detr.batches.boxes import check_boxes
 from keras_detr.batches.image_ids import known_image_ids
 from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.images import check_images
-from keras_detr.batches.structure import input_parts, x_and_box_parts
+from keras_detr.batches.labels import check_labels
+from keras_detr.batches.structure import batch_parts, input_parts
 from keras_detr.ops.boxes import check_box_format
-from keras_detr.ops.labels import check_labels
 
 
 def check_training_batch(x, bounding_boxes, num_classes, bounding_box_format, dropped_boxes=None):
@@ -35,7 +35,7 @@ def check_training_batch(x, bounding_boxes, num_classes, bounding_box_format, dr
             wholly outside its image.
     """
     check_box_format(bounding_box_format)
-    parts = numpy_parts(x_and_box_parts(x, bounding_boxes))
+    parts = numpy_parts(batch_parts((x, bounding_boxes)))
     images, pixel_mask, boxes, classes, image_ids = parts
     image_ids = known_image_ids(image_ids, len(images))
     check_images(images, image_ids)

@@ -2,8 +2,9 @@
 
 import tensorflow as tf
 
+from keras_detr.preprocessing.assertions import checked
+from keras_detr.preprocessing.padding import checked_number
 from keras_detr.preprocessing.padding_report import PaddingReport
-from keras_detr.preprocessing.runtime_checks import checked
 
 # For short side 800, longest side 1333. On COCO, each image on the smallest canvas that holds it,
 # 4% of all pixels are padding at short side 800, and 23% under the paper's augmentation; on one
@@ -115,7 +116,12 @@ def bucketed_batches(
 
     @tf.autograph.experimental.do_not_convert
     def with_mask(element):
-        return _with_mask(element, max_boxes)
+        mask = tf.ones(tf.shape(element["images"])[:2], tf.uint8)
+        element = {**element, "pixel_mask": mask}
+        if "bounding_boxes" in element:
+            boxes = checked_number(element["bounding_boxes"], max_boxes, "bucketed_batches")
+            element["bounding_boxes"] = boxes
+        return element
 
     dataset = dataset.map(with_mask, num_parallel_calls=tf.data.AUTOTUNE)
     if num_measured:
@@ -131,21 +137,6 @@ def _by_area(canvases):
             f"Received: {canvases!r}."
         )
     return sorted(canvases, key=lambda canvas: (canvas[0] * canvas[1], canvas))
-
-
-def _with_mask(element, max_boxes):
-    mask = tf.ones(tf.shape(element["images"])[:2], tf.uint8)
-    element = {**element, "pixel_mask": mask}
-    if "bounding_boxes" not in element:
-        return element
-    number = tf.shape(element["bounding_boxes"]["classes"])[0]
-    message = [
-        "bucketed_batches: an image has",
-        number,
-        f"boxes, more than `max_boxes` {max_boxes}. Pass a larger `max_boxes`.",
-    ]
-    boxes = checked(element["bounding_boxes"], number <= max_boxes, message)
-    return {**element, "bounding_boxes": boxes}
 
 
 def _padding(specs, canvas, max_boxes):

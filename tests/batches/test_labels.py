@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_detr.ops.labels import check_labels
+from keras_detr.batches.labels import check_labels
 
 pytestmark = pytest.mark.every_backend
 
