@@ -6,17 +6,17 @@ from keras import ops
 from keras_detr.layers.deformable_detr.multi_scale_deformable_attention import (
     MultiScaleDeformableAttention,
 )
-from keras_detr.layers.primitives.transformer_part import TransformerPart
+from keras_detr.layers.primitives.transformer_base import TransformerBase
 
 
 @keras.saving.register_keras_serializable("keras_detr")
-class DeformableDecoderLayer(TransformerPart):
+class DeformableDecoderLayer(TransformerBase):
     """Let the object queries attend to each other, then read points around their references.
 
     Args:
         num_levels: int, feature maps.
         num_points: int, points that a head reads on each map.
-        **kwargs: of `TransformerPart`.
+        **kwargs: of `TransformerBase`.
 
     Call arguments:
         states: (batch, queries, size), what each query has gathered so far.
@@ -96,7 +96,7 @@ class DeformableDecoderLayer(TransformerPart):
 
 
 @keras.saving.register_keras_serializable("keras_detr")
-class DeformableDecoder(TransformerPart):
+class DeformableDecoder(TransformerBase):
     """Turn object queries and their reference points into states and boxes.
 
     Args:
@@ -105,7 +105,7 @@ class DeformableDecoder(TransformerPart):
         num_points: int, points that a head reads on each map.
         use_box_refinement: bool, whether each layer refers to the boxes of the one before, instead
             of the first reference points.
-        **kwargs: of `TransformerPart`.
+        **kwargs: of `TransformerBase`.
 
     Call arguments:
         states: (batch, queries, size), what the queries start with.

@@ -5,17 +5,17 @@ import keras
 from keras_detr.layers.deformable_detr.multi_scale_deformable_attention import (
     MultiScaleDeformableAttention,
 )
-from keras_detr.layers.primitives.transformer_part import TransformerPart
+from keras_detr.layers.primitives.transformer_base import TransformerBase
 
 
 @keras.saving.register_keras_serializable("keras_detr")
-class DeformableEncoderLayer(TransformerPart):
+class DeformableEncoderLayer(TransformerBase):
     """Let each token read points around itself, on all levels.
 
     Args:
         num_levels: int, feature maps.
         num_points: int, points that a head reads on each map.
-        **kwargs: of `TransformerPart`.
+        **kwargs: of `TransformerBase`.
 
     Call arguments:
         tokens: (batch, tokens, size).
@@ -83,14 +83,14 @@ class DeformableEncoderLayer(TransformerPart):
 
 
 @keras.saving.register_keras_serializable("keras_detr")
-class DeformableEncoder(TransformerPart):
+class DeformableEncoder(TransformerBase):
     """Apply a stack of deformable encoder layers to the tokens of all levels.
 
     Args:
         num_layers: int.
         num_levels: int, feature maps.
         num_points: int, points that a head reads on each map.
-        **kwargs: of `TransformerPart`.
+        **kwargs: of `TransformerBase`.
 
     Call arguments: see `DeformableEncoderLayer`.
 

@@ -4,14 +4,14 @@ import keras
 from keras import ops
 
 from keras_detr.layers.primitives.initializers import HostNormal
-from keras_detr.layers.primitives.transformer_part import TransformerPart
+from keras_detr.layers.primitives.transformer_base import TransformerBase
 
 
 @keras.saving.register_keras_serializable("keras_detr")
-class DETRDecoderLayer(TransformerPart):
+class DETRDecoderLayer(TransformerBase):
     """Let the object queries attend to each other, then to the image.
 
-    Arguments of the constructor: see `TransformerPart`.
+    Arguments of the constructor: see `TransformerBase`.
 
     Call arguments:
         states: (batch, queries, size), what each query has gathered so far.
@@ -79,13 +79,13 @@ class DETRDecoderLayer(TransformerPart):
 
 
 @keras.saving.register_keras_serializable("keras_detr")
-class DETRDecoder(TransformerPart):
+class DETRDecoder(TransformerBase):
     """Turn learned object queries into one state for each possible object.
 
     Args:
         num_queries: int, the most objects that an image can have.
         num_layers: int.
-        **kwargs: of `TransformerPart`.
+        **kwargs: of `TransformerBase`.
 
     Call arguments:
         memory: (batch, tokens, size), the encoder's output.

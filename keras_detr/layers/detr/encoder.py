@@ -2,14 +2,14 @@
 
 import keras
 
-from keras_detr.layers.primitives.transformer_part import TransformerPart
+from keras_detr.layers.primitives.transformer_base import TransformerBase
 
 
 @keras.saving.register_keras_serializable("keras_detr")
-class DETREncoderLayer(TransformerPart):
+class DETREncoderLayer(TransformerBase):
     """Let the tokens of an image attend to each other.
 
-    Arguments of the constructor: see `TransformerPart`.
+    Arguments of the constructor: see `TransformerBase`.
 
     Call arguments:
         tokens: (batch, tokens, size).
@@ -47,14 +47,14 @@ class DETREncoderLayer(TransformerPart):
 
 
 @keras.saving.register_keras_serializable("keras_detr")
-class DETREncoder(TransformerPart):
+class DETREncoder(TransformerBase):
     """Apply a stack of encoder layers to the tokens of an image.
 
     With `normalize_before` a final layer normalization follows, as in the original.
 
     Args:
         num_layers: int.
-        **kwargs: of `TransformerPart`.
+        **kwargs: of `TransformerBase`.
 
     Call arguments:
         tokens: (batch, tokens, size).

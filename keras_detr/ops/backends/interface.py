@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_detr.ops.backends.array_interface import ArrayInterface
+from keras_detr.ops.backends.layer_computations import LayerComputations
 
 
 class AdamWUpdate(NamedTuple):
@@ -26,7 +26,7 @@ class AdamWUpdate(NamedTuple):
     weight_decay: float = 0.0
 
 
-class Backend(ArrayInterface):
+class Backend(LayerComputations):
     """Compute what a backend may do faster, or must do otherwise, with `keras.ops` alone.
 
     This class is the reference, and what runs where nothing is overridden. A subclass may override

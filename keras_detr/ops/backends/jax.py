@@ -8,7 +8,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_detr.ops.backends import lean_dropout, lean_feed_forward, row_chunks
+from keras_detr.ops.backends import (
+    memory_saving_dropout,
+    memory_saving_feed_forward,
+    xla_table_rows,
+)
 from keras_detr.ops.backends.interface import Backend, program_key
 from keras_detr.ops.backends.program_cache import ProgramCache
 from keras_detr.ops.keras_internals import stored_value
@@ -43,16 +47,16 @@ class JaxBackend(Backend):
         )
         return program(*arrays)
 
-    dropout = lean_dropout.dropout
+    dropout = memory_saving_dropout.dropout
 
     def dropout_mask(self, shape, rate, seed_generator):
         bits = jax.random.bits(seed_generator.next(), shape, "uint16")
-        return lean_dropout.dropout_mask(bits, rate)
+        return memory_saving_dropout.dropout_mask(bits, rate)
 
-    relu_feed_forward = lean_feed_forward.relu_feed_forward
+    relu_feed_forward = memory_saving_feed_forward.relu_feed_forward
 
     def weighted_row_sums(self, table, indices, weights):
-        return row_chunks.weighted_row_sums(_take, table, indices, weights)
+        return xla_table_rows.weighted_row_sums(_take, table, indices, weights)
 
     def weighted_row_gradients(self, table, indices, weights, upstream):
         """Go through few sums at a time on a CPU; a GPU is faster with all of them at once."""
@@ -61,7 +65,7 @@ class JaxBackend(Backend):
             indices,
             weights,
             upstream,
-            cpu=functools.partial(row_chunks.weighted_row_gradients, _take, _add),
+            cpu=functools.partial(xla_table_rows.weighted_row_gradients, _take, _add),
             default=super().weighted_row_gradients,
         )
 

@@ -12,7 +12,7 @@ from keras import ops
 from torch.nn import functional
 from torch.optim.adamw import adamw
 
-from keras_detr.ops.backends import lean_dropout, lean_feed_forward
+from keras_detr.ops.backends import memory_saving_dropout, memory_saving_feed_forward
 from keras_detr.ops.backends.interface import Backend
 from keras_detr.ops.backends.program_cache import ProgramCache
 
@@ -80,7 +80,7 @@ class TorchBackend(Backend):
         if inputs.device.type != "cpu":
             # GPUs have one kernel for it.
             return super().dropout(inputs, rate, seed_generator)
-        return lean_dropout.dropout(self, inputs, rate, seed_generator)
+        return memory_saving_dropout.dropout(self, inputs, rate, seed_generator)
 
     def masked(self, numbers, is_kept):
         """Multiply, in an eighth of the time of torch's `where`."""
@@ -95,10 +95,10 @@ class TorchBackend(Backend):
         size = math.prod(shape)
         words = torch.empty(-(-size // 4), dtype=torch.int64)
         words.random_(-(2**63), None, generator=generator)
-        num_dropped, scale = lean_dropout.rounded(rate)
+        num_dropped, scale = memory_saving_dropout.rounded(rate)
         return words.view(torch.int16)[:size].reshape(shape) >= num_dropped - 2**15, scale
 
-    relu_feed_forward = lean_feed_forward.relu_feed_forward
+    relu_feed_forward = memory_saving_feed_forward.relu_feed_forward
 
     # Feature maps.
 

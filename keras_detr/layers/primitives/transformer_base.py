@@ -8,7 +8,7 @@ from keras_detr.layers.primitives.multi_head_attention import MultiHeadAttention
 from keras_detr.layers.primitives.token_norm import TokenNorm
 
 
-class TransformerPart(keras.layers.Layer):
+class TransformerBase(keras.layers.Layer):
     """Hold a transformer's sizes, for its layers and for the stacks of them.
 
     Abstract: a concrete part creates its sub-layers in `build` and calls them in `call`.

@@ -6,7 +6,7 @@ from keras import ops
 from keras_detr.ops.attention import attend
 
 
-class ArrayInterface:
+class LayerComputations:
     """Compute with `keras.ops` alone; the first of two halves of `Backend`, see there."""
 
     # Tokens.
