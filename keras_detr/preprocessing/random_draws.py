@@ -1,5 +1,7 @@
 """Random numbers for functions mapped by tf.data."""
 
+import random
+
 import numpy as np
 import tensorflow as tf
 
@@ -11,16 +13,16 @@ class RandomDraws:
     that is, in every epoch; a generator's state lives on.
 
     Args:
-        seed: int, or None for another sequence in every process.
+        seed: int, or None for one that follows from `keras.utils.set_random_seed`.
     """
 
     def __init__(self, seed=None):
+        if seed is None:
+            # Keras' own layers draw their seeds from Python's generator too.
+            seed = random.randint(1, 10**9)
         # tf.data runs on the host: a state on an accelerator couldn't be read there.
         with tf.init_scope(), tf.device("CPU:0"):
-            if seed is None:
-                self._generator = tf.random.Generator.from_non_deterministic_state()
-            else:
-                self._generator = tf.random.Generator.from_seed(seed)
+            self._generator = tf.random.Generator.from_seed(seed)
 
     def uniform(self):
         """Return a float32 scalar in [0, 1)."""

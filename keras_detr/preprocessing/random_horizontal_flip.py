@@ -14,8 +14,10 @@ class RandomHorizontalFlip(BoxAwareLayer):
     Args:
         rate: float in [0, 1], the share of images to mirror.
         bounding_box_format: str, see `BoxAwareLayer`.
-        seed: int or None. With a seed a fresh layer draws the same sequence again; under a
-            parallel `map` which element gets which draw is up to tf.data.
+        seed: int, or None for one that follows from `keras.utils.set_random_seed`. With a seed a
+            fresh layer draws the same sequence again; under a parallel `map` which element gets
+            which draw is up to tf.data, unless `tf.config.experimental.enable_op_determinism` is
+            called first.
 
     Source: facebookresearch/detr, datasets/transforms.py, RandomHorizontalFlip.
     """

@@ -165,3 +165,16 @@ def test_a_seed_repeats_the_draws_and_an_epoch_does_not():
     assert sizes(dataset(1)) == epochs[0]
     assert sizes(dataset(2)) != epochs[0]
     assert sizes(dataset(None)) != sizes(dataset(None))
+
+
+def test_without_a_seed_the_draws_follow_the_seed_of_keras():
+    def draws():
+        layers = [RandomHorizontalFlip(seed=None, **FORMAT) for _ in range(2)]
+        return [[bool(layer.draw({})["is_flipped"]) for _ in range(40)] for layer in layers]
+
+    keras.utils.set_random_seed(1)
+    first, following = draws(), draws()
+    keras.utils.set_random_seed(1)
+    assert draws() == first
+    assert following != first
+    assert first[0] != first[1]
