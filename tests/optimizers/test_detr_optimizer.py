@@ -132,6 +132,23 @@ def test_accumulated_gradients_step_by_their_mean():
     check_equal(variables, expected)
 
 
+def test_a_schedule_counts_batches_where_gradients_are_accumulated():
+    model = TinyDetector()
+    variables = model.trainable_variables
+    gradients = random_gradients(variables, 1, 1.0) * 4
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([2], [1e-2, 0.0])
+    optimizer = detr_optimizer(model, schedule, schedule, weight_decay=0.0, global_clipnorm=None)
+    for group in optimizer.optimizers:
+        group.gradient_accumulation_steps = 2
+    start = arrays_of(variables)
+    apply(optimizer, variables, gradients[:2])
+    after_one_update = arrays_of(variables)
+    assert not np.array_equal(after_one_update[0], start[0])
+    # The fourth batch makes the second update, and is beyond the schedule's second batch.
+    apply(optimizer, variables, gradients[2:])
+    check_equal(variables, after_one_update)
+
+
 @pytest.mark.parametrize("is_laid_out", [True, False])
 def test_kernels_step_in_whatever_order_memory_holds_them(is_laid_out, monkeypatch):
     if not is_laid_out:
