@@ -8,7 +8,7 @@ from keras_detr.checkpoints import RESNET_TABLE
 from keras_detr.layers.primitives.frozen_norm_conv2d import FrozenNormConv2D
 from keras_detr.layers.primitives.initializers import kaiming_normal_fan_out
 from keras_detr.layers.primitives.padded_max_pooling2d import PaddedMaxPooling2D
-from keras_detr.models.backbones.resnet_checkpoint import resnet_variables
+from keras_detr.models.backbones.backbone_checkpoint import resnet_variables
 from keras_detr.models.backbones.resnet_presets import RESNET_PRESETS
 from keras_detr.models.keras_cv_bases import Backbone
 from keras_detr.models.presets.backbone_loading import load_backbone
