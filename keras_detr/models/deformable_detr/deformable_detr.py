@@ -25,11 +25,9 @@ from keras_detr.layers.primitives.token_dense import TokenDense
 from keras_detr.layers.set_prediction_decoder import SetPredictionDecoder
 from keras_detr.losses.hungarian_loss import HungarianLoss
 from keras_detr.models.deformable_detr.deformable_detr_checkpoint import deformable_detr_variables
-from keras_detr.models.deformable_detr.deformable_detr_presets import (
-    DEFORMABLE_DETR_PRESETS,
-    deformable_detr_arguments,
-)
+from keras_detr.models.deformable_detr.deformable_detr_presets import DEFORMABLE_DETR_PRESETS
 from keras_detr.models.necks.multi_scale_neck import MultiScaleNeck
+from keras_detr.models.presets.detector_settings import detector_arguments
 from keras_detr.models.task import SetPredictionDetector, raw_outputs
 from keras_detr.ops.boxes import inverse_sigmoid
 from keras_detr.optimizers.detr_optimizer import detr_optimizer
@@ -310,7 +308,11 @@ class DeformableDETR(SetPredictionDetector):
     hub_model_type = "deformable_detr"
     checkpoint_table = DEFORMABLE_DETR_TABLE
     checkpoint_settings = staticmethod(deformable_detr_settings)
-    checkpoint_arguments = staticmethod(deformable_detr_arguments)
+
+    @classmethod
+    def checkpoint_arguments(cls, settings):
+        """Return the constructor's arguments."""
+        return detector_arguments(settings, MultiScaleNeck, num_levels=settings["num_levels"])
 
     def checkpoint_variables(self):
         """Return the variables by the names of `checkpoints.DEFORMABLE_DETR_TABLE`."""
