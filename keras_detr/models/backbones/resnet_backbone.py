@@ -206,13 +206,7 @@ class ResNetBackbone(Backbone):
         """
         return load_backbone(cls, preset, weights, load_weights, overrides)
 
-    def save_to_preset(self, folder):
-        """Write configuration and weights to a folder, for `from_preset`.
-
-        Args:
-            folder: str or path; created where it doesn't exist.
-        """
-        save_preset(self, folder)
+    save_to_preset = save_preset
 
     @classmethod
     def override_config(cls, config, arguments):
