@@ -1,12 +1,11 @@
 """Read the tensors of a checkpoint file of any format into NumPy arrays."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, deserialize, safe_open
 
-from .regular_files import check_regular
+from .regular_files import check_regular, read_json_object, unreadable
 from .torch_files import read_torch
 
 # In order of preference: safetensors can't hold code, and don't need torch.
@@ -18,8 +17,6 @@ WEIGHT_FILE_NAMES = (
 )
 
 _TORCH_SUFFIXES = (".pth", ".pt", ".bin")
-_LARGEST_JSON = 2**26
-_GIT_LFS_POINTER = b"version https://git-lfs"
 _DTYPES = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
@@ -67,7 +64,7 @@ def read_tensors(path) -> dict[str, np.ndarray]:
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     if path.suffix in _TORCH_SUFFIXES:
-        return _read_torch(path)
+        return read_torch(path)
     # Files that Keras itself reads.
     advice = {
         ".keras": " Load a saved model with `keras.saving.load_model`.",
@@ -77,24 +74,6 @@ def read_tensors(path) -> dict[str, np.ndarray]:
         f"`path` must end in .safetensors, .pth, .pt, .bin or .index.json, or be a folder. "
         f"Received: {str(path)!r}.{advice.get(path.suffix, '')}"
     )
-
-
-def read_json_text(path):
-    """Return the text of a JSON file.
-
-    Args:
-        path: path.
-
-    Raises:
-        ValueError: it isn't a regular file, is far larger than any configuration, or isn't text.
-    """
-    check_regular(path)
-    if path.stat().st_size > _LARGEST_JSON:
-        raise _unreadable(path, f"a JSON file has at most {_LARGEST_JSON:,} bytes here")
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise _unreadable(path, error) from error
 
 
 def shard_names(index_path) -> tuple[str, ...]:
@@ -125,16 +104,8 @@ def _read_safetensors(path):
             pass
         views = deserialize(path.read_bytes())
     except (SafetensorError, MemoryError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     return {name: _to_array(path, name, view) for name, view in views}
-
-
-def _read_torch(path):
-    """Read a .pth, .pt or .bin file."""
-    try:
-        return read_torch(path)
-    except ValueError as error:
-        raise _unreadable(path, error) from error
 
 
 def _to_array(path, name, view):
@@ -157,20 +128,17 @@ def _to_array(path, name, view):
 
 def _read_index(path):
     """Read the `weight_map` of an index file: dict of tensor name to file name."""
-    text = read_json_text(path)
-    try:
-        weight_map = json.loads(text)["weight_map"]
-        names = set(weight_map.values())
-        # A name with a folder in it could point anywhere on this machine.
-        is_index = bool(names) and all(
-            Path(name).name == name and Path(name).suffix in (".safetensors", *_TORCH_SUFFIXES)
-            for name in names
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _unreadable(path, f"it is no index of shards ({error})") from error
-    if not is_index:
-        raise _unreadable(path, "it is no index of shards beside it")
+    weight_map = read_json_object(path).get("weight_map")
+    names = weight_map.values() if isinstance(weight_map, dict) else ()
+    if not names or not all(map(_is_shard_name, names)):
+        raise unreadable(path, "it is no index of shards beside it")
     return weight_map
+
+
+def _is_shard_name(name):
+    # A name with a folder in it could point anywhere on this machine.
+    is_file_name = isinstance(name, str) and Path(name).name == name
+    return is_file_name and Path(name).suffix in (".safetensors", *_TORCH_SUFFIXES)
 
 
 def _read_shards(path):
@@ -186,32 +154,7 @@ def _read_shards(path):
         tensors.update(read_tensors(shard))
     missing = sorted(weight_map.keys() - tensors.keys())
     if missing:
-        raise _unreadable(
+        raise unreadable(
             path, f"its shards lack {len(missing)} tensors, the first is {missing[0]!r}"
         )
     return tensors
-
-
-def _unreadable(path, reason):
-    """Return the error for a checkpoint file that can't be read.
-
-    Args:
-        path: path of a regular file.
-        reason: str or exception.
-
-    Returns:
-        `ValueError`.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        is_pointer = file.read(len(_GIT_LFS_POINTER)) == _GIT_LFS_POINTER
-    if is_pointer:
-        advice = "It is a Git LFS pointer, not the weights themselves: run `git lfs pull`."
-    else:
-        advice = (
-            "It was cut off or damaged on its way, or is no checkpoint: delete it and download it "
-            "again."
-        )
-    return ValueError(
-        f"Can't read the checkpoint {str(path)!r} ({size:,} bytes): {reason}. {advice}"
-    )
