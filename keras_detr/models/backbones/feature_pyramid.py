@@ -82,17 +82,10 @@ class _Segment(NamedTuple):
 
 
 def _segments(inputs, outputs):
-    """Divide a functional model at every tensor through which everything passes.
+    """Divide a functional model at every tensor through which everything passes, if there are any.
 
     A functional model keeps all its maps until it is done, which is most of a detector's memory
     if no compiler frees them (torch). A segment keeps those of one residual block.
-
-    Args:
-        inputs: symbolic tensor, or list of them.
-        outputs: dict of name to symbolic tensor.
-
-    Returns:
-        list of `_Segment`, with a single one if the model can't be divided.
     """
     whole = keras.Model(inputs, outputs, name="feature_extractor")
     segments, start, missing = [], inputs, dict(outputs)

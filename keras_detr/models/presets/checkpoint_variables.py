@@ -144,9 +144,6 @@ def fill_variables(variables, tensors, source):
         variables: dict of canonical name -> `CheckpointVariable`.
         tensors: dict of canonical name -> NumPy array in torch's layout.
         source: str, the file or preset that the tensors are from, for the error.
-
-    Raises:
-        ValueError: a variable has no tensor, a tensor has no variable, or a shape differs.
     """
     missing = [name for name in variables if name not in tensors]
     unexpected = [name for name in tensors if name not in variables]

@@ -85,14 +85,7 @@ def load_saved_weights(model, folder):
 
 
 def rebuild(cls, preset, saved, arguments):
-    """Build the model of a saved configuration, with other arguments in place of its own.
-
-    Args:
-        cls: the class that must have been saved, with `override_config`.
-        preset: str or path, for messages.
-        saved: dict, from `read_saved_config`.
-        arguments: dict of the constructor's arguments.
-    """
+    """Build the model that `read_saved_config` read, with other arguments in place of its own."""
     if saved_class_name(saved) != cls.__name__:
         raise ValueError(
             f"The folder {str(preset)!r} holds a {saved.get('registered_name')!r}, not a "
