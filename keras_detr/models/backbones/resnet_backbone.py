@@ -183,10 +183,7 @@ class ResNetBackbone(Backbone):
 
     presets: ClassVar[dict] = RESNET_PRESETS
     checkpoint_table = RESNET_TABLE
-
-    def checkpoint_variables(self):
-        """Return the variables by the names of `checkpoints.RESNET_TABLE`."""
-        return resnet_variables(self)
+    checkpoint_variables = resnet_variables
 
     @classmethod
     def from_preset(cls, preset, weights=None, load_weights=True, **overrides):

@@ -164,15 +164,12 @@ class DETR(SetPredictionDetector):
     hub_model_type = "detr"
     checkpoint_table = DETR_TABLE
     checkpoint_settings = staticmethod(detr_settings)
+    checkpoint_variables = detr_variables
 
     @classmethod
     def checkpoint_arguments(cls, settings):
         """Return the constructor's arguments."""
         return detector_arguments(settings, SingleScaleNeck)
-
-    def checkpoint_variables(self):
-        """Return the variables by the names of `checkpoints.DETR_TABLE`."""
-        return detr_variables(self)
 
     def checkpoint_class_heads(self, class_rows):
         """Return the one class head, with the rows of the preset."""

@@ -1,18 +1,16 @@
 """From a feature pyramid to the tokens that Deformable DETR's encoder reads."""
 
-import copy
-
 import keras
 from keras import ops
 
 from keras_detr.layers.primitives.group_norm import GroupNorm
 from keras_detr.layers.primitives.initializers import HostNormal, xavier_uniform
-from keras_detr.layers.sine_position_embedding import SinePositionEmbedding
 from keras_detr.models.necks.token_maps import flatten_map, mask_of_map
+from keras_detr.models.necks.token_neck import TokenNeck
 
 
 @keras.saving.register_keras_serializable("keras_detr")
-class MultiScaleNeck(keras.layers.Layer):
+class MultiScaleNeck(TokenNeck):
     """Project several feature maps to one width, and flatten them one after another.
 
     The maps are the backbone's highest levels from P3 on; where more are asked for, each further
@@ -44,18 +42,14 @@ class MultiScaleNeck(keras.layers.Layer):
     def __init__(
         self, hidden_dim=256, num_levels=4, num_groups=32, position_embedding=None, **kwargs
     ):
-        super().__init__(**kwargs)
         if hidden_dim % num_groups:
             raise ValueError(
                 "`hidden_dim` must be a multiple of `num_groups`. Received: "
                 f"hidden_dim={hidden_dim}, num_groups={num_groups}."
             )
-        self.hidden_dim = hidden_dim
+        super().__init__(hidden_dim, position_embedding, offset=-0.5, **kwargs)
         self.num_levels = num_levels
         self.num_groups = num_groups
-        self.position_embedding = position_embedding or SinePositionEmbedding(
-            hidden_dim, offset=-0.5, dtype=self.dtype_policy, name="position_embedding"
-        )
 
     def build(self, pyramid_shape, pixel_mask_shape=None):
         """Create a projection and a normalization for each level.
@@ -163,20 +157,9 @@ class MultiScaleNeck(keras.layers.Layer):
         """Return the constructor's arguments."""
         return {
             **super().get_config(),
-            "hidden_dim": self.hidden_dim,
             "num_levels": self.num_levels,
             "num_groups": self.num_groups,
-            "position_embedding": keras.saving.serialize_keras_object(self.position_embedding),
         }
-
-    @classmethod
-    def from_config(cls, config):
-        """Build from `get_config`."""
-        config = copy.deepcopy(config)
-        config["position_embedding"] = keras.saving.deserialize_keras_object(
-            config["position_embedding"]
-        )
-        return cls(**config)
 
 
 def _levels_from_below(pyramid, num_levels):
