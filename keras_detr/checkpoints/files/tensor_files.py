@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, deserialize, safe_open
 
@@ -21,6 +22,7 @@ _DTYPES = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
     "I64": np.dtype("<i8"),
     "I32": np.dtype("<i4"),
     "I16": np.dtype("<i2"),
@@ -109,21 +111,14 @@ def _read_safetensors(path):
 
 
 def _to_array(path, name, view):
-    """Turn the bytes of one safetensors entry into an array.
-
-    NumPy has no bfloat16, and safetensors' own reader for NumPy fails on it; but a bfloat16 is the
-    upper half of a float32.
-    """
-    if view["dtype"] == "BF16":
-        upper = np.frombuffer(view["data"], dtype="<u2").astype(np.uint32)
-        return (upper << 16).view(np.float32).reshape(view["shape"])
+    """Turn one entry into an array; safetensors' own reader for NumPy knows no bfloat16."""
     if view["dtype"] not in _DTYPES:
         raise ValueError(
             f"The tensor {name!r} of {str(path)!r} has the dtype {view['dtype']}, which NumPy "
-            f"lacks. Save it as float32, or as one of BF16, {', '.join(_DTYPES)}."
+            f"lacks. Save it as float32, or as one of {', '.join(_DTYPES)}."
         )
     array = np.frombuffer(view["data"], dtype=_DTYPES[view["dtype"]]).reshape(view["shape"])
-    return array.astype(np.float32) if array.dtype == np.float16 else array
+    return array.astype(np.float32) if view["dtype"] in ("F16", "BF16") else array
 
 
 def _read_index(path):
