@@ -52,12 +52,7 @@ class MultiScaleNeck(TokenNeck):
         self.num_groups = num_groups
 
     def build(self, pyramid_shape, pixel_mask_shape=None):
-        """Create a projection and a normalization for each level.
-
-        Args:
-            pyramid_shape: dict of level name -> shape.
-            pixel_mask_shape: unused.
-        """
+        """Create a projection and a normalization for each level."""
         self._levels = _levels_from_below(pyramid_shape, self.num_levels)
         channels = [pyramid_shape[level][-1] for level in self._levels]
         self.projections, self.norms = [], []
@@ -66,11 +61,12 @@ class MultiScaleNeck(TokenNeck):
             # The first further map is computed from the backbone's last one before its projection.
             inputs = channels[min(index, len(channels) - 1)]
             inputs = inputs if index <= len(channels) else self.hidden_dim
+            size = 1 if is_own else 3
             projection = keras.layers.Conv2D(
                 self.hidden_dim,
-                1 if is_own else 3,
+                size,
                 strides=1 if is_own else 2,
-                kernel_initializer=_xavier_convolution(1 if is_own else 3, inputs, self.hidden_dim),
+                kernel_initializer=xavier_uniform(size**2 * inputs, size**2 * self.hidden_dim),
                 data_format="channels_last",
                 dtype=self.dtype_policy,
                 name=f"projection_{index}",
@@ -185,7 +181,3 @@ def _valid_ratio(mask):
     return ops.stack(
         [ops.mean(is_image[:, 0, :], axis=1), ops.mean(is_image[:, :, 0], axis=1)], axis=-1
     )
-
-
-def _xavier_convolution(size, inputs, outputs):
-    return xavier_uniform(size * size * inputs, size * size * outputs)

@@ -34,12 +34,7 @@ class SingleScaleNeck(TokenNeck):
         super().__init__(hidden_dim, position_embedding, **kwargs)
 
     def build(self, pyramid_shape, pixel_mask_shape=None):
-        """Create the projection.
-
-        Args:
-            pyramid_shape: dict of level name -> shape.
-            pixel_mask_shape: unused.
-        """
+        """Create the projection."""
         feature_shape = pyramid_shape[coarsest_level(pyramid_shape)]
         kernel_initializer, bias_initializer = torch_linear_initializers(feature_shape[-1])
         self.input_projection = keras.layers.Conv2D(
