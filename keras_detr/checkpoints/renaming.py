@@ -77,15 +77,9 @@ def _canonical_name(name, renames):
 
 
 def _split_fused(source, target, value):
-    """Split a fused query, key and value projection into its three parts.
+    """Return a tensor by its canonical name, or the three parts of a fused projection by theirs.
 
-    Args:
-        source: str, the tensor's own name, for error messages.
-        target: str, its canonical name.
-        value: array; if fused, (3 * hidden, ...) with query, key, value in this order.
-
-    Returns:
-        dict of canonical name to array: three arrays, or one if it isn't fused.
+    A fused projection is (3 * hidden, ...) with query, key, value in this order.
 
     Source: torch.nn.MultiheadAttention, `in_proj_weight`.
     """

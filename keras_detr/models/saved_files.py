@@ -149,15 +149,7 @@ def save_weights(model, filepath, overwrite=True, max_shard_size=None):
 
 
 def write_weights(model, path):
-    """Write the weights to a new file.
-
-    Args:
-        model: `keras.Model`.
-        path: str or path, ending in ".weights.h5", in a folder from `folder_beside`.
-
-    Raises:
-        OSError: the file can't be written, for example because the disk is full.
-    """
+    """Write the weights to a new file (.weights.h5) in a folder of `folder_beside`."""
     check_space(Path(path).parent, _num_bytes(model))
     _write_and_raise_late(path, path, lambda file: keras.Model.save_weights(model, file))
 

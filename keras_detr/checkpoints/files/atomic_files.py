@@ -52,15 +52,7 @@ def is_unfinished(path):
 
 
 def check_space(folder, num_bytes):
-    """Check that a disk has enough space before something is written.
-
-    Args:
-        folder: str or path of a folder on the disk.
-        num_bytes: int.
-
-    Raises:
-        OSError: it doesn't have enough.
-    """
+    """Raise an `OSError` if the disk of a folder doesn't have enough space for a file."""
     free = shutil.disk_usage(folder).free
     if free < num_bytes:
         raise OSError(
@@ -72,11 +64,9 @@ def check_space(folder, num_bytes):
 
 
 def move_file(finished, path):
-    """Move a file to its destination atomically, and flush it to the disk.
+    """Move a file from a folder of `folder_beside` to its destination, and flush it to the disk.
 
-    Args:
-        finished: `pathlib.Path` of the file, in a folder from `folder_beside`.
-        path: `pathlib.Path`, the destination. The mode of a file that it replaces is kept.
+    The move is atomic. The mode of a file that is replaced is kept.
     """
     _flush(finished)
     if path.exists():
@@ -89,10 +79,6 @@ def move_folder(finished, path):
     """Move a folder to its destination; if that fails, the folder that it replaces is restored.
 
     If the process is killed between the two moves, the next `folder_beside` restores it.
-
-    Args:
-        finished: `pathlib.Path` of the folder, in a folder from `folder_beside`.
-        path: `pathlib.Path`, the destination.
     """
     for written in finished.rglob("*"):
         _flush(written)

@@ -1,9 +1,12 @@
 """Read untrusted files: regular ones only, and text only up to a size."""
 
+import json
 import os
 import pathlib
 import stat
 
+_LARGEST_JSON = 2**26
+_GIT_LFS_POINTER = b"version https://git-lfs"
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -14,15 +17,7 @@ _KINDS = {
 
 
 def check_regular(path):
-    """Raise an error if a path isn't a regular file: reading a pipe or device may never end.
-
-    Args:
-        path: str or path-like; symbolic links are followed.
-
-    Raises:
-        OSError: there is no such file.
-        ValueError: it is a folder, a named pipe, a socket or a device.
-    """
+    """Raise an error if a path isn't a regular file: reading a pipe or device may never end."""
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
         kind = _KINDS.get(stat.S_IFMT(mode), "something else")
@@ -33,19 +28,7 @@ def check_regular(path):
 
 
 def read_regular(path, largest=None):
-    """Read a regular file.
-
-    Args:
-        path: str or path-like.
-        largest: int, the most bytes that it may have; None for any number.
-
-    Returns:
-        bytes.
-
-    Raises:
-        OSError: it can't be read.
-        ValueError: it isn't a regular file, or is larger.
-    """
+    """Return the bytes of a regular file, which may have at most `largest` (`None`: any number)."""
     check_regular(path)
     if largest is None:
         return pathlib.Path(path).read_bytes()
@@ -57,3 +40,35 @@ def read_regular(path, largest=None):
             "have; is it another kind of file?"
         )
     return content
+
+
+def read_json_object(path):
+    """Return the dict that a JSON file holds.
+
+    Raises:
+        ValueError: it isn't a regular file, is far larger than any configuration, or holds
+            something else.
+    """
+    content = read_regular(path, _LARGEST_JSON)
+    try:
+        found = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise unreadable(path, f"it isn't JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise unreadable(path, f"it should hold a JSON object, and holds {found!r:.60}")
+    return found
+
+
+def unreadable(path, reason):
+    """Return the `ValueError` for a regular file that can't be read, for a reason."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        is_pointer = file.read(len(_GIT_LFS_POINTER)) == _GIT_LFS_POINTER
+    if is_pointer:
+        advice = "It is a Git LFS pointer, not the file itself: run `git lfs pull`."
+    else:
+        advice = (
+            "It was cut off or damaged on its way, or is another kind of file: delete it and "
+            "download it again."
+        )
+    return ValueError(f"Can't read {str(path)!r} ({size:,} bytes): {reason}. {advice}")

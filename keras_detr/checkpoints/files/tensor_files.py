@@ -1,12 +1,12 @@
 """Read the tensors of a checkpoint file of any format into NumPy arrays."""
 
-import json
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, deserialize, safe_open
 
-from .regular_files import check_regular
+from .regular_files import check_regular, read_json_object, unreadable
 from .torch_files import read_torch
 
 # In order of preference: safetensors can't hold code, and don't need torch.
@@ -18,12 +18,11 @@ WEIGHT_FILE_NAMES = (
 )
 
 _TORCH_SUFFIXES = (".pth", ".pt", ".bin")
-_LARGEST_JSON = 2**26
-_GIT_LFS_POINTER = b"version https://git-lfs"
 _DTYPES = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
     "I64": np.dtype("<i8"),
     "I32": np.dtype("<i4"),
     "I16": np.dtype("<i2"),
@@ -67,7 +66,7 @@ def read_tensors(path) -> dict[str, np.ndarray]:
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     if path.suffix in _TORCH_SUFFIXES:
-        return _read_torch(path)
+        return read_torch(path)
     # Files that Keras itself reads.
     advice = {
         ".keras": " Load a saved model with `keras.saving.load_model`.",
@@ -77,24 +76,6 @@ def read_tensors(path) -> dict[str, np.ndarray]:
         f"`path` must end in .safetensors, .pth, .pt, .bin or .index.json, or be a folder. "
         f"Received: {str(path)!r}.{advice.get(path.suffix, '')}"
     )
-
-
-def read_json_text(path):
-    """Return the text of a JSON file.
-
-    Args:
-        path: path.
-
-    Raises:
-        ValueError: it isn't a regular file, is far larger than any configuration, or isn't text.
-    """
-    check_regular(path)
-    if path.stat().st_size > _LARGEST_JSON:
-        raise _unreadable(path, f"a JSON file has at most {_LARGEST_JSON:,} bytes here")
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise _unreadable(path, error) from error
 
 
 def shard_names(index_path) -> tuple[str, ...]:
@@ -125,52 +106,34 @@ def _read_safetensors(path):
             pass
         views = deserialize(path.read_bytes())
     except (SafetensorError, MemoryError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     return {name: _to_array(path, name, view) for name, view in views}
 
 
-def _read_torch(path):
-    """Read a .pth, .pt or .bin file."""
-    try:
-        return read_torch(path)
-    except ValueError as error:
-        raise _unreadable(path, error) from error
-
-
 def _to_array(path, name, view):
-    """Turn the bytes of one safetensors entry into an array.
-
-    NumPy has no bfloat16, and safetensors' own reader for NumPy fails on it; but a bfloat16 is the
-    upper half of a float32.
-    """
-    if view["dtype"] == "BF16":
-        upper = np.frombuffer(view["data"], dtype="<u2").astype(np.uint32)
-        return (upper << 16).view(np.float32).reshape(view["shape"])
+    """Turn one entry into an array; safetensors' own reader for NumPy knows no bfloat16."""
     if view["dtype"] not in _DTYPES:
         raise ValueError(
             f"The tensor {name!r} of {str(path)!r} has the dtype {view['dtype']}, which NumPy "
-            f"lacks. Save it as float32, or as one of BF16, {', '.join(_DTYPES)}."
+            f"lacks. Save it as float32, or as one of {', '.join(_DTYPES)}."
         )
     array = np.frombuffer(view["data"], dtype=_DTYPES[view["dtype"]]).reshape(view["shape"])
-    return array.astype(np.float32) if array.dtype == np.float16 else array
+    return array.astype(np.float32) if view["dtype"] in ("F16", "BF16") else array
 
 
 def _read_index(path):
     """Read the `weight_map` of an index file: dict of tensor name to file name."""
-    text = read_json_text(path)
-    try:
-        weight_map = json.loads(text)["weight_map"]
-        names = set(weight_map.values())
-        # A name with a folder in it could point anywhere on this machine.
-        is_index = bool(names) and all(
-            Path(name).name == name and Path(name).suffix in (".safetensors", *_TORCH_SUFFIXES)
-            for name in names
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _unreadable(path, f"it is no index of shards ({error})") from error
-    if not is_index:
-        raise _unreadable(path, "it is no index of shards beside it")
+    weight_map = read_json_object(path).get("weight_map")
+    names = weight_map.values() if isinstance(weight_map, dict) else ()
+    if not names or not all(map(_is_shard_name, names)):
+        raise unreadable(path, "it is no index of shards beside it")
     return weight_map
+
+
+def _is_shard_name(name):
+    # A name with a folder in it could point anywhere on this machine.
+    is_file_name = isinstance(name, str) and Path(name).name == name
+    return is_file_name and Path(name).suffix in (".safetensors", *_TORCH_SUFFIXES)
 
 
 def _read_shards(path):
@@ -186,32 +149,7 @@ def _read_shards(path):
         tensors.update(read_tensors(shard))
     missing = sorted(weight_map.keys() - tensors.keys())
     if missing:
-        raise _unreadable(
+        raise unreadable(
             path, f"its shards lack {len(missing)} tensors, the first is {missing[0]!r}"
         )
     return tensors
-
-
-def _unreadable(path, reason):
-    """Return the error for a checkpoint file that can't be read.
-
-    Args:
-        path: path of a regular file.
-        reason: str or exception.
-
-    Returns:
-        `ValueError`.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        is_pointer = file.read(len(_GIT_LFS_POINTER)) == _GIT_LFS_POINTER
-    if is_pointer:
-        advice = "It is a Git LFS pointer, not the weights themselves: run `git lfs pull`."
-    else:
-        advice = (
-            "It was cut off or damaged on its way, or is no checkpoint: delete it and download it "
-            "again."
-        )
-    return ValueError(
-        f"Can't read the checkpoint {str(path)!r} ({size:,} bytes): {reason}. {advice}"
-    )

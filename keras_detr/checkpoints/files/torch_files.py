@@ -4,24 +4,14 @@ import argparse
 import zipfile
 from collections.abc import Mapping
 
+from .regular_files import unreadable
+
 # The most that a file may grow when unpacked. torch doesn't compress, and weights hardly shrink.
 _LARGEST_GROWTH = 10
 
 
 def read_torch(path):
-    """Read a .pth, .pt or .bin file.
-
-    Args:
-        path: path of a regular file.
-
-    Returns:
-        dict of name to array; see `read_tensors`.
-
-    Raises:
-        ValueError: the file is truncated, damaged, or not a checkpoint; the message is only the
-            reason.
-        ImportError: torch isn't installed.
-    """
+    """Read a .pth, .pt or .bin file; see `read_tensors`."""
     try:
         import torch
     except ImportError as error:
@@ -38,9 +28,9 @@ def read_torch(path):
         arrays = _to_arrays(torch, _unwrapped(content), _LARGEST_GROWTH * path.stat().st_size)
     except Exception as error:  # torch raises almost any type for damaged bytes.
         reason = str(error).strip().split("\n")[0].rstrip(".") or "the file ends too early"
-        raise ValueError(f"{type(error).__name__}: {reason}") from error
+        raise unreadable(path, f"{type(error).__name__}: {reason}") from error
     if not arrays:
-        raise ValueError("it holds no dictionary of tensors")
+        raise unreadable(path, "it holds no dictionary of tensors")
     return arrays
 
 

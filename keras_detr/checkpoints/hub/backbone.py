@@ -23,17 +23,7 @@ _STAGES = {f"{word}{i}": i for word in ("stage", "layer") for i in range(1, _LAS
 
 
 def backbone_settings(config):
-    """Translate the backbone of a Hub config.
-
-    Args:
-        config: dict, the parsed config.json.
-
-    Returns:
-        dict of arguments of `ResNetBackbone`.
-
-    Raises:
-        ValueError: the config describes a backbone that this package doesn't build.
-    """
+    """Return the arguments of `ResNetBackbone` that a config stands for."""
     field, backbone = _description(config)
     is_dilated = False
     if field == "backbone_kwargs":

@@ -14,17 +14,8 @@ _ACTIVATIONS = ("relu", "gelu", "silu")
 def detector_settings(config, model_type, num_queries, feed_forward_dim):
     """Translate the backbone, the classes, the queries and the sizes of the transformer.
 
-    Args:
-        config: dict, the parsed config.json.
-        model_type: str, the one that the config must have.
-        num_queries: int, the default.
-        feed_forward_dim: int, the default.
-
-    Returns:
-        dict of plain values; see `detr_settings`.
-
-    Raises:
-        ValueError: the config describes a model that this package doesn't build.
+    The config must have the `model_type`; `num_queries` and `feed_forward_dim` are its defaults.
+    The result is that of `detr_settings`.
     """
     check("model_type", config.get("model_type"), (model_type,))
     check("num_channels", config.get("num_channels", 3), (3,))

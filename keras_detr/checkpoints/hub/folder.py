@@ -1,6 +1,5 @@
 """Open a model in the Hub's layout, config.json beside its weights, on the Hub or on disk."""
 
-import json
 import logging
 import re
 from dataclasses import dataclass
@@ -9,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..files.tensor_files import WEIGHT_FILE_NAMES, read_json_text, read_tensors, shard_names
+from ..files.regular_files import read_json_object
+from ..files.tensor_files import WEIGHT_FILE_NAMES, read_tensors, shard_names
 from .download import CorruptedFileError, HubFile, NotInRepositoryError, fetch
 from .preprocessor import preprocessor_normalization, preprocessor_sizes
 
@@ -92,9 +92,9 @@ class HubFolder:
         """
         try:
             if isinstance(self.location, HubFile):
-                return _read_json(_fetch_sibling(self.location, _PREPROCESSOR_FILE))
+                return read_json_object(_fetch_sibling(self.location, _PREPROCESSOR_FILE))
             path = self.location / _PREPROCESSOR_FILE
-            return _read_json(path) if path.exists() else None
+            return read_json_object(path) if path.exists() else None
         except CorruptedFileError:
             raise
         except NotInRepositoryError:
@@ -138,23 +138,7 @@ def _read_config(path):
             f"The folder {str(path.parent)!r} holds no config.json, so it isn't in the Hub's "
             "layout: config.json beside model.safetensors."
         )
-    return _read_json(path)
-
-
-def _read_json(path):
-    """Read a file that holds a JSON object."""
-    text = read_json_text(path)
-    try:
-        config = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"Can't read {str(path)!r} ({path.stat().st_size:,} bytes): {error}. It should be the "
-            "JSON file of a Hub repository: download it again, and if it is the same then, tell "
-            "the repository's owner."
-        ) from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{str(path)!r} should hold a JSON object. Received: {config!r:.60}.")
-    return config
+    return read_json_object(path)
 
 
 def _fetch_weights(config_file):

@@ -14,17 +14,10 @@ _RESCALE_FACTOR = 1 / 255
 
 
 def preprocessor_sizes(config: dict[str, Any]) -> tuple[int, int]:
-    """Return the sides that images are resized to for a model of the Hub.
-
-    Args:
-        config: dict, the parsed preprocessor_config.json.
-
-    Returns:
-        (short side, the long side's limit), pixels.
+    """Return the short side that images are resized to, and the long side's limit, in pixels.
 
     Raises:
-        ValueError: images aren't resized by their short side and the long side's limit. The
-            message names the field.
+        ValueError: images are resized in another way. The message names the field.
     """
     if config.get("do_resize", True) is not True:
         raise ValueError(f"`do_resize` must be true. Received: {config['do_resize']!r}.")
@@ -48,13 +41,7 @@ def preprocessor_sizes(config: dict[str, Any]) -> tuple[int, int]:
 def preprocessor_normalization(
     config: dict[str, Any],
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the mean and standard deviation of colors for a model of the Hub.
-
-    Args:
-        config: dict, the parsed preprocessor_config.json.
-
-    Returns:
-        mean and standard deviation of red, green and blue, of values in 0..255.
+    """Return the mean and standard deviation of red, green and blue, of values in 0..255.
 
     Raises:
         ValueError: a field has an invalid value, or colors aren't rescaled, so that the range that

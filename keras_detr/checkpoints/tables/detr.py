@@ -10,65 +10,34 @@ transformers models/detr/modeling_detr.py and conversion_mapping.py.
 """
 
 from .encoder_decoder import (
-    BACKBONE_RENAMES,
-    BACKBONE_SKIPS,
     BOTH,
     DECODER,
     DECODER_LAYER,
     ENCODER,
     ENCODER_LAYER,
-    LEARNED_POSITION_RENAMES,
     attention_rows,
-    feed_forward_rows,
-    norm_rows,
-)
-from .rename_table import RenameTable
-from .resnet import BOOKKEEPING_SKIPS
-
-_ENCODER_RENAMES = (
-    *attention_rows(rf"{ENCODER}\.self_attn", rf"{ENCODER_LAYER}.self_attn"),
-    *feed_forward_rows(ENCODER, ENCODER_LAYER),
-    *norm_rows(ENCODER, ENCODER_LAYER, ("self_attn_layer_norm", "final_layer_norm")),
-    (rf"transformer\.encoder\.norm\.{BOTH}", r"transformer.encoder.norm.\1"),
+    detector_table,
 )
 
-_DECODER_RENAMES = (
-    *attention_rows(rf"{DECODER}\.self_attn", rf"{DECODER_LAYER}.self_attn"),
-    *attention_rows(
-        rf"{DECODER}\.(?:multihead_attn|encoder_attn)", rf"{DECODER_LAYER}.multihead_attn"
-    ),
-    *feed_forward_rows(DECODER, DECODER_LAYER),
-    *norm_rows(
-        DECODER,
-        DECODER_LAYER,
-        ("self_attn_layer_norm", "encoder_attn_layer_norm", "final_layer_norm"),
-    ),
-    (
-        rf"(?:transformer\.decoder\.norm|decoder\.layernorm)\.{BOTH}",
-        r"transformer.decoder.norm.\1",
-    ),
-)
-
-_REMAINING_RENAMES = (
-    (rf"(?:input_proj|input_projection)\.{BOTH}", r"input_proj.\1"),
-    (r"(?:query_embed|query_position_embeddings)\.weight", r"query_embed.weight"),
-    (rf"(?:class_embed|class_labels_classifier)\.{BOTH}", r"class_embed.\1"),
-    (rf"(?:bbox_embed|bbox_predictor)\.layers\.([0-2])\.{BOTH}", r"bbox_embed.layers.\1.\2"),
-)
-
-_PANOPTIC_SKIPS = (
-    (r"mask_head\..*", "mask head of a panoptic model, not part of the detector"),
-    (r"bbox_attention\..*", "mask attention of a panoptic model, not part of the detector"),
-)
-
-DETR_TABLE = RenameTable(
+DETR_TABLE = detector_table(
     wrappers=r"((module|model|detr)\.)*",
+    decoder_norms=("self_attn_layer_norm", "encoder_attn_layer_norm", "final_layer_norm"),
     renames=(
-        *BACKBONE_RENAMES,
-        *_ENCODER_RENAMES,
-        *_DECODER_RENAMES,
-        *_REMAINING_RENAMES,
-        *LEARNED_POSITION_RENAMES,
+        *attention_rows(rf"{ENCODER}\.self_attn", rf"{ENCODER_LAYER}.self_attn"),
+        *attention_rows(
+            rf"{DECODER}\.(?:multihead_attn|encoder_attn)", rf"{DECODER_LAYER}.multihead_attn"
+        ),
+        (rf"transformer\.encoder\.norm\.{BOTH}", r"transformer.encoder.norm.\1"),
+        (
+            rf"(?:transformer\.decoder\.norm|decoder\.layernorm)\.{BOTH}",
+            r"transformer.decoder.norm.\1",
+        ),
+        (rf"(?:input_proj|input_projection)\.{BOTH}", r"input_proj.\1"),
+        (rf"(?:class_embed|class_labels_classifier)\.{BOTH}", r"class_embed.\1"),
+        (rf"(?:bbox_embed|bbox_predictor)\.layers\.([0-2])\.{BOTH}", r"bbox_embed.layers.\1.\2"),
     ),
-    skips=(*BOOKKEEPING_SKIPS, *BACKBONE_SKIPS, *_PANOPTIC_SKIPS),
+    skips=(
+        (r"mask_head\..*", "mask head of a panoptic model, not part of the detector"),
+        (r"bbox_attention\..*", "mask attention of a panoptic model, not part of the detector"),
+    ),
 )

@@ -1,14 +1,15 @@
 """Rows that the tables of several detectors share.
 
-They rename the backbone of a detector, learned position embeddings, and the layers of a transformer
-with an encoder and a decoder.
+They rename the backbone of a detector, learned position embeddings, queries, and the layers of a
+transformer with an encoder and a decoder.
 
 Source: facebookresearch/detr models/transformer.py, backbone.py; fundamentalvision/Deformable-DETR
 models/deformable_transformer.py, backbone.py; transformers models/detr/modeling_detr.py,
 models/deformable_detr/modeling_deformable_detr.py and conversion_mapping.py.
 """
 
-from .resnet import CLASSIFIER_SKIPS, RESNET_RENAMES
+from .rename_table import RenameTable
+from .resnet import BOOKKEEPING_SKIPS, CLASSIFIER_SKIPS, RESNET_RENAMES
 
 BOTH = r"(weight|bias)"
 ENCODER = r"(?:transformer\.)?encoder\.layers\.(\d+)"
@@ -16,6 +17,39 @@ DECODER = r"(?:transformer\.)?decoder\.layers\.(\d+)"
 ENCODER_LAYER = r"transformer.encoder.layers.\1"
 DECODER_LAYER = r"transformer.decoder.layers.\1"
 _BACKBONE = r"backbone\.(?:(?:0\.body|conv_encoder\.model|model)\.)?(?:_backbone\.)?"
+_LEARNED_POSITIONS = r"(?:backbone\.(?:conv_encoder\.)?)?position_embedding"
+
+
+def detector_table(wrappers, decoder_norms, renames, skips=()):
+    """Return the table of a detector: the rows that all detectors share, and its own.
+
+    Args:
+        wrappers: str, as in `RenameTable`.
+        decoder_norms: sequence of str, the names of the decoder's `norm1`, `norm2`, `norm3` in
+            transformers.
+        renames: tuple of rows that only this detector has.
+        skips: tuple of rows that only this detector has.
+    """
+    return RenameTable(
+        wrappers=wrappers,
+        renames=(
+            *((_BACKBONE + pattern, f"backbone.{target}") for pattern, target in RESNET_RENAMES),
+            *_layer_rows(ENCODER, ENCODER_LAYER, ("self_attn_layer_norm", "final_layer_norm")),
+            *attention_rows(rf"{DECODER}\.self_attn", rf"{DECODER_LAYER}.self_attn"),
+            *_layer_rows(DECODER, DECODER_LAYER, decoder_norms),
+            (r"(?:query_embed|query_position_embeddings)\.weight", r"query_embed.weight"),
+            (r"backbone\.1\.(row|col)_embed\.weight", r"backbone.1.\1_embed.weight"),
+            # Two rows, as a single expression can't shorten "column" to "col".
+            (rf"{_LEARNED_POSITIONS}\.row_embeddings\.weight", r"backbone.1.row_embed.weight"),
+            (rf"{_LEARNED_POSITIONS}\.column_embeddings\.weight", r"backbone.1.col_embed.weight"),
+            *renames,
+        ),
+        skips=(
+            *BOOKKEEPING_SKIPS,
+            *((_BACKBONE + pattern, reason) for pattern, reason in CLASSIFIER_SKIPS),
+            *skips,
+        ),
+    )
 
 
 def attention_rows(source, target):
@@ -32,44 +66,12 @@ def attention_rows(source, target):
     )
 
 
-def feed_forward_rows(source, target):
-    """Return the rows of a layer's two dense layers.
-
-    Args:
-        source: str, regular expression of the layer's name, with one group: its number.
-        target: str, its canonical name.
-    """
-    return ((rf"{source}\.(?:linear|fc|mlp\.fc)([12])\.{BOTH}", rf"{target}.linear\2.\3"),)
-
-
-def norm_rows(source, target, names):
-    """Return the rows of a layer's norms.
-
-    Args:
-        source: str, regular expression of the layer's name, with one group: its number.
-        target: str, its canonical name.
-        names: sequence of str, the names of `norm1`, `norm2`, ... in transformers.
-    """
-    return tuple(
-        (rf"{source}\.(?:norm{index}|{name})\.{BOTH}", rf"{target}.norm{index}.\2")
-        for index, name in enumerate(names, start=1)
+def _layer_rows(source, target, norms):
+    """Return the rows of a layer's two dense layers and of its norms; see `detector_table`."""
+    return (
+        (rf"{source}\.(?:linear|fc|mlp\.fc)([12])\.{BOTH}", rf"{target}.linear\2.\3"),
+        *(
+            (rf"{source}\.(?:norm{index}|{name})\.{BOTH}", rf"{target}.norm{index}.\2")
+            for index, name in enumerate(norms, start=1)
+        ),
     )
-
-
-BACKBONE_RENAMES = tuple(
-    (_BACKBONE + pattern, "backbone." + target) for pattern, target in RESNET_RENAMES
-)
-BACKBONE_SKIPS = tuple((_BACKBONE + pattern, reason) for pattern, reason in CLASSIFIER_SKIPS)
-
-LEARNED_POSITION_RENAMES = (
-    (r"backbone\.1\.(row|col)_embed\.weight", r"backbone.1.\1_embed.weight"),
-    # Two rows, as a single expression can't shorten "column" to "col".
-    (
-        r"(?:backbone\.(?:conv_encoder\.)?)?position_embedding\.row_embeddings\.weight",
-        r"backbone.1.row_embed.weight",
-    ),
-    (
-        r"(?:backbone\.(?:conv_encoder\.)?)?position_embedding\.column_embeddings\.weight",
-        r"backbone.1.col_embed.weight",
-    ),
-)

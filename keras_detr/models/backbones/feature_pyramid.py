@@ -1,7 +1,6 @@
 """Read the feature pyramid of any KerasCV or KerasHub backbone."""
 
 import collections
-from typing import NamedTuple
 
 import keras
 
@@ -44,7 +43,8 @@ def pyramid_extractor(backbone):
     _check_channels_last(backbone)
     inputs = backbone.inputs[0] if len(backbone.inputs) == 1 else backbone.inputs
     segments = _segments(inputs, outputs)
-    segments[0].model.autocast = backbone.autocast
+    first, _ = segments[0]
+    first.autocast = backbone.autocast
 
     def extract(images, training=None):
         pyramid, features = {}, images
@@ -68,31 +68,16 @@ def _check_channels_last(backbone):
             )
 
 
-class _Segment(NamedTuple):
-    """Hold a part of a backbone, which begins where the part before ends.
-
-    Attributes:
-        model: `keras.Model` from the last tensor of the part before to a dict: its own last tensor,
-            as `END`, and the outputs that it computes before that.
-        end_names: list of str, the outputs that its last tensor is.
-    """
-
-    model: keras.Model
-    end_names: list
-
-
 def _segments(inputs, outputs):
-    """Divide a functional model at every tensor through which everything passes.
+    """Divide a functional model at every tensor through which everything passes, if there are any.
 
     A functional model keeps all its maps until it is done, which is most of a detector's memory
     if no compiler frees them (torch). A segment keeps those of one residual block.
 
-    Args:
-        inputs: symbolic tensor, or list of them.
-        outputs: dict of name to symbolic tensor.
-
     Returns:
-        list of `_Segment`, with a single one if the model can't be divided.
+        list of pairs: a `keras.Model` from the last tensor of the segment before to a dict of its
+        own last tensor, as `END`, and of the outputs that it computes before that; and the names
+        of the outputs that its last tensor is.
     """
     whole = keras.Model(inputs, outputs, name="feature_extractor")
     segments, start, missing = [], inputs, dict(outputs)
@@ -103,12 +88,12 @@ def _segments(inputs, outputs):
             others = {name: found[name] for name in names if name not in end_names}
             model = keras.Model(start, {**others, END: end}, name=f"part_{len(segments)}")
             model.autocast = False
-            segments.append(_Segment(model, end_names))
+            segments.append((model, end_names))
             start = end
     except ValueError:
         # A layer is called twice, so that not everything passes through its first result.
-        return [_Segment(whole, [])]
-    return [_Segment(whole, [])] if missing else segments
+        return [(whole, [])]
+    return [(whole, [])] if missing else segments
 
 
 def _bottlenecks(model, outputs):

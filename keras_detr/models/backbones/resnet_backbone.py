@@ -8,7 +8,7 @@ from keras_detr.checkpoints import RESNET_TABLE
 from keras_detr.layers.primitives.frozen_norm_conv2d import FrozenNormConv2D
 from keras_detr.layers.primitives.initializers import kaiming_normal_fan_out
 from keras_detr.layers.primitives.padded_max_pooling2d import PaddedMaxPooling2D
-from keras_detr.models.backbones.resnet_checkpoint import resnet_variables
+from keras_detr.models.backbones.backbone_checkpoint import resnet_variables
 from keras_detr.models.backbones.resnet_presets import RESNET_PRESETS
 from keras_detr.models.keras_cv_bases import Backbone
 from keras_detr.models.presets.backbone_loading import load_backbone
@@ -183,10 +183,7 @@ class ResNetBackbone(Backbone):
 
     presets: ClassVar[dict] = RESNET_PRESETS
     checkpoint_table = RESNET_TABLE
-
-    def checkpoint_variables(self):
-        """Return the variables by the names of `checkpoints.RESNET_TABLE`."""
-        return resnet_variables(self)
+    checkpoint_variables = resnet_variables
 
     @classmethod
     def from_preset(cls, preset, weights=None, load_weights=True, **overrides):
@@ -206,13 +203,7 @@ class ResNetBackbone(Backbone):
         """
         return load_backbone(cls, preset, weights, load_weights, overrides)
 
-    def save_to_preset(self, folder):
-        """Write configuration and weights to a folder, for `from_preset`.
-
-        Args:
-            folder: str or path; created where it doesn't exist.
-        """
-        save_preset(self, folder)
+    save_to_preset = save_preset
 
     @classmethod
     def override_config(cls, config, arguments):

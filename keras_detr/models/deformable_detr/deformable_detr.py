@@ -25,11 +25,9 @@ from keras_detr.layers.primitives.token_dense import TokenDense
 from keras_detr.layers.set_prediction_decoder import SetPredictionDecoder
 from keras_detr.losses.hungarian_loss import HungarianLoss
 from keras_detr.models.deformable_detr.deformable_detr_checkpoint import deformable_detr_variables
-from keras_detr.models.deformable_detr.deformable_detr_presets import (
-    DEFORMABLE_DETR_PRESETS,
-    deformable_detr_arguments,
-)
+from keras_detr.models.deformable_detr.deformable_detr_presets import DEFORMABLE_DETR_PRESETS
 from keras_detr.models.necks.multi_scale_neck import MultiScaleNeck
+from keras_detr.models.presets.detector_settings import detector_arguments
 from keras_detr.models.task import SetPredictionDetector, raw_outputs
 from keras_detr.ops.boxes import inverse_sigmoid
 from keras_detr.optimizers.detr_optimizer import detr_optimizer
@@ -268,7 +266,8 @@ class DeformableDETR(SetPredictionDetector):
 
     def _predict_boxes(self, index, states, references):
         """Return the boxes of a decoder layer, relative to its reference points."""
-        corrections = ops.cast(self._head(self.box_heads, index)(states), "float32")
+        head = self.box_heads[index if self.use_box_refinement else 0]
+        corrections = ops.cast(head(states), "float32")
         places = inverse_sigmoid(references)
         if references.shape[-1] == 2:
             places = ops.concatenate([places, ops.zeros_like(places)], axis=-1)
@@ -282,9 +281,6 @@ class DeformableDETR(SetPredictionDetector):
         first = self.num_decoder_layers - count
         logits = [self.class_heads[first + index](states[:, index]) for index in range(count)]
         return ops.cast(ops.stack(logits, axis=1), "float32")
-
-    def _head(self, heads, index):
-        return heads[index if self.use_box_refinement else 0]
 
     @classmethod
     def default_loss(cls):
@@ -310,11 +306,12 @@ class DeformableDETR(SetPredictionDetector):
     hub_model_type = "deformable_detr"
     checkpoint_table = DEFORMABLE_DETR_TABLE
     checkpoint_settings = staticmethod(deformable_detr_settings)
-    checkpoint_arguments = staticmethod(deformable_detr_arguments)
+    checkpoint_variables = deformable_detr_variables
 
-    def checkpoint_variables(self):
-        """Return the variables by the names of `checkpoints.DEFORMABLE_DETR_TABLE`."""
-        return deformable_detr_variables(self)
+    @classmethod
+    def checkpoint_arguments(cls, settings):
+        """Return the constructor's arguments."""
+        return detector_arguments(settings, MultiScaleNeck, num_levels=settings["num_levels"])
 
     def checkpoint_class_heads(self, class_rows):
         """Return the class heads of the decoder's layers, and last that of the proposals."""

@@ -12,10 +12,10 @@ from keras_detr.layers.multilayer_perceptron import MultilayerPerceptron
 from keras_detr.layers.primitives.initializers import torch_linear_initializers
 from keras_detr.layers.primitives.token_dense import TokenDense
 from keras_detr.layers.set_prediction_decoder import SetPredictionDecoder
-from keras_detr.losses.hungarian_loss import HungarianLoss
 from keras_detr.models.detr.detr_checkpoint import detr_variables
-from keras_detr.models.detr.detr_presets import DETR_PRESETS, detr_arguments
+from keras_detr.models.detr.detr_presets import DETR_PRESETS
 from keras_detr.models.necks.single_scale_neck import SingleScaleNeck, coarsest_level
+from keras_detr.models.presets.detector_settings import detector_arguments
 from keras_detr.models.task import SetPredictionDetector, raw_outputs
 
 
@@ -160,20 +160,16 @@ class DETR(SetPredictionDetector):
         boxes = ops.sigmoid(ops.cast(self.box_head(states), "float32"))
         return raw_outputs(logits, boxes)
 
-    @classmethod
-    def default_loss(cls):
-        """Return the loss of Carion et al. 2020."""
-        return HungarianLoss.detr()
-
     presets: ClassVar[dict] = DETR_PRESETS
     hub_model_type = "detr"
     checkpoint_table = DETR_TABLE
     checkpoint_settings = staticmethod(detr_settings)
-    checkpoint_arguments = staticmethod(detr_arguments)
+    checkpoint_variables = detr_variables
 
-    def checkpoint_variables(self):
-        """Return the variables by the names of `checkpoints.DETR_TABLE`."""
-        return detr_variables(self)
+    @classmethod
+    def checkpoint_arguments(cls, settings):
+        """Return the constructor's arguments."""
+        return detector_arguments(settings, SingleScaleNeck)
 
     def checkpoint_class_heads(self, class_rows):
         """Return the one class head, with the rows of the preset."""

@@ -1,18 +1,16 @@
 """From a feature pyramid to the tokens that Deformable DETR's encoder reads."""
 
-import copy
-
 import keras
 from keras import ops
 
 from keras_detr.layers.primitives.group_norm import GroupNorm
 from keras_detr.layers.primitives.initializers import HostNormal, xavier_uniform
-from keras_detr.layers.sine_position_embedding import SinePositionEmbedding
 from keras_detr.models.necks.token_maps import flatten_map, mask_of_map
+from keras_detr.models.necks.token_neck import TokenNeck
 
 
 @keras.saving.register_keras_serializable("keras_detr")
-class MultiScaleNeck(keras.layers.Layer):
+class MultiScaleNeck(TokenNeck):
     """Project several feature maps to one width, and flatten them one after another.
 
     The maps are the backbone's highest levels from P3 on; where more are asked for, each further
@@ -44,26 +42,17 @@ class MultiScaleNeck(keras.layers.Layer):
     def __init__(
         self, hidden_dim=256, num_levels=4, num_groups=32, position_embedding=None, **kwargs
     ):
-        super().__init__(**kwargs)
         if hidden_dim % num_groups:
             raise ValueError(
                 "`hidden_dim` must be a multiple of `num_groups`. Received: "
                 f"hidden_dim={hidden_dim}, num_groups={num_groups}."
             )
-        self.hidden_dim = hidden_dim
+        super().__init__(hidden_dim, position_embedding, offset=-0.5, **kwargs)
         self.num_levels = num_levels
         self.num_groups = num_groups
-        self.position_embedding = position_embedding or SinePositionEmbedding(
-            hidden_dim, offset=-0.5, dtype=self.dtype_policy, name="position_embedding"
-        )
 
     def build(self, pyramid_shape, pixel_mask_shape=None):
-        """Create a projection and a normalization for each level.
-
-        Args:
-            pyramid_shape: dict of level name -> shape.
-            pixel_mask_shape: unused.
-        """
+        """Create a projection and a normalization for each level."""
         self._levels = _levels_from_below(pyramid_shape, self.num_levels)
         channels = [pyramid_shape[level][-1] for level in self._levels]
         self.projections, self.norms = [], []
@@ -72,11 +61,12 @@ class MultiScaleNeck(keras.layers.Layer):
             # The first further map is computed from the backbone's last one before its projection.
             inputs = channels[min(index, len(channels) - 1)]
             inputs = inputs if index <= len(channels) else self.hidden_dim
+            size = 1 if is_own else 3
             projection = keras.layers.Conv2D(
                 self.hidden_dim,
-                1 if is_own else 3,
+                size,
                 strides=1 if is_own else 2,
-                kernel_initializer=_xavier_convolution(1 if is_own else 3, inputs, self.hidden_dim),
+                kernel_initializer=xavier_uniform(size**2 * inputs, size**2 * self.hidden_dim),
                 data_format="channels_last",
                 dtype=self.dtype_policy,
                 name=f"projection_{index}",
@@ -163,20 +153,9 @@ class MultiScaleNeck(keras.layers.Layer):
         """Return the constructor's arguments."""
         return {
             **super().get_config(),
-            "hidden_dim": self.hidden_dim,
             "num_levels": self.num_levels,
             "num_groups": self.num_groups,
-            "position_embedding": keras.saving.serialize_keras_object(self.position_embedding),
         }
-
-    @classmethod
-    def from_config(cls, config):
-        """Build from `get_config`."""
-        config = copy.deepcopy(config)
-        config["position_embedding"] = keras.saving.deserialize_keras_object(
-            config["position_embedding"]
-        )
-        return cls(**config)
 
 
 def _levels_from_below(pyramid, num_levels):
@@ -202,7 +181,3 @@ def _valid_ratio(mask):
     return ops.stack(
         [ops.mean(is_image[:, 0, :], axis=1), ops.mean(is_image[:, :, 0], axis=1)], axis=-1
     )
-
-
-def _xavier_convolution(size, inputs, outputs):
-    return xavier_uniform(size * size * inputs, size * size * outputs)

@@ -1,17 +1,15 @@
 """From one feature map to the tokens that DETR's encoder reads."""
 
-import copy
-
 import keras
 from keras import ops
 
 from keras_detr.layers.primitives.initializers import torch_linear_initializers
-from keras_detr.layers.sine_position_embedding import SinePositionEmbedding
 from keras_detr.models.necks.token_maps import flatten_map, mask_of_map
+from keras_detr.models.necks.token_neck import TokenNeck
 
 
 @keras.saving.register_keras_serializable("keras_detr")
-class SingleScaleNeck(keras.layers.Layer):
+class SingleScaleNeck(TokenNeck):
     """Project the coarsest feature map, and flatten it with its positions and its mask.
 
     Args:
@@ -33,19 +31,10 @@ class SingleScaleNeck(keras.layers.Layer):
     """
 
     def __init__(self, hidden_dim=256, position_embedding=None, **kwargs):
-        super().__init__(**kwargs)
-        self.hidden_dim = hidden_dim
-        self.position_embedding = position_embedding or SinePositionEmbedding(
-            hidden_dim, dtype=self.dtype_policy, name="position_embedding"
-        )
+        super().__init__(hidden_dim, position_embedding, **kwargs)
 
     def build(self, pyramid_shape, pixel_mask_shape=None):
-        """Create the projection.
-
-        Args:
-            pyramid_shape: dict of level name -> shape.
-            pixel_mask_shape: unused.
-        """
+        """Create the projection."""
         feature_shape = pyramid_shape[coarsest_level(pyramid_shape)]
         kernel_initializer, bias_initializer = torch_linear_initializers(feature_shape[-1])
         self.input_projection = keras.layers.Conv2D(
@@ -93,23 +82,6 @@ class SingleScaleNeck(keras.layers.Layer):
                 "`pixel_mask`. Pass `keras.Input((None, None))` for it."
             )
         return super().compute_output_spec(pyramid, pixel_mask)
-
-    def get_config(self):
-        """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "hidden_dim": self.hidden_dim,
-            "position_embedding": keras.saving.serialize_keras_object(self.position_embedding),
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        """Build from `get_config`."""
-        config = copy.deepcopy(config)
-        config["position_embedding"] = keras.saving.deserialize_keras_object(
-            config["position_embedding"]
-        )
-        return cls(**config)
 
 
 def coarsest_level(pyramid):

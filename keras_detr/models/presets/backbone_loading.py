@@ -11,20 +11,7 @@ from keras_detr.models.presets.saved_preset import (
 
 
 def load_backbone(cls, preset, weights, load_weights, arguments):
-    """Build a backbone from a preset and fill it.
-
-    Args:
-        cls: the backbone's class, with `presets`, `checkpoint_table`, `checkpoint_variables` and
-            `override_config`.
-        preset: str or path: a registered name, or a folder.
-        weights: str, path or `None`: a file with official names instead of the preset's.
-        load_weights: bool, whether to fill the backbone at all.
-        arguments: dict of constructor's arguments that override the preset's.
-
-    Raises:
-        ValueError: the preset is unknown, or its weights don't fit the backbone.
-        FileNotFoundError: a file is missing and can't be fetched.
-    """
+    """Build a backbone from a preset and fill it; see `ResNetBackbone.from_preset`."""
     saved = read_saved_config(preset)
     if saved is not None:
         backbone = rebuild(cls, preset, saved, arguments)

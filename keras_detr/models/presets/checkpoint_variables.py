@@ -5,6 +5,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_detr.layers.deformable_detr.multi_scale_deformable_attention import (
+    MultiScaleDeformableAttention,
+)
+from keras_detr.layers.primitives.multi_head_attention import MultiHeadAttention
+
+# The attributes that hold an attention's projections, by torch's names.
+_DEFORMABLE_PROJECTIONS = ("sampling_offsets", "attention_weights", "value_proj", "output_proj")
+_PROJECTIONS = {
+    MultiHeadAttention: {
+        "q_proj": "query_dense",
+        "k_proj": "key_dense",
+        "v_proj": "value_dense",
+        "out_proj": "output_dense",
+    },
+    MultiScaleDeformableAttention: {name: name for name in _DEFORMABLE_PROJECTIONS},
+}
+
 
 class CheckpointVariable(NamedTuple):
     """Tie a Keras variable to the tensor that torch would keep for it.
@@ -42,22 +59,6 @@ class CheckpointVariable(NamedTuple):
         return np.reshape(value, self.torch_shape)
 
 
-def kernel(variable, num_inputs):
-    """Tie a dense or attention kernel, whose inputs or outputs may be split into heads.
-
-    Args:
-        variable: `keras.Variable` of shape (inputs..., outputs...).
-        num_inputs: int, the product of the input axes.
-    """
-    return CheckpointVariable(variable, (math.prod(variable.shape) // num_inputs, num_inputs))
-
-
-def convolution(variable):
-    """Tie a convolution's kernel (height, width, inputs, outputs)."""
-    height, width, inputs, outputs = variable.shape
-    return CheckpointVariable(variable, (outputs, inputs, height, width))
-
-
 def vector(variable):
     """Tie a bias or a factor, which may be split into heads."""
     return CheckpointVariable(variable, (math.prod(variable.shape),))
@@ -68,14 +69,10 @@ def table(variable):
     return CheckpointVariable(variable, tuple(variable.shape), is_table=True)
 
 
-def dense_variables(name, layer, num_inputs):
-    """Tie a dense layer with a bias; see `kernel`."""
-    return {f"{name}.weight": kernel(layer.kernel, num_inputs), f"{name}.bias": vector(layer.bias)}
-
-
-def norm_variables(name, layer):
-    """Tie a layer or group normalization."""
-    return {f"{name}.weight": vector(layer.gamma), f"{name}.bias": vector(layer.beta)}
+def convolution(variable):
+    """Tie a convolution's kernel (height, width, inputs, outputs)."""
+    height, width, inputs, outputs = variable.shape
+    return CheckpointVariable(variable, (outputs, inputs, height, width))
 
 
 def convolution_variables(name, layer):
@@ -83,42 +80,59 @@ def convolution_variables(name, layer):
     return {f"{name}.weight": convolution(layer.kernel), f"{name}.bias": vector(layer.bias)}
 
 
-def attention_variables(name, attention, size):
-    """Tie a multi-head attention's four projections.
-
-    Args:
-        name: str, canonical name of the attention.
-        attention: `MultiHeadAttention`.
-        size: int, of its tokens.
-    """
-    projections = {
-        "q_proj": attention.query_dense,
-        "k_proj": attention.key_dense,
-        "v_proj": attention.value_dense,
-        "out_proj": attention.output_dense,
+def dense_variables(name, layer):
+    """Tie a dense layer with a bias, whose inputs or outputs may be split into heads."""
+    num_outputs = math.prod(layer.bias.shape)
+    shape = (num_outputs, math.prod(layer.kernel.shape) // num_outputs)
+    return {
+        f"{name}.weight": CheckpointVariable(layer.kernel, shape),
+        f"{name}.bias": vector(layer.bias),
     }
+
+
+def perceptron_variables(name, perceptron):
+    """Tie the dense layers of a `MultilayerPerceptron`."""
     variables = {}
-    for projection, layer in projections.items():
-        variables.update(dense_variables(f"{name}.{projection}", layer, size))
+    for index, layer in enumerate(perceptron.dense_layers):
+        variables.update(dense_variables(f"{name}.layers.{index}", layer))
     return variables
 
 
-def feed_forward_and_norm_variables(name, layer, num_norms, size):
-    """Tie what a transformer layer has besides its attentions.
+def norm_variables(name, layer):
+    """Tie a layer or group normalization."""
+    return {f"{name}.weight": vector(layer.gamma), f"{name}.bias": vector(layer.beta)}
+
+
+def transformer_variables(encoder, decoder, cross_attention):
+    """Tie the layers of an encoder and of a decoder.
 
     Args:
-        name: str, canonical name of the layer.
-        layer: layer with `feed_forward` and norms `norm1`, `norm2`, ...
-        num_norms: int.
-        size: int, of its tokens.
+        encoder: layer with `encoder_layers`.
+        decoder: layer with `decoder_layers`.
+        cross_attention: str, the attribute of a decoder's layer that is its second attention.
     """
-    feed_forward = layer.feed_forward
-    width = feed_forward.feed_forward_dim
+    variables = {}
+    for index, layer in enumerate(encoder.encoder_layers):
+        name = f"transformer.encoder.layers.{index}"
+        variables.update(_transformer_layer(name, layer, ("self_attn",)))
+    for index, layer in enumerate(decoder.decoder_layers):
+        name = f"transformer.decoder.layers.{index}"
+        variables.update(_transformer_layer(name, layer, ("self_attn", cross_attention)))
+    return variables
+
+
+def _transformer_layer(name, layer, attentions):
+    """Tie a layer's attentions, its feed-forward network, and the norm that each of them has."""
     variables = {
-        **dense_variables(f"{name}.linear1", feed_forward.linear1, size),
-        **dense_variables(f"{name}.linear2", feed_forward.linear2, width),
+        **dense_variables(f"{name}.linear1", layer.feed_forward.linear1),
+        **dense_variables(f"{name}.linear2", layer.feed_forward.linear2),
     }
-    for index in range(1, num_norms + 1):
+    for attention in attentions:
+        part = getattr(layer, attention)
+        for torch_name, keras_name in _PROJECTIONS[type(part)].items():
+            dense = getattr(part, keras_name)
+            variables.update(dense_variables(f"{name}.{attention}.{torch_name}", dense))
+    for index in range(1, len(attentions) + 2):
         variables.update(norm_variables(f"{name}.norm{index}", getattr(layer, f"norm{index}")))
     return variables
 
@@ -130,9 +144,6 @@ def fill_variables(variables, tensors, source):
         variables: dict of canonical name -> `CheckpointVariable`.
         tensors: dict of canonical name -> NumPy array in torch's layout.
         source: str, the file or preset that the tensors are from, for the error.
-
-    Raises:
-        ValueError: a variable has no tensor, a tensor has no variable, or a shape differs.
     """
     missing = [name for name in variables if name not in tensors]
     unexpected = [name for name in tensors if name not in variables]

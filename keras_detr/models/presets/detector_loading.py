@@ -16,15 +16,7 @@ DEFAULT_BOX_FORMAT = "xyxy"
 
 
 def find_detector_class(classes, preset):
-    """Return the class of the detector that a preset holds.
-
-    Args:
-        classes: sequence of detectors' classes.
-        preset: str or path, as for `load_detector`.
-
-    Raises:
-        ValueError: none of them knows the preset.
-    """
+    """Return which of the classes a preset belongs to, or raise an error that names all presets."""
     saved = read_saved_config(preset)
     if saved is not None:
         name = saved_class_name(saved)
@@ -47,21 +39,9 @@ def find_detector_class(classes, preset):
 
 
 def load_detector(cls, preset, weights, load_weights, arguments):
-    """Build a detector from a preset and fill it.
+    """Build a detector from a preset and fill it; see `DetectorPresets.from_preset`.
 
-    Args:
-        cls: the detector's class; see `DetectorContract` for what it says about its checkpoints.
-        preset: str or path: a registered name, a folder, or "hf://owner/name".
-        weights: str, path or `None`: a file with official or Hub names instead of the preset's.
-        load_weights: bool, whether to fill the model at all.
-        arguments: dict of constructor's arguments that override the preset's.
-
-    Returns:
-        The detector.
-
-    Raises:
-        ValueError: the preset is unknown, or its weights don't fit the model.
-        FileNotFoundError: a file is missing and can't be fetched.
+    `DetectorContract` declares what the detector's class says about its checkpoints.
     """
     saved = read_saved_config(preset)
     if saved is not None:
@@ -90,10 +70,11 @@ def load_detector(cls, preset, weights, load_weights, arguments):
             f"{described(preset)}."
         )
     model = cls(**_override({**cls.checkpoint_arguments(settings), **sizes}, arguments))
+    class_rows = settings.get("class_rows")
     if weights is not None:
-        _fill(model, read_tensors(weights), settings, arguments, str(weights))
+        _fill_renamed(model, read_tensors(weights), class_rows, arguments, weights)
     elif load_weights:
-        _fill(model, read(), settings, arguments, str(preset))
+        _fill_renamed(model, read(), class_rows, arguments, preset)
     return model
 
 
@@ -105,16 +86,17 @@ def _tensors_of_preset(preset):
     return lambda: read_tensors(fetch(preset.weights))
 
 
-def _fill(model, tensors, settings, arguments, source):
-    """Fill a detector from a checkpoint with official or Hub names."""
+def _fill_renamed(model, tensors, class_rows, arguments, source):
+    """Fill a detector with tensors of official or Hub names."""
     tensors = to_canonical_names(tensors, model.checkpoint_table).tensors
-    tensors = model.fit_checkpoint(
-        tensors,
-        class_rows=settings.get("class_rows"),
-        may_reset_classes="num_classes" in arguments,
-        source=source,
-    )
-    fill_variables(model.checkpoint_variables(), tensors, source)
+    _fill(model, tensors, class_rows, arguments, source)
+
+
+def _fill(model, tensors, class_rows, arguments, source):
+    """Fill a detector with tensors of canonical names, as far as they fit its classes."""
+    may_reset_classes = "num_classes" in arguments
+    tensors = model.fit_checkpoint(tensors, class_rows, may_reset_classes, str(source))
+    fill_variables(model.checkpoint_variables(), tensors, str(source))
 
 
 def _override(preset_arguments, arguments):
@@ -130,29 +112,20 @@ def _load_on_backbone(cls, preset, weights, load_weights, arguments):
     """Build a detector with a new head on a published backbone."""
     if "num_classes" not in arguments:
         raise ValueError(f"`num_classes` is missing: {preset!r} is a backbone without classes.")
-    backbone_class = cls.backbone_class
-    backbone = backbone_class.from_preset(preset, weights=weights, load_weights=load_weights)
+    backbone = cls.backbone_class.from_preset(preset, weights, load_weights)
     return cls(**_override({"backbone": backbone}, arguments))
 
 
 def _load_saved(cls, preset, saved, weights, load_weights, arguments):
     """Build a detector from a folder that `save_to_preset` wrote."""
-    if weights is not None or not load_weights or not arguments:
-        model = rebuild(cls, preset, saved, arguments)
-        if weights is not None:
-            settings = {"class_rows": None}
-            _fill(model, read_tensors(weights), settings, arguments, str(weights))
-        elif load_weights:
-            load_saved_weights(model, preset)
-        return model
-    # The saved weights fit the saved configuration: load these, and carry over what still fits.
-    original = _load_saved(cls, preset, saved, None, True, {})
     model = rebuild(cls, preset, saved, arguments)
-    tensors = model.fit_checkpoint(
-        read_variables(original.checkpoint_variables()),
-        class_rows=None,
-        may_reset_classes="num_classes" in arguments,
-        source=str(preset),
-    )
-    fill_variables(model.checkpoint_variables(), tensors, str(preset))
+    if weights is not None:
+        _fill_renamed(model, read_tensors(weights), None, arguments, weights)
+    elif load_weights and not arguments:
+        load_saved_weights(model, preset)
+    elif load_weights:
+        # The saved weights fit the saved configuration: load these, and carry over what still fits.
+        original = _load_saved(cls, preset, saved, None, True, {})
+        tensors = read_variables(original.checkpoint_variables())
+        _fill(model, tensors, None, arguments, preset)
     return model

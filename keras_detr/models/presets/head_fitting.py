@@ -10,23 +10,15 @@ logger = logging.getLogger("keras_detr")
 def fit_class_heads(tensors, own, heads, num_classes, may_reset_classes, source, has_no_object):
     """Keep the rows of real classes, or start the class heads anew.
 
+    Arguments that aren't described here are those of `DetectorContract.fit_checkpoint`.
+
     Args:
-        tensors: dict of canonical name -> array; not changed.
         own: dict of canonical name -> `CheckpointVariable`, of the model just built.
         heads: dict of canonical name of a class head -> sequence of int, the checkpoint's rows
             that are real classes, or `None` for all rows (but the last one, if that is no-object).
             A head whose last row isn't the last of these is another's, and counts as `None`.
-        num_classes: int, the model's.
-        may_reset_classes: bool, whether the user asked for a number of classes: only then a head
-            that doesn't fit starts anew.
-        source: str, the file or preset that the tensors are from, for messages.
+        may_reset_classes: bool, whether a head that doesn't fit starts anew.
         has_no_object: bool, whether the last row is no-object.
-
-    Returns:
-        dict of canonical name -> array.
-
-    Raises:
-        ValueError: the numbers of classes differ and `may_reset_classes` is false.
     """
     tensors = dict(tensors)
     is_logged = False
@@ -61,17 +53,7 @@ def fit_class_heads(tensors, own, heads, num_classes, may_reset_classes, source,
 
 
 def fit_queries(tensors, own, num_queries, source):
-    """Keep the first queries, or add new ones.
-
-    Args:
-        tensors: dict of canonical name -> array; not changed.
-        own: dict of canonical name -> `CheckpointVariable`, of the model just built.
-        num_queries: int, the model's.
-        source: str, the file or preset that the tensors are from, for the log.
-
-    Returns:
-        dict of canonical name -> array.
-    """
+    """Keep the first queries, or add new ones; the arguments are those of `fit_class_heads`."""
     name = "query_embed.weight"
     queries = tensors.get(name)
     if name not in own or queries is None or len(queries) == num_queries:

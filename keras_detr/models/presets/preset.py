@@ -1,6 +1,6 @@
 """The description of published weights."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from keras_detr.checkpoints import HubFile
@@ -26,4 +26,4 @@ class Preset:
     official_url: str
     license: str
     num_parameters: int
-    published: dict[str, Any] = field(default_factory=dict)
+    published: dict[str, Any]

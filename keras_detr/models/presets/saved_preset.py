@@ -17,11 +17,7 @@ _FORMAT = "keras_detr"
 
 
 def save_preset(model, folder):
-    """Write a model's configuration and weights to a folder, both or none.
-
-    The configuration holds the hash of its weights, and the model is saved at the moment when it
-    replaces an earlier configuration. Until then the new weights have a temporary name; if the
-    process is killed before they are renamed, they are read under that name.
+    """Write the model's configuration and weights to a folder, for `from_preset`: both or none.
 
     Args:
         model: `keras.Model` with a `get_config`.
@@ -31,6 +27,9 @@ def save_preset(model, folder):
         ValueError: `folder` names a file, or holds another tool's model.
         OSError: a file can't be written, for example because the disk is full.
     """
+    # The configuration holds the hash of its weights, and the model is saved at the moment when it
+    # replaces an earlier configuration. Until then the new weights have a temporary name; if the
+    # process is killed before they are renamed, they are read under that name.
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"`folder` must name a folder. Received the file {str(folder)!r}.")
@@ -52,29 +51,13 @@ def save_preset(model, folder):
 
 
 def read_saved_config(folder):
-    """Return the serialized model of a folder that `save_preset` wrote, or `None` for others.
-
-    Args:
-        folder: str or path.
-
-    Raises:
-        ValueError: the configuration can't be read.
-    """
+    """Return the serialized model of a folder that `save_preset` wrote, or `None` for others."""
     config = _read_config(folder)
     return None if config is None else config["model"]
 
 
 def load_saved_weights(model, folder):
-    """Load the weights of a folder that `save_preset` wrote.
-
-    Args:
-        model: the model of `read_saved_config`.
-        folder: str or path.
-
-    Raises:
-        FileNotFoundError: the weights are missing.
-        ValueError: they are damaged, or aren't those of the configuration.
-    """
+    """Load the weights of a folder that `save_preset` wrote into the model of its configuration."""
     path = Path(folder) / WEIGHTS_FILE
     # Earlier versions wrote no hash.
     digest = _read_config(folder).get(WEIGHTS_HASH)
@@ -102,17 +85,7 @@ def load_saved_weights(model, folder):
 
 
 def rebuild(cls, preset, saved, arguments):
-    """Build the model of a saved configuration, with other arguments in place of its own.
-
-    Args:
-        cls: the class that must have been saved, with `override_config`.
-        preset: str or path, for messages.
-        saved: dict, from `read_saved_config`.
-        arguments: dict of the constructor's arguments.
-
-    Raises:
-        ValueError: a model of another class was saved.
-    """
+    """Build the model that `read_saved_config` read, with other arguments in place of its own."""
     if saved_class_name(saved) != cls.__name__:
         raise ValueError(
             f"The folder {str(preset)!r} holds a {saved.get('registered_name')!r}, not a "

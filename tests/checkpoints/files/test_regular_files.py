@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from keras_detr.checkpoints.files.regular_files import read_regular
+from keras_detr.checkpoints.files.regular_files import read_json_object, read_regular
 
 
 def pipe(path):
@@ -46,3 +46,23 @@ def test_size_and_absence(tmp_path):
         read_regular(tmp_path / "a", 4)
     with pytest.raises(FileNotFoundError):
         read_regular(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "it isn't JSON"),
+        (b'{"a": 1', "it isn't JSON"),
+        (b"\xff\xfe", "it isn't JSON"),
+        (b"[" * 100_000, "it isn't JSON"),
+        (b"[1, 2]", r"it should hold a JSON object, and holds \[1, 2\]"),
+        (b"version https://git-lfs.github.com/spec/v1", "run `git lfs pull`"),
+    ],
+)
+def test_what_is_no_json_object(tmp_path, content, reason):
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"config\.json' \({len(content):,} bytes\): .*{reason}"):
+        read_json_object(path)
+    path.write_text('{"name": "\u00e9"}', encoding="utf-8")
+    assert read_json_object(path) == {"name": "\u00e9"}

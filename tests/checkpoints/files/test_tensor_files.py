@@ -272,10 +272,10 @@ def test_a_file_far_longer_than_its_header_says(tmp_path):
     index = tmp_path / "model.safetensors.index.json"
     index.touch()
     os.truncate(index, 2**40)
-    with pytest.raises(ValueError, match="a JSON file has at most"):
+    with pytest.raises(ValueError, match="is larger than 67,108,864 bytes"):
         read_tensors(tmp_path)
     index.write_text("[" * 100_000)
-    with pytest.raises(ValueError, match="no index of shards"):
+    with pytest.raises(ValueError, match=r"index\.json' \(100,000 bytes\): it isn't JSON"):
         read_tensors(tmp_path)
 
 

@@ -1,0 +1,41 @@
+"""What the necks have in common: the size of their tokens, and the codes of the positions."""
+
+import copy
+
+import keras
+
+from keras_detr.layers.sine_position_embedding import SinePositionEmbedding
+
+
+class TokenNeck(keras.layers.Layer):
+    """Hold the size of a token and the position embedding, and save both.
+
+    Args:
+        hidden_dim: int, the size of a token.
+        position_embedding: layer that maps (features, mask) to codes of size `hidden_dim`, or
+            `None` for a `SinePositionEmbedding`.
+        offset: float, of that `SinePositionEmbedding`.
+        **kwargs: of `keras.layers.Layer`.
+    """
+
+    def __init__(self, hidden_dim, position_embedding=None, offset=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.hidden_dim = hidden_dim
+        self.position_embedding = position_embedding or SinePositionEmbedding(
+            hidden_dim, offset=offset, dtype=self.dtype_policy, name="position_embedding"
+        )
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "hidden_dim": self.hidden_dim,
+            "position_embedding": keras.saving.serialize_keras_object(self.position_embedding),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Build from `get_config`."""
+        embedding = copy.deepcopy(config["position_embedding"])
+        embedding = keras.saving.deserialize_keras_object(embedding)
+        return cls(**{**config, "position_embedding": embedding})

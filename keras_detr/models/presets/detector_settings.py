@@ -1,0 +1,41 @@
+"""Settings of detectors: those that published ones share, and the arguments that they stand for."""
+
+from keras_detr.checkpoints import COCO_CATEGORY_IDS, COCO_CLASS_NAMES
+from keras_detr.layers.learned_position_embedding import LearnedPositionEmbedding
+from keras_detr.models.backbones.resnet_backbone import ResNetBackbone
+
+COCO_SETTINGS = {
+    "num_classes": len(COCO_CLASS_NAMES),
+    "class_names": COCO_CLASS_NAMES,
+    # The official head has a row for every category id up to 90.
+    "class_rows": COCO_CATEGORY_IDS,
+    "hidden_dim": 256,
+    "num_heads": 8,
+    "num_encoder_layers": 6,
+    "num_decoder_layers": 6,
+    "dropout": 0.1,
+    "activation": "relu",
+    "position_embedding": "sine",
+}
+
+
+def resnet_settings(depth, dilation=False):
+    """Return the settings of a published detector's backbone."""
+    return {"depth": depth, "dilation": dilation, "name": f"resnet{depth}"}
+
+
+def detector_arguments(settings, neck_class, **neck_arguments):
+    """Return the constructor's arguments, a new backbone and neck among them.
+
+    Args:
+        settings: dict, from the detector's `checkpoint_settings` or a preset.
+        neck_class: the neck's class, whose own default are sine embeddings.
+        **neck_arguments: other arguments of the neck than its size and its embedding.
+    """
+    arguments = {name: value for name, value in settings.items() if name != "class_rows"}
+    hidden_dim = settings["hidden_dim"]
+    embedding = None
+    if arguments.pop("position_embedding") == "learned":
+        embedding = LearnedPositionEmbedding(hidden_dim, name="position_embedding")
+    neck = neck_class(hidden_dim, position_embedding=embedding, name="neck", **neck_arguments)
+    return {**arguments, "backbone": ResNetBackbone(**settings["backbone"]), "neck": neck}
