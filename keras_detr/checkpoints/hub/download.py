@@ -7,6 +7,7 @@ again.
 """
 
 import hashlib
+import logging
 import os
 import re
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+
+logger = logging.getLogger("keras_detr")
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ def fetch(hub_file: HubFile, local_files_only: bool = False) -> Path:
         except (OSError, ValueError):
             raise error from None
         _verify(hub_file, path)
+    logger.info("Loaded %s of commit %s.", hub_file, _commit_of(hub_file, path))
     return path
 
 

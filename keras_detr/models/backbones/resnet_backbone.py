@@ -186,7 +186,7 @@ class ResNetBackbone(Backbone):
     checkpoint_variables = resnet_variables
 
     @classmethod
-    def from_preset(cls, preset, weights=None, load_weights=True, **overrides):
+    def from_preset(cls, preset, weights=None, load_weights=True, revision=None, **overrides):
         """Build the backbone of a preset, with its weights.
 
         Args:
@@ -195,13 +195,15 @@ class ResNetBackbone(Backbone):
             weights: str or path of a file with torchvision's or timm's names, .safetensors or .pth
                 (which needs torch), instead of the preset's own.
             load_weights: bool, whether to fetch and load the preset's weights.
+            revision: str or `None`, the branch, tag or commit of the Hub's repository that the
+                weights are to come from; by default its newest.
             **overrides: arguments of the constructor.
 
         Raises:
             ValueError: the preset is unknown, a checkpoint is damaged or of another architecture.
             FileNotFoundError: a file is missing, and can't be fetched.
         """
-        return load_backbone(cls, preset, weights, load_weights, overrides)
+        return load_backbone(cls, preset, weights, load_weights, revision, overrides)
 
     save_to_preset = save_preset
 

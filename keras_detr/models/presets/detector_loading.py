@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from keras_detr.checkpoints import fetch, read_tensors, resolve_hub_folder, to_canonical_names
+from keras_detr.models.presets.backbone_loading import NO_REVISION
 from keras_detr.models.presets.checkpoint_variables import fill_variables, read_variables
 from keras_detr.models.presets.saved_preset import (
     described,
@@ -38,20 +39,33 @@ def find_detector_class(classes, preset):
     return found[0]
 
 
-def load_detector(cls, preset, weights, load_weights, arguments):
+def at_revision(preset, revision):
+    """Return a preset's name, with the revision in it where it names a repository of the Hub."""
+    if revision is None or not str(preset).startswith("hf://"):
+        return preset
+    if "@" in str(preset):
+        raise ValueError(f"`revision` must be left out for {str(preset)!r}, which has one already.")
+    return f"{preset}@{revision}"
+
+
+def load_detector(cls, preset, weights, load_weights, revision, arguments):
     """Build a detector from a preset and fill it; see `DetectorPresets.from_preset`.
 
     `DetectorContract` declares what the detector's class says about its checkpoints.
     """
     saved = read_saved_config(preset)
+    is_published = preset in cls.presets or preset in cls.backbone_presets
+    is_on_hub = is_published or str(preset).startswith("hf://")
+    if revision is not None and (weights is not None or not is_on_hub):
+        raise ValueError(f"{NO_REVISION} Received: {revision!r} for {described(preset)}.")
     if saved is not None:
         return _load_saved(cls, preset, saved, weights, load_weights, arguments)
     if preset in cls.backbone_presets:
-        return _load_on_backbone(cls, preset, weights, load_weights, arguments)
+        return _load_on_backbone(cls, preset, weights, load_weights, revision, arguments)
     sizes = {}
     if preset in cls.presets:
         settings = cls.presets[preset].settings
-        read = _tensors_of_preset(cls.presets[preset])
+        read = _tensors_of_file(cls.presets[preset].weights_at(revision))
     elif _is_hub_folder(preset):
         hub_folder = resolve_hub_folder(preset)
         settings = cls.checkpoint_settings(hub_folder.config)
@@ -82,8 +96,8 @@ def _is_hub_folder(preset):
     return str(preset).startswith("hf://") or Path(preset).is_dir()
 
 
-def _tensors_of_preset(preset):
-    return lambda: read_tensors(fetch(preset.weights))
+def _tensors_of_file(hub_file):
+    return lambda: read_tensors(fetch(hub_file))
 
 
 def _fill_renamed(model, tensors, class_rows, arguments, source):
@@ -108,11 +122,11 @@ def _override(preset_arguments, arguments):
     return merged
 
 
-def _load_on_backbone(cls, preset, weights, load_weights, arguments):
+def _load_on_backbone(cls, preset, weights, load_weights, revision, arguments):
     """Build a detector with a new head on a published backbone."""
     if "num_classes" not in arguments:
         raise ValueError(f"`num_classes` is missing: {preset!r} is a backbone without classes.")
-    backbone = cls.backbone_class.from_preset(preset, weights, load_weights)
+    backbone = cls.backbone_class.from_preset(preset, weights, load_weights, revision)
     return cls(**_override({"backbone": backbone}, arguments))
 
 

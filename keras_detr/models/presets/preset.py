@@ -1,6 +1,6 @@
 """The description of published weights."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from keras_detr.checkpoints import HubFile
@@ -27,3 +27,9 @@ class Preset:
     license: str
     num_parameters: int
     published: dict[str, Any]
+
+    def weights_at(self, revision):
+        """Return where the weights are at a revision, whose hash isn't known; `None` is its own."""
+        if revision is None:
+            return self.weights
+        return replace(self.weights, revision=revision, sha256=None)

@@ -1,6 +1,10 @@
 """Presets: build a detector from published or saved weights, and save it as a preset."""
 
-from keras_detr.models.presets.detector_loading import find_detector_class, load_detector
+from keras_detr.models.presets.detector_loading import (
+    at_revision,
+    find_detector_class,
+    load_detector,
+)
 from keras_detr.models.presets.saved_preset import save_preset
 
 
@@ -16,6 +20,7 @@ class DetectorPresets:
         num_classes=None,
         num_queries=None,
         bounding_box_format=None,
+        revision=None,
         **overrides,
     ):
         """Build the model of a preset, with its weights.
@@ -34,6 +39,9 @@ class DetectorPresets:
                 head, and says so in the log; all else stays as it is.
             num_queries: int or `None`. Fewer queries keep the first ones, more add new ones.
             bounding_box_format: str or `None`, by default that of a saved preset, else "xyxy".
+            revision: str or `None`, the branch, tag or commit of the Hub's repository that the
+                weights are to come from; by default its newest. The log says which it was, at the
+                level "info".
             **overrides: other arguments of the constructor.
 
         Returns:
@@ -50,10 +58,12 @@ class DetectorPresets:
             "bounding_box_format": bounding_box_format,
         }
         arguments = {name: value for name, value in chosen.items() if value is not None}
+        arguments.update(overrides)
+        preset = at_revision(preset, revision)
         if DetectorPresets in cls.__bases__:
             # The abstract task itself, whose subclasses are the detectors.
             cls = find_detector_class(cls.__subclasses__(), preset)
-        return load_detector(cls, preset, weights, load_weights, {**arguments, **overrides})
+        return load_detector(cls, preset, weights, load_weights, revision, arguments)
 
     def save_to_preset(self, folder):
         """Write configuration and weights to a folder, for `from_preset`.

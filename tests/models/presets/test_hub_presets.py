@@ -9,12 +9,14 @@ import sys
 import numpy as np
 import pytest
 
+from keras_detr.models import DETR
+
 # huggingface_hub reads its environment when it is imported, hence processes of their own. The tiny
 # preset stands for a published one, whose file would be 160 MB.
 PREPARATION = """
-import dataclasses, json, os, sys
+import dataclasses, json, logging, logging.handlers, os, sys
 import numpy as np
-from tests.checkpoints.hub.hub_server import HubServer
+from tests.checkpoints.hub.hub_server import COMMIT, HubServer
 server = HubServer()
 os.environ["HF_ENDPOINT"] = server.endpoint
 from keras import ops
@@ -76,6 +78,17 @@ server.is_failing = False
 answers["again"] = attempt("detr_tiny")
 answers["fine-tuned"] = attempt("hf://owner/three")
 answers["unknown"] = attempt("hf://owner/none")
+handler = logging.handlers.BufferingHandler(1000)
+logger = logging.getLogger("keras_detr")
+logger.addHandler(handler)
+logger.setLevel(logging.INFO)
+answers["pinned"] = attempt("detr_tiny", revision=COMMIT)
+attempt("detr_tiny")
+answers["log"] = [record.getMessage() for record in handler.buffer]
+answers["commit"] = COMMIT
+answers["pinned fine-tuned"] = attempt("hf://owner/three", revision=COMMIT)
+answers["twice"] = attempt(f"hf://owner/three@{COMMIT}", revision=COMMIT)
+answers["no such revision"] = attempt("detr_tiny", revision="v9")
 server.is_flipping = True
 answers["damaged"] = attempt("detr_damaged")
 server.is_flipping = False
@@ -150,6 +163,30 @@ def test_a_fine_tuned_model_of_the_hub(online):
     assert online["fine-tuned"]["class_names"] == ["red", "green", "blue"]
     np.testing.assert_array_equal(online["fine-tuned"]["kernel"], online["expected"])
     assert "owner/none" in online["unknown"]["message"]
+
+
+@pytest.mark.slow
+def test_weights_of_a_revision(online):
+    np.testing.assert_array_equal(online["pinned"]["kernel"], online["expected"])
+    np.testing.assert_array_equal(online["pinned fine-tuned"]["kernel"], online["expected"])
+    assert "which has one already" in online["twice"]["message"]
+    assert "'v9'" in online["no such revision"]["message"]
+    commit = online["commit"]
+    assert online["log"] == [
+        f"Loaded owner/tiny@{commit}/model.safetensors of commit {commit}.",
+        f"Loaded owner/tiny/model.safetensors of commit {commit}.",
+    ]
+
+
+def test_a_revision_of_what_has_none(tmp_path):
+    weights = {"weights": tmp_path / "w.safetensors"}
+    for preset, arguments in (
+        (tmp_path, {}),
+        ("detr_r50", weights),
+        ("resnet50_imagenet", weights),
+    ):
+        with pytest.raises(ValueError, match=r"`revision` must be left out"):
+            DETR.from_preset(preset, num_classes=2, revision="main", **arguments)
 
 
 @pytest.mark.slow
