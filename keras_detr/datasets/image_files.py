@@ -1,5 +1,6 @@
 """Image files: which ones exist, their sizes, and their pixels."""
 
+import functools
 import os
 import pathlib
 from typing import NamedTuple
@@ -36,14 +37,8 @@ def existing_files(paths):
     Returns:
         list of bool.
     """
-    names_by_folder = {}
-    found = []
-    for path in paths:
-        folder, name = os.path.split(path)
-        if folder not in names_by_folder:
-            names_by_folder[folder] = file_names(folder)
-        found.append(name in names_by_folder[folder])
-    return found
+    names_in = functools.cache(file_names)
+    return [name in names_in(folder) for folder, name in map(os.path.split, paths)]
 
 
 def file_names(folder):

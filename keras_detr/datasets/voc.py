@@ -6,7 +6,7 @@ from defusedxml import DTDForbidden, ElementTree
 
 from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
-from keras_detr.datasets.detection_records import LARGEST_SIDE, BoxRow, box_table, image_table
+from keras_detr.datasets.detection_records import LARGEST_SIDE, BoxRow
 from keras_detr.datasets.image_files import checked_folder, file_names
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
 from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES
@@ -145,7 +145,7 @@ def _read_file(path):
 
 
 def _read_annotations(names, images_dir, annotations_dir, class_names, report):
-    """Return the `ImageTable` and `BoxTable` of the images that a split names."""
+    """Return the rows of `IMAGES` and `BOXES` of the images that a split names."""
     report.num_images_read = len(names)
     labels = {name: label for label, name in enumerate(class_names)}
     find_image = _ImageFinder(images_dir)
@@ -174,7 +174,7 @@ def _read_annotations(names, images_dir, annotations_dir, class_names, report):
                     where = f"{path.name}, object {number}: {problem.detail}"
                     report.add(problem.kind, image_id, detail=where)
         images.append((image_id, find_image(name), size))
-    return image_table(images), box_table(boxes)
+    return images, boxes
 
 
 class _ImageFinder:
@@ -224,7 +224,7 @@ def _read_object(entry, image_row, labels):
     left, top, right, bottom = numbers
     # The first pixel is 1 and the last one is inside: the edges are at xmin - 1 and xmax.
     corners = (left - 1, top - 1, right, bottom)
-    return BoxRow(image_row, None, labels[name], corners, is_crowd=_FLAGS[difficult])
+    return BoxRow(image_row, labels[name], corners, is_crowd=_FLAGS[difficult])
 
 
 def _text(element, path):
