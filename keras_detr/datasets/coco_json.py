@@ -208,8 +208,9 @@ def _read_annotations(entries, images, rows_by_id, category_ids, report):
         try:
             rows.append(_read_annotation(entry, rows_by_id, labels_by_id))
         except UnusableEntry as problem:
+            kind, detail = problem.args
             ids = (entry.get("image_id"), entry.get("id")) if isinstance(entry, dict) else ()
-            report.add(problem.kind, *map(_whole_number, ids), detail=problem.detail)
+            report.add(kind, *map(_whole_number, ids), detail=detail)
     return _without_repeats(np.array(rows, BOXES), images, report)
 
 
@@ -224,7 +225,7 @@ def _read_annotation(entry, rows_by_id, labels_by_id):
         read = {key: entry.get(key) for key in ("image_id", "category_id", "iscrowd")}
         raise UnusableEntry("malformed_annotation", brief(read))
     if image_id not in rows_by_id:
-        raise UnusableEntry("unknown_image")
+        raise UnusableEntry("unknown_image", "")
     if category_id not in labels_by_id:
         raise UnusableEntry("unknown_category", f"category_id {category_id}")
     box = _four_numbers(entry.get("bbox"))

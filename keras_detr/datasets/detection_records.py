@@ -66,8 +66,8 @@ def check_records(
         boxes: array of `BOXES`.
         report: `DataReport`; problems are added, and the counts are filled in.
         is_relative: bool, whether boxes are relative to the image instead of in pixels.
-        is_checked: bool, whether the header of every file is read, or only if the annotation
-            doesn't say the size; None is True for up to 10,000 files.
+        is_checked: bool or None, see `keras_detr.datasets.load_coco_json`. A header is read in any
+            case if the annotation doesn't say the size.
         is_crowd_dropped: bool, whether crowds are left out.
         is_decoded: bool, whether every file is decoded, to leave out those that can't be.
 
@@ -118,34 +118,34 @@ def _check_images(images, report, is_checked, is_decoded):
     if is_checked is None:
         is_checked = is_kept.sum() <= _MOST_HEADERS_READ_BY_DEFAULT
     rows = np.flatnonzero(is_kept & (~is_known | is_checked | is_decoded))
-    for row, header in zip(rows, _headers(images["path"][rows], is_decoded), strict=True):
+    headers = _headers(images["path"][rows], is_decoded)
+    for row, (size, error) in zip(rows, headers, strict=True):
         image = images[row]
-        problem = _header_problem(header, tuple(image["size"].tolist()), image["path"])
+        problem = _header_problem(size, error, tuple(image["size"].tolist()), image["path"])
         if problem:
             report.add(problem[0], int(image["id"]), detail=problem[1])
             is_kept[row] = problem[0] == "wrong_size"
-        images["size"][row] = header.size
+        images["size"][row] = size
     return is_kept
 
 
 def _headers(paths, is_decoded):
-    """Yield the `Header` of some files."""
+    """Yield the size and the error of each file."""
     read = functools.partial(read_header, is_decoded=is_decoded)
     # Decoders run in parallel, as they release Python's lock.
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() if is_decoded else 1) as threads:
         yield from threads.map(read, paths)
 
 
-def _header_problem(header, size, path):
+def _header_problem(size, error, annotated_size, path):
     """Return the kind of problem that an image file has and its detail, or None."""
-    if header.error:
-        return "unreadable_file", header.error
-    if size == (0, 0) or size == header.size:
+    if error:
+        return "unreadable_file", error
+    if annotated_size in ((0, 0), size):
         return None
-    detail = f"{path}: (height, width) is {header.size}, and {size} in the annotation"
-    if size == header.size[::-1] and is_on_its_side(path):
-        advice = "; save it turned, with PIL.ImageOps.exif_transpose"
-        return "rotated_image", detail + advice
+    detail = f"{path}: (height, width) is {size}, and {annotated_size} in the annotation"
+    if annotated_size == size[::-1] and is_on_its_side(path):
+        return "rotated_image", f"{detail}; save it turned, with PIL.ImageOps.exif_transpose"
     return "wrong_size", detail
 
 

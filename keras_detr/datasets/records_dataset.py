@@ -35,18 +35,10 @@ def dataset_from_tables(
         boxes: array of `detection_records.BOXES`, or list of `BoxRow`, as read.
         class_names: list of str.
         report: `DataReport`, filled here, and logged if anything was dropped or changed.
-        bounding_box_format: str, the format of the boxes returned.
-        crowds: "drop" or "keep".
-        shuffle_files: bool, whether images are in random order, a new one in each pass.
-        is_checked: bool or None, see `check_records`.
-        broken_images: "raise", "skip" or "find", see `keras_detr.datasets.load_coco_json`.
         is_relative: bool, whether the boxes of `boxes` are relative to the image.
 
-    Returns:
-        tf.data.Dataset with the attributes `class_names`, `report` and `file_names` (dict from
-        image id to path); its elements are those of
-        `keras_detr.datasets.coco_features.elements_from_builder`. Images are shuffled before they
-        are read and decoded.
+    Other arguments and the result are those of `keras_detr.datasets.load_coco_json`, except
+    `category_ids`. Images are shuffled before they are read and decoded.
 
     Raises:
         ValueError: no image can be used, or there are boxes and none can be used.
@@ -72,17 +64,7 @@ def dataset_from_tables(
 
 
 def check_options(bounding_box_format, crowds, broken_images, argument="crowds"):
-    """Check a caller's arguments before any file is read.
-
-    Args:
-        bounding_box_format: str.
-        crowds: "drop" or "keep".
-        broken_images: "raise", "skip" or "find".
-        argument: str, the caller's name for `crowds`.
-
-    Raises:
-        ValueError: one of them is unknown.
-    """
+    """Check arguments of `load_coco_json`, or raise ValueError; `argument` names `crowds` in it."""
     check_box_format(bounding_box_format)
     if crowds not in ("drop", "keep"):
         raise ValueError(f"`{argument}` must be 'drop' or 'keep'. Received: {crowds!r}.")

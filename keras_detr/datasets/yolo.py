@@ -152,8 +152,9 @@ def _read_labels(images_dir, num_classes, report):
             try:
                 boxes.append(_read_line(line, len(images), num_classes, image_id, report))
             except UnusableEntry as problem:
-                where = f"{path.stem}.txt, line {number}: {problem.detail}"
-                report.add(problem.kind, image_id, detail=where)
+                kind, detail = problem.args
+                where = f"{path.stem}.txt, line {number}: {detail}"
+                report.add(kind, image_id, detail=where)
         images.append((image_id, os.fspath(path), (0, 0)))
     return images, boxes
 
