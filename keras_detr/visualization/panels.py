@@ -262,13 +262,10 @@ def _draw_label(axes, item, taken, renderer):
 
 
 def _label_place(box, size, taken, extent):
-    """Choose a place for a label near a box: the first free one, or else the least covered one.
+    """Return the first free place for a label near a box, or else the least covered one.
 
-    Args:
-        box: `Bbox` of the object, in dots, y upwards.
-        size: float (2,), width and height of the label.
-        taken: list of `Bbox` that other labels take.
-        extent: `Bbox` of the panel, which no label leaves.
+    The box, the taken places, and the extent of the panel, which no label leaves, are `Bbox` in
+    dots, y upwards.
     """
     width, height = size
     candidates = [
