@@ -15,18 +15,16 @@ class BrokenImages:
     """Read images that TensorFlow can't decode with PIL, and report those that PIL can't either.
 
     Args:
-        paths: list of str.
-        image_ids: int64 (images,).
+        images: array of `detection_records.IMAGES`.
         num_boxes: int (images,), the number of boxes of each.
         report: `DataReport`.
         is_skipped: bool, whether an image that can't be read is skipped, logged and added to
             `report`; otherwise it is an error. The last image that is left is always an error.
     """
 
-    def __init__(self, paths, image_ids, num_boxes, report, *, is_skipped):
+    def __init__(self, images, num_boxes, report, *, is_skipped):
         self.is_skipped = is_skipped
-        self._paths, self._image_ids, self._num_boxes = paths, image_ids, num_boxes
-        self._report = report
+        self._images, self._num_boxes, self._report = images, num_boxes, report
         self._skipped = set()
         self._lock = threading.Lock()
 
@@ -47,7 +45,7 @@ class BrokenImages:
 
     def _read(self, row):
         try:
-            return read_image(self._paths[row], is_turned=False), b""
+            return read_image(self._images["path"][row], is_turned=False), b""
         except ValueError as error:
             message = "" if self._skip(int(row), str(error)) else str(error)
             return np.zeros((0, 0, 3), np.uint8), message.encode("utf-8", "backslashreplace")
@@ -59,9 +57,8 @@ class BrokenImages:
                 return False
             if row not in self._skipped:
                 self._skipped.add(row)
-                self._report.skip_image(
-                    int(self._image_ids[row]), int(self._num_boxes[row]), message
-                )
+                image_id = int(self._images["id"][row])
+                self._report.skip_image(image_id, int(self._num_boxes[row]), message)
                 logger.warning(
                     "%s. It is skipped, and listed in `report` of the data set.", message
                 )

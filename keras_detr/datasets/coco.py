@@ -26,8 +26,9 @@ def load_coco(
         data_dir: str, the folder TFDS keeps its data sets in. None is ~/tensorflow_datasets,
             or the environment variable TFDS_DATA_DIR.
         bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
-        crowds: "drop" or "keep" boxes that stand for a crowd. None drops them for "train", as the
-            original does, and keeps them otherwise, because COCO's evaluation needs them.
+        crowds: "drop" or "keep" boxes that stand for a crowd. None drops them for "train" and its
+            parts, as the original does, and keeps them for splits without "train", because COCO's
+            evaluation needs them.
         shuffle_files: bool, whether images are in random order, a new one in each pass. They are
             shuffled before they are decoded. None is True for "train" and its parts.
         is_downloaded: bool, whether a data set that isn't prepared yet is downloaded (25 GB) and

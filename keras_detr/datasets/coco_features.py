@@ -20,13 +20,8 @@ def elements_from_builder(
 
     Args:
         builder: tfds.core.DatasetBuilder with coco/2017's features, already prepared.
-        split: str, a TFDS split such as "validation" or "train[:10%]".
-        bounding_box_format: str, the format of the boxes returned.
-        crowds: "drop" or "keep" boxes that stand for a crowd; None drops them when every part
-            of `split` is a "train" split, and keeps them when none is.
-        shuffle_files: bool, whether images are in random order, a new one in each pass. They are
-            shuffled before they are decoded. None is True when every part of `split` is a "train"
-            split.
+
+    Other arguments are those of `keras_detr.datasets.load_coco`.
 
     Returns:
         tf.data.Dataset of `{"images": uint8 (height, width, 3), "bounding_boxes": {"boxes":
@@ -49,7 +44,7 @@ def elements_from_builder(
     @tf.autograph.experimental.do_not_convert
     def element(features):
         features = {**features, "image": _decoded(features["image"], features["image/filename"])}
-        return element_from_features(features, bounding_box_format, is_crowd_dropped)
+        return _element(features, bounding_box_format, is_crowd_dropped)
 
     read_config = tfds.ReadConfig(add_tfds_id=False)
     dataset = builder.as_dataset(
@@ -73,17 +68,8 @@ def _decoded(content, name):
     return with_fallback(decode_jpeg, fail, content)
 
 
-def element_from_features(features, bounding_box_format, is_crowd_dropped):
-    """Convert one TFDS example with coco/2017's features to an element of the data set.
-
-    Args:
-        features: dict of tensors, as TFDS decodes them; boxes are rel_yxyx.
-        bounding_box_format: str, the format to return.
-        is_crowd_dropped: bool, whether boxes that stand for a crowd are left out.
-
-    Returns:
-        dict, see `elements_from_builder`.
-    """
+def _element(features, bounding_box_format, is_crowd_dropped):
+    """Convert an example of TFDS, whose boxes are rel_yxyx, to an element of the data set."""
     image, objects = features["image"], features["objects"]
     image_size = tf.shape(image)[:2]
     height, width = tf.unstack(tf.cast(image_size, tf.float32))

@@ -11,11 +11,10 @@ import numpy as np
 from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
 from keras_detr.datasets.detection_records import (
+    BOXES,
     LARGEST_SIDE,
     NO_ID,
     BoxRow,
-    box_table,
-    image_table,
 )
 from keras_detr.datasets.image_files import checked_folder
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
@@ -162,7 +161,7 @@ def _read_categories(entries, source):
 
 
 def _read_images(entries, images_dir, report):
-    """Return the `ImageTable` and a dict from image id to row, None for ambiguous ids."""
+    """Return the rows of `IMAGES`, and a dict from image id to row, None for ambiguous ids."""
     report.num_images_read = len(entries)
     names_by_id, usable = {}, []
     for entry in entries:
@@ -186,7 +185,7 @@ def _read_images(entries, images_dir, report):
             rows_by_id[image_id] = len(rows)
             path = os.path.join(images_dir, name)
             rows.append((image_id, path, _image_size(entry, image_id, report)))
-    return image_table(rows), rows_by_id
+    return rows, rows_by_id
 
 
 def _image_size(entry, image_id, report):
@@ -201,7 +200,7 @@ def _image_size(entry, image_id, report):
 
 
 def _read_annotations(entries, images, rows_by_id, category_ids, report):
-    """Return the `BoxTable` of the well-formed annotations."""
+    """Return the well-formed annotations as an array of `BOXES`."""
     report.num_boxes_read = len(entries)
     labels_by_id = {category_id: label for label, category_id in enumerate(category_ids)}
     rows = []
@@ -209,9 +208,10 @@ def _read_annotations(entries, images, rows_by_id, category_ids, report):
         try:
             rows.append(_read_annotation(entry, rows_by_id, labels_by_id))
         except UnusableEntry as problem:
+            kind, detail = problem.args
             ids = (entry.get("image_id"), entry.get("id")) if isinstance(entry, dict) else ()
-            report.add(problem.kind, *map(_whole_number, ids), detail=problem.detail)
-    return _without_repeats(box_table(rows), images, report)
+            report.add(kind, *map(_whole_number, ids), detail=detail)
+    return _without_repeats(np.array(rows, BOXES), images, report)
 
 
 def _read_annotation(entry, rows_by_id, labels_by_id):
@@ -225,7 +225,7 @@ def _read_annotation(entry, rows_by_id, labels_by_id):
         read = {key: entry.get(key) for key in ("image_id", "category_id", "iscrowd")}
         raise UnusableEntry("malformed_annotation", brief(read))
     if image_id not in rows_by_id:
-        raise UnusableEntry("unknown_image")
+        raise UnusableEntry("unknown_image", "")
     if category_id not in labels_by_id:
         raise UnusableEntry("unknown_category", f"category_id {category_id}")
     box = _four_numbers(entry.get("bbox"))
@@ -234,11 +234,12 @@ def _read_annotation(entry, rows_by_id, labels_by_id):
     if rows_by_id[image_id] is None:
         raise UnusableEntry("box_of_dropped_image", "several files share the image's id")
     left, top, width, height = box
+    annotation_id = _whole_number(entry.get("id"))
     return BoxRow(
         rows_by_id[image_id],
-        _whole_number(entry.get("id")),
         labels_by_id[category_id],
         (left, top, left + width, top + height),
+        NO_ID if annotation_id is None else annotation_id,
         _area(entry.get("area")),
         is_crowd,
     )
@@ -246,18 +247,19 @@ def _read_annotation(entry, rows_by_id, labels_by_id):
 
 def _without_repeats(boxes, images, report):
     """Leave out exact repeats of earlier annotations; other boxes with the same id stay."""
-    rows = np.flatnonzero(boxes.annotation_ids != NO_ID)
-    _, first, group = np.unique(boxes.annotation_ids[rows], return_index=True, return_inverse=True)
+    ids = boxes["annotation_id"]
+    rows = np.flatnonzero(ids != NO_ID)
+    _, first, group = np.unique(ids[rows], return_index=True, return_inverse=True)
     earlier = rows[first[group]]
     rows, earlier = rows[rows != earlier], earlier[rows != earlier]
-    is_same = (boxes.boxes_xyxy[rows] == boxes.boxes_xyxy[earlier]).all(axis=1)
-    for column in (boxes.image_rows, boxes.classes, boxes.is_crowd):
-        is_same &= column[rows] == column[earlier]
+    is_same = (boxes["corners"][rows] == boxes["corners"][earlier]).all(axis=1)
+    for column in ("image_row", "class", "is_crowd"):
+        is_same &= boxes[column][rows] == boxes[column][earlier]
     for row, is_repeat in zip(rows, is_same, strict=True):
         kind = "duplicate_annotation" if is_repeat else "repeated_annotation_id"
-        image_id = int(images.ids[boxes.image_rows[row]])
-        report.add(kind, image_id, int(boxes.annotation_ids[row]))
-    return boxes.take(np.delete(np.arange(len(boxes.classes)), rows[is_same]))
+        image_id, *_ = images[boxes["image_row"][row]]
+        report.add(kind, image_id, int(ids[row]))
+    return np.delete(boxes, rows[is_same])
 
 
 def _whole_number(value):
@@ -297,8 +299,8 @@ def _flag(value):
 
 
 def _area(value):
-    """Return a float: None if the value is missing, and -1 if it isn't a number."""
+    """Return a float: NaN if the value is missing, and -1 if it isn't a number."""
     if value is None:
-        return None
+        return np.nan
     number = _number(value)
     return -1.0 if number is None or number != number else number

@@ -9,55 +9,38 @@ _NUM_EXAMPLES = 3
 _LONGEST_TEXT = 300
 
 
-class ProblemKind(NamedTuple):
-    """Describe a kind of problem.
-
-    Attributes:
-        meaning: str, the entries that have it, in the plural.
-        drops: "image" or "box", what is left out because of it; None if the entry is kept.
-    """
-
-    meaning: str
-    drops: str | None
-
-
+# By kind of problem: the entries that have it, and what is left out because of it, if anything.
 PROBLEM_KINDS = {
-    "malformed_image": ProblemKind("image entries without a usable id or file name", "image"),
-    "duplicate_image": ProblemKind("image entries that repeat an earlier one", "image"),
-    "ambiguous_image_id": ProblemKind("images that share their id with another file", "image"),
-    "missing_file": ProblemKind("image files that aren't there", "image"),
-    "unreadable_file": ProblemKind("image files that can't be read", "image"),
-    "rotated_image": ProblemKind("images annotated as turned by their EXIF tag", "image"),
-    "unreadable_annotation": ProblemKind("annotation files that can't be read", "image"),
-    "wrong_size": ProblemKind("images annotated with a size that isn't the file's", None),
-    "no_annotation": ProblemKind("images without an annotation file, taken as empty", None),
-    "malformed_annotation": ProblemKind("annotations with missing or unusable entries", "box"),
-    "unknown_image": ProblemKind("boxes of an image that isn't listed", "box"),
-    "unknown_category": ProblemKind("boxes of a category that isn't listed", "box"),
-    "malformed_box": ProblemKind("boxes that aren't the numbers of a box", "box"),
-    "duplicate_annotation": ProblemKind("boxes that repeat an earlier one and its id", "box"),
-    "box_of_dropped_image": ProblemKind("boxes of images that are left out", "box"),
-    "non_finite_box": ProblemKind("boxes with NaN or infinity", "box"),
-    "no_area_box": ProblemKind("boxes of no or negative width or height", "box"),
-    "outside_box": ProblemKind("boxes wholly outside their image", "box"),
-    "clipped_box": ProblemKind("boxes clipped at the edge of their image", None),
-    "wrong_area": ProblemKind("impossible areas, replaced by the box's own", None),
-    "repeated_annotation_id": ProblemKind("different boxes that share an id", None),
-    "polygon": ProblemKind("polygons, replaced by the box around them", None),
+    "malformed_image": ("image entries without a usable id or file name", "image"),
+    "duplicate_image": ("image entries that repeat an earlier one", "image"),
+    "ambiguous_image_id": ("images that share their id with another file", "image"),
+    "missing_file": ("image files that aren't there", "image"),
+    "unreadable_file": ("image files that can't be read", "image"),
+    "rotated_image": ("images annotated as turned by their EXIF tag", "image"),
+    "unreadable_annotation": ("annotation files that can't be read", "image"),
+    "wrong_size": ("images annotated with a size that isn't the file's", None),
+    "no_annotation": ("images without an annotation file, taken as empty", None),
+    "malformed_annotation": ("annotations with missing or unusable entries", "box"),
+    "unknown_image": ("boxes of an image that isn't listed", "box"),
+    "unknown_category": ("boxes of a category that isn't listed", "box"),
+    "malformed_box": ("boxes that aren't the numbers of a box", "box"),
+    "duplicate_annotation": ("boxes that repeat an earlier one and its id", "box"),
+    "box_of_dropped_image": ("boxes of images that are left out", "box"),
+    "non_finite_box": ("boxes with NaN or infinity", "box"),
+    "no_area_box": ("boxes of no or negative width or height", "box"),
+    "outside_box": ("boxes wholly outside their image", "box"),
+    "clipped_box": ("boxes clipped at the edge of their image", None),
+    "wrong_area": ("impossible areas, replaced by the box's own", None),
+    "repeated_annotation_id": ("different boxes that share an id", None),
+    "polygon": ("polygons, replaced by the box around them", None),
 }
 
 
 class UnusableEntry(Exception):
     """Raised when an entry of an annotation file can't be used, and caught by its reader.
 
-    Args:
-        kind: str, a key of `PROBLEM_KINDS`.
-        detail: str, what was found.
+    Its arguments are a key of `PROBLEM_KINDS`, and a str, what was found.
     """
-
-    def __init__(self, kind, detail=""):
-        super().__init__(kind, detail)
-        self.kind, self.detail = kind, detail
 
 
 class Problem(NamedTuple):
@@ -119,13 +102,7 @@ class DataReport:
         self.problems.append(Problem(kind, image_id, annotation_id, detail))
 
     def skip_image(self, image_id, num_boxes, detail):
-        """Remove an image from the counts because it can't be read.
-
-        Args:
-            image_id: int.
-            num_boxes: int, its boxes in the data set.
-            detail: str, what is wrong with it.
-        """
+        """Remove an image and its boxes from the counts, because it can't be read."""
         self.add("unreadable_file", image_id, detail=detail)
         for _ in range(num_boxes):
             self.add("box_of_dropped_image", image_id, detail=detail)
@@ -150,7 +127,7 @@ class DataReport:
         return self._num_dropped("box")
 
     def _num_dropped(self, what):
-        return sum(n for kind, n in self.counts.items() if PROBLEM_KINDS[kind].drops == what)
+        return sum(PROBLEM_KINDS[problem.kind][1] == what for problem in self.problems)
 
     def __str__(self):
         lines = [

@@ -1,10 +1,11 @@
 """A small detection data set of generated shapes, which needs no download."""
 
 import numpy as np
+import scipy.ndimage
 import tensorflow_datasets as tfds
 
 from keras_detr.datasets.coco_features import elements_from_builder
-from keras_detr.datasets.shape_drawing import CLASS_NAMES, draw_scene, visible_extent
+from keras_detr.datasets.shape_drawing import CLASS_NAMES, draw_scene
 from keras_detr.datasets.shapes_config import ShapesConfig
 
 
@@ -39,44 +40,41 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        num_train, num_validation = (
-            self.builder_config.num_train,
-            self.builder_config.num_validation,
-        )
+        config = self.builder_config
+        num_images = config.num_train + config.num_validation
         return {
-            "train": self._generate_examples(0, num_train),
-            "validation": self._generate_examples(num_train, num_train + num_validation),
+            "train": self._generate_examples(range(config.num_train)),
+            "validation": self._generate_examples(range(config.num_train, num_images)),
         }
 
-    def _generate_examples(self, first, last):
-        for image_id in range(first, last):
+    def _generate_examples(self, image_ids):
+        for image_id in image_ids:
             yield image_id, self._example(image_id)
 
     def _example(self, image_id):
         config = self.builder_config
         rng = np.random.default_rng([config.seed, image_id])
-        height, width = (
-            int(side) for side in rng.integers(config.min_side, config.max_side + 1, 2)
-        )
+        height, width = rng.integers(config.min_side, config.max_side + 1, 2).tolist()
         is_empty = rng.random() < config.empty_share
         num_objects = 0 if is_empty else int(rng.integers(1, config.max_objects + 1))
         sizes = config.min_size, config.max_size
         scene = draw_scene(rng, height, width, num_objects, sizes, config.max_tilt)
         objects = []
-        for index, label in enumerate(scene.classes):
-            (top, left, bottom, right), area = visible_extent(scene.owners, index)
+        extents = scipy.ndimage.find_objects(scene.owners + 1)
+        for index, (rows, columns) in enumerate(extents):
+            corners = (
+                rows.start / height,
+                columns.start / width,
+                rows.stop / height,
+                columns.stop / width,
+            )
             objects.append(
                 {
-                    "area": area,
-                    "bbox": tfds.features.BBox(
-                        ymin=top / height,
-                        xmin=left / width,
-                        ymax=bottom / height,
-                        xmax=right / width,
-                    ),
+                    "area": int((scene.owners == index).sum()),
+                    "bbox": tfds.features.BBox(*corners),
                     "id": image_id * config.max_objects + index,
                     "is_crowd": False,
-                    "label": int(label),
+                    "label": int(scene.classes[index]),
                 }
             )
         return {

@@ -1,8 +1,8 @@
 """Image files: which ones exist, their sizes, and their pixels."""
 
+import functools
 import os
 import pathlib
-from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -15,35 +15,10 @@ _SIXTEEN_BITS = b"\x10"
 _ORIENTATIONS_ON_THE_SIDE = (5, 6, 7, 8)
 
 
-class Header(NamedTuple):
-    """Hold what an image file says about itself.
-
-    Attributes:
-        size: pair of int (height, width) of the pixels as they are stored.
-        error: str, why the file can't be used; empty if it can.
-    """
-
-    size: tuple[int, int]
-    error: str
-
-
 def existing_files(paths):
-    """Return which files exist, listing each folder once.
-
-    Args:
-        paths: list of str.
-
-    Returns:
-        list of bool.
-    """
-    names_by_folder = {}
-    found = []
-    for path in paths:
-        folder, name = os.path.split(path)
-        if folder not in names_by_folder:
-            names_by_folder[folder] = file_names(folder)
-        found.append(name in names_by_folder[folder])
-    return found
+    """Return which files of a list exist, as bools, listing each folder once."""
+    names_in = functools.cache(file_names)
+    return [name in names_in(folder) for folder, name in map(os.path.split, paths)]
 
 
 def file_names(folder):
@@ -56,16 +31,7 @@ def file_names(folder):
 
 
 def checked_folder(folder, argument):
-    """Return a folder as a path.
-
-    Args:
-        folder: str or path-like.
-        argument: str, the name of the caller's argument, for error messages.
-
-    Raises:
-        ValueError: it isn't a path.
-        FileNotFoundError: there is no such folder.
-    """
+    """Return a folder as a path, or raise an error that names the caller's `argument`."""
     if not isinstance(folder, (str, os.PathLike)):
         raise ValueError(f"`{argument}` must be the path of a folder. Received: {folder!r}.")
     folder = pathlib.Path(folder)
@@ -77,14 +43,11 @@ def checked_folder(folder, argument):
 
 
 def read_header(path, *, is_decoded=False):
-    """Read the size of an image without its pixels.
-
-    Args:
-        path: str.
-        is_decoded: bool, whether its pixels are decoded too, to check that they can be.
+    """Read the size of an image file, and decode its pixels if asked to, to check that they can be.
 
     Returns:
-        `Header`.
+        (height, width) of the pixels as they are stored, and str, why the file can't be used; empty
+        if it can.
     """
     try:
         with opened_picture(path) as picture:
@@ -92,16 +55,12 @@ def read_header(path, *, is_decoded=False):
                 rgb_of_picture(picture, is_turned=False)
             width, height = picture.size
     except ValueError as error:
-        return Header((0, 0), str(error))
-    return Header((height, width), "")
+        return (0, 0), str(error)
+    return (height, width), ""
 
 
 def is_on_its_side(path):
-    """Return whether the EXIF tag of an image file rotates it by a quarter turn.
-
-    Args:
-        path: str.
-    """
+    """Return whether the EXIF tag of an image file rotates it by a quarter turn."""
     try:
         with opened_picture(path) as picture:
             return orientation_of(picture) in _ORIENTATIONS_ON_THE_SIDE
@@ -130,13 +89,7 @@ def decode_image(path, fallback):
 
 
 def with_fallback(function, fallback, value):
-    """Return the result of a function, or if it fails the result of another one, in a graph.
-
-    Args:
-        function: function of `value` to a structure of tensors.
-        fallback: function of `value` to the same structure.
-        value: tensor.
-    """
+    """Return the result of a function, or if it fails that of another one, in a graph."""
     # Only a data set continues after an error. The fallback runs if the first one has no result.
     values = tf.data.Dataset.from_tensors(value)
     results = values.map(function).ignore_errors(log_warning=False)

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_detr.datasets.broken_images import BrokenImages
-from keras_detr.datasets.detection_records import check_records
+from keras_detr.datasets.detection_records import BOXES, IMAGES, check_records
 from keras_detr.datasets.image_files import decode_image
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 from keras_detr.preprocessing.assertions import checked
@@ -31,29 +31,21 @@ def dataset_from_tables(
     """Check images and boxes, and read them as elements.
 
     Args:
-        images: `ImageTable`, as read.
-        boxes: `BoxTable`, as read.
+        images: array of `detection_records.IMAGES`, or list of its rows, as read.
+        boxes: array of `detection_records.BOXES`, or list of `BoxRow`, as read.
         class_names: list of str.
         report: `DataReport`, filled here, and logged if anything was dropped or changed.
-        bounding_box_format: str, the format of the boxes returned.
-        crowds: "drop" or "keep".
-        shuffle_files: bool, whether images are in random order, a new one in each pass.
-        is_checked: bool or None, see `check_records`.
-        broken_images: "raise", "skip" or "find", see `keras_detr.datasets.load_coco_json`.
         is_relative: bool, whether the boxes of `boxes` are relative to the image.
 
-    Returns:
-        tf.data.Dataset with the attributes `class_names`, `report` and `file_names` (dict from
-        image id to path); its elements are those of
-        `keras_detr.datasets.coco_features.elements_from_builder`. Images are shuffled before they
-        are read and decoded.
+    Other arguments and the result are those of `keras_detr.datasets.load_coco_json`, except
+    `category_ids`. Images are shuffled before they are read and decoded.
 
     Raises:
         ValueError: no image can be used, or there are boxes and none can be used.
     """
     images, boxes = check_records(
-        images,
-        boxes,
+        np.array(images, IMAGES),
+        np.array(boxes, BOXES),
         report,
         is_relative=is_relative,
         is_checked=is_checked,
@@ -62,32 +54,17 @@ def dataset_from_tables(
     )
     if report.problems:
         logger.warning("%s\n`dataset.report.problems` lists all.", report)
-    broken = BrokenImages(
-        images.paths,
-        images.ids,
-        np.bincount(boxes.image_rows, minlength=len(images.ids)),
-        report,
-        is_skipped=broken_images == "skip",
-    )
+    num_boxes = np.bincount(boxes["image_row"], minlength=len(images))
+    broken = BrokenImages(images, num_boxes, report, is_skipped=broken_images == "skip")
     dataset = _elements(images, boxes, bounding_box_format, shuffle_files, broken)
     dataset.class_names = list(class_names)
     dataset.report = report
-    dataset.file_names = dict(zip(images.ids.tolist(), images.paths, strict=True))
+    dataset.file_names = dict(zip(images["id"].tolist(), images["path"], strict=True))
     return dataset
 
 
 def check_options(bounding_box_format, crowds, broken_images, argument="crowds"):
-    """Check a caller's arguments before any file is read.
-
-    Args:
-        bounding_box_format: str.
-        crowds: "drop" or "keep".
-        broken_images: "raise", "skip" or "find".
-        argument: str, the caller's name for `crowds`.
-
-    Raises:
-        ValueError: one of them is unknown.
-    """
+    """Check arguments of `load_coco_json`, or raise ValueError; `argument` names `crowds` in it."""
     check_box_format(bounding_box_format)
     if crowds not in ("drop", "keep"):
         raise ValueError(f"`{argument}` must be 'drop' or 'keep'. Received: {crowds!r}.")
@@ -98,24 +75,24 @@ def check_options(bounding_box_format, crowds, broken_images, argument="crowds")
 
 
 def _elements(images, boxes, bounding_box_format, shuffle_files, broken):
-    number = len(images.ids)
-    sizes = images.sizes[boxes.image_rows]
+    height, width = images["size"][boxes["image_row"]].T
+    corners = convert_box_format(
+        boxes["corners"], "xyxy", bounding_box_format, (height, width), np.stack
+    )
     columns = {
-        "boxes": convert_box_format(
-            boxes.boxes_xyxy, "xyxy", bounding_box_format, (sizes[:, 0], sizes[:, 1]), np.stack
-        ).astype(np.float32),
-        "classes": boxes.classes,
-        "area": boxes.areas.astype(np.float32),
-        "is_crowd": boxes.is_crowd,
+        "boxes": corners.astype(np.float32),
+        "classes": boxes["class"],
+        "area": boxes["area"].astype(np.float32),
+        "is_crowd": boxes["is_crowd"],
     }
-    splits = np.searchsorted(boxes.image_rows, np.arange(number + 1))
+    splits = np.searchsorted(boxes["image_row"], np.arange(len(images) + 1))
     # tf.data runs on the host, even if there is a GPU.
     with tf.device("CPU:0"):
         columns = {key: tf.constant(column) for key, column in columns.items()}
         splits = tf.constant(splits, tf.int64)
-        ids = tf.constant(images.ids)
-        paths = tf.constant([os.fsencode(path) for path in images.paths])
-        image_sizes = tf.constant(images.sizes, tf.int32)
+        ids = tf.constant(images["id"])
+        paths = tf.constant([os.fsencode(path) for path in images["path"]])
+        image_sizes = tf.constant(images["size"], tf.int32)
 
     # Nothing here branches on a tensor, and AutoGraph would take seconds to find that out.
     @tf.autograph.experimental.do_not_convert
@@ -128,9 +105,9 @@ def _elements(images, boxes, bounding_box_format, shuffle_files, broken):
             "image_size": image_sizes[row],
         }
 
-    rows = tf.data.Dataset.range(number)
+    rows = tf.data.Dataset.range(len(images))
     if shuffle_files:
-        rows = rows.shuffle(number)
+        rows = rows.shuffle(len(images))
     dataset = rows.map(element, num_parallel_calls=tf.data.AUTOTUNE)
     return dataset.filter(_has_pixels) if broken.is_skipped else dataset
 

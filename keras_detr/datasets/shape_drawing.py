@@ -60,22 +60,6 @@ def draw_scene(rng, height, width, num_objects, size_range, max_tilt):
     return Scene(image, owners, np.array(classes, np.int32))
 
 
-def visible_extent(owners, index):
-    """Return the box and area of an object's visible pixels.
-
-    Args:
-        owners: int32 (height, width), of a `Scene`.
-        index: int, the object.
-
-    Returns:
-        ((top, left, bottom, right), area) in pixels; bottom and right are one past the last.
-    """
-    mask = owners == index
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    box = (int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
-    return box, int(mask.sum())
-
-
 def _place(rng, label, owners, full_areas, size_range, max_tilt):
     height, width = owners.shape
     for _ in range(_NUM_PLACES_TRIED):

@@ -1,12 +1,13 @@
 """Data sets in the layout of Pascal VOC."""
 
+import functools
 import os
 
 from defusedxml import DTDForbidden, ElementTree
 
 from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
-from keras_detr.datasets.detection_records import LARGEST_SIDE, BoxRow, box_table, image_table
+from keras_detr.datasets.detection_records import LARGEST_SIDE, BoxRow
 from keras_detr.datasets.image_files import checked_folder, file_names
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
 from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES
@@ -145,10 +146,10 @@ def _read_file(path):
 
 
 def _read_annotations(names, images_dir, annotations_dir, class_names, report):
-    """Return the `ImageTable` and `BoxTable` of the images that a split names."""
+    """Return the rows of `IMAGES` and `BOXES` of the images that a split names."""
     report.num_images_read = len(names)
     labels = {name: label for label, name in enumerate(class_names)}
-    find_image = _ImageFinder(images_dir)
+    images_in = functools.cache(_images_by_stem)
     images, boxes, seen = [], [], set()
     for image_id, name in enumerate(names):
         if name in seen:
@@ -171,31 +172,22 @@ def _read_annotations(names, images_dir, annotations_dir, class_names, report):
                 try:
                     boxes.append(_read_object(entry, len(images), labels))
                 except UnusableEntry as problem:
-                    where = f"{path.name}, object {number}: {problem.detail}"
-                    report.add(problem.kind, image_id, detail=where)
-        images.append((image_id, find_image(name), size))
-    return image_table(images), box_table(boxes)
+                    kind, detail = problem.args
+                    where = f"{path.name}, object {number}: {detail}"
+                    report.add(kind, image_id, detail=where)
+        image_folder, stem = os.path.split(os.path.join(images_dir, name))
+        image = images_in(image_folder).get(stem, f"{stem}.jpg")
+        images.append((image_id, os.path.join(image_folder, image), size))
+    return images, boxes
 
 
-class _ImageFinder:
-    """Find an image by its name without a suffix, listing each folder once."""
-
-    def __init__(self, images_dir):
-        self.images_dir = images_dir
-        self._names_by_folder = {}
-
-    def __call__(self, name):
-        """Return the path of an image as str, with the suffix .jpg if no file is found."""
-        folder, stem = os.path.split(os.path.join(self.images_dir, name))
-        if folder not in self._names_by_folder:
-            by_stem = self._names_by_folder[folder] = {}
-            names = os.listdir(folder) if os.path.isdir(folder) else ()
-            # .jpg comes first, as in VOC: cameras may write other files beside it.
-            for found in sorted(names, key=lambda name: (name[-4:] != ".jpg", name)):
-                root, suffix = os.path.splitext(found)
-                if suffix.lower() in IMAGE_SUFFIXES:
-                    by_stem.setdefault(root, found)
-        return os.path.join(folder, self._names_by_folder[folder].get(stem, f"{stem}.jpg"))
+def _images_by_stem(folder):
+    """Return a dict from the names of a folder's images without a suffix to those with it."""
+    names = os.listdir(folder) if os.path.isdir(folder) else ()
+    # The last one counts. It is .jpg, as in VOC: cameras may write other files beside it.
+    names = sorted(names, key=lambda name: (name[-4:] != ".jpg", name), reverse=True)
+    splits = [os.path.splitext(name) for name in names]
+    return {stem: stem + suffix for stem, suffix in splits if suffix.lower() in IMAGE_SUFFIXES}
 
 
 def _image_size(root, image_id, path, report):
@@ -224,7 +216,7 @@ def _read_object(entry, image_row, labels):
     left, top, right, bottom = numbers
     # The first pixel is 1 and the last one is inside: the edges are at xmin - 1 and xmax.
     corners = (left - 1, top - 1, right, bottom)
-    return BoxRow(image_row, None, labels[name], corners, is_crowd=_FLAGS[difficult])
+    return BoxRow(image_row, labels[name], corners, is_crowd=_FLAGS[difficult])
 
 
 def _text(element, path):

@@ -7,7 +7,7 @@ import yaml
 
 from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
-from keras_detr.datasets.detection_records import BoxRow, box_table, image_table
+from keras_detr.datasets.detection_records import BoxRow
 from keras_detr.datasets.image_files import checked_folder
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
 from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES
@@ -131,7 +131,7 @@ def _images_folder(settings, folder, split):
 
 
 def _read_labels(images_dir, num_classes, report):
-    """Return the `ImageTable` and `BoxTable` of all images below a folder."""
+    """Return the rows of `IMAGES` and `BOXES` of all images below a folder."""
     paths = sorted(path for path in images_dir.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     report.num_images_read = len(paths)
     images, boxes = [], []
@@ -152,10 +152,11 @@ def _read_labels(images_dir, num_classes, report):
             try:
                 boxes.append(_read_line(line, len(images), num_classes, image_id, report))
             except UnusableEntry as problem:
-                where = f"{path.stem}.txt, line {number}: {problem.detail}"
-                report.add(problem.kind, image_id, detail=where)
+                kind, detail = problem.args
+                where = f"{path.stem}.txt, line {number}: {detail}"
+                report.add(kind, image_id, detail=where)
         images.append((image_id, os.fspath(path), (0, 0)))
-    return image_table(images), box_table(boxes)
+    return images, boxes
 
 
 def _label_path(path):
@@ -190,4 +191,4 @@ def _read_line(line, image_row, num_classes, image_id, report):
         corners = (min(xs), min(ys), max(xs), max(ys))
     else:
         raise UnusableEntry("malformed_box", brief(line))
-    return BoxRow(image_row, None, int(label), corners)
+    return BoxRow(image_row, int(label), corners)

@@ -1,5 +1,7 @@
 """COCO's metrics in the logs of `fit`."""
 
+import itertools
+
 import keras
 
 from keras_detr.evaluation.coco_metrics import COCOMetrics
@@ -53,12 +55,10 @@ class COCOEvaluation(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Check the model and the data set before training starts."""
         _check_detector(self.model)
-        if hasattr(self.dataset, "element_spec"):
-            check_entries(self.dataset.element_spec)
-        else:
-            for batch in each_batch(self.dataset):
-                check_entries(batch)
-                break
+        spec = getattr(self.dataset, "element_spec", None)
+        batches = each_batch(self.dataset) if spec is None else [spec]
+        for batch in itertools.islice(batches, 1):
+            check_entries(batch)
         self._figures = None
 
     def on_epoch_end(self, epoch, logs=None):

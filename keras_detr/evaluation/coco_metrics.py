@@ -1,8 +1,8 @@
 """COCO's detection metrics, as pycocotools computes them."""
 
-import keras
 import numpy as np
 
+from keras_detr.batches.arrays import to_numpy
 from keras_detr.evaluation.class_evaluation import evaluate_by_class
 from keras_detr.evaluation.summary import MEANINGS
 from keras_detr.ops.boxes import check_box_format, convert_box_format
@@ -84,7 +84,7 @@ class COCOMetrics:
             raise ValueError(f"All must have one row an image. Received the numbers: {lengths}.")
         true_boxes, detections = [], []
         for index in range(num_images):
-            size = None if image_sizes is None else _to_numpy(image_sizes[index])
+            size = None if image_sizes is None else to_numpy(image_sizes[index])
             image_id = self._num_images + index
             true_boxes.append(self._true_rows(_image(y_true, index), size, image_id))
             detections.append(self._detection_rows(_image(y_pred, index), size, image_id))
@@ -124,29 +124,21 @@ class COCOMetrics:
 
     def _true_rows(self, image, size, image_id):
         boxes, classes, is_real = self._real_objects("y_true", image, size)
-        area = image.get("area")
-        is_crowd = image.get("is_crowd")
-        rows = np.zeros((len(boxes), 8))
-        rows[:, 0] = image_id
-        rows[:, 1] = classes
-        rows[:, 2:6] = boxes
-        rows[:, 6] = rows[:, 4] * rows[:, 5] if area is None else area[is_real]
-        rows[:, 7] = 0 if is_crowd is None else is_crowd[is_real]
-        _check_finite("y_true", "area", rows[:, 6])
-        return rows
+        area = image["area"][is_real] if "area" in image else boxes[:, 2] * boxes[:, 3]
+        is_crowd = image["is_crowd"][is_real] if "is_crowd" in image else np.zeros(len(boxes))
+        _check_finite("y_true", "area", area)
+        image_ids = np.full(len(boxes), image_id)
+        return np.column_stack([image_ids, classes, boxes, area, is_crowd])
 
     def _detection_rows(self, image, size, image_id):
         if "num_detections" in image:
             number = int(image["num_detections"])
             image = {key: value[:number] for key, value in image.items() if key != "num_detections"}
         boxes, classes, is_real = self._real_objects("y_pred", image, size)
-        rows = np.zeros((len(boxes), 7))
-        rows[:, 0] = image_id
-        rows[:, 1] = classes
-        rows[:, 2:6] = boxes
-        rows[:, 6] = image["confidence"][is_real]
-        _check_finite("y_pred", "confidence", rows[:, 6])
-        return rows
+        confidence = image["confidence"][is_real]
+        _check_finite("y_pred", "confidence", confidence)
+        image_ids = np.full(len(boxes), image_id)
+        return np.column_stack([image_ids, classes, boxes, confidence])
 
     def _real_objects(self, argument, image, size):
         """Return boxes (xywh in pixels) and classes without padding, and which rows they were."""
@@ -198,8 +190,4 @@ def _figure(value):
 
 
 def _image(batch, index):
-    return {key: _to_numpy(value[index]) for key, value in batch.items()}
-
-
-def _to_numpy(value):
-    return keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else np.asarray(value)
+    return {key: to_numpy(value[index]) for key, value in batch.items()}

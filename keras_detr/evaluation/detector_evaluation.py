@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.structure import input_parts
 from keras_detr.evaluation.coco_metrics import COCOMetrics
@@ -47,14 +48,14 @@ def evaluate_detector(model, batches, verbose=0, *, metrics=None, on_batch=None)
     for batch in each_batch(batches):
         check_entries(batch)
         images, pixel_mask, _ = input_parts(batch)
-        inputs = {"images": _array(images)}
+        inputs = {"images": to_numpy(images)}
         if pixel_mask is not None:
-            inputs["pixel_mask"] = _array(pixel_mask)
+            inputs["pixel_mask"] = to_numpy(pixel_mask)
         detections = predict(inputs)
-        truth = {name: _array(value) for name, value in batch["bounding_boxes"].items()}
+        truth = {name: to_numpy(value) for name, value in batch["bounding_boxes"].items()}
         sides = unpadded_sizes(inputs["images"], inputs.get("pixel_mask"))
         seen_size = np.stack(sides, axis=1)
-        original_size = _array(batch["image_size"])
+        original_size = to_numpy(batch["image_size"])
         for boxes in (truth, detections):
             boxes["boxes"] = convert_box_format(
                 boxes["boxes"].astype("float64"),
@@ -101,15 +102,12 @@ def check_entries(batch):
             "A batch must be a dict of 'images', 'image_size' and 'bounding_boxes', as the data "
             f"sets of keras_detr make them. Received: {type(batch).__name__}."
         )
-    missing = {"images", "bounding_boxes"} - set(batch)
+    missing = {"images", "image_size", "bounding_boxes"} - set(batch)
     if missing:
         raise ValueError(
-            f"A batch must have {sorted(missing)}. Received the keys: {sorted(batch)}."
-        )
-    if "image_size" not in batch:
-        raise ValueError(
-            "A batch must have 'image_size', the (height, width) of its original images, in "
-            f"which COCO measures objects. Received the keys: {sorted(batch)}."
+            f"A batch must have {sorted(missing)}; 'image_size' is the (height, width) of its "
+            "original images, in which COCO measures objects. Received the keys: "
+            f"{sorted(batch)}."
         )
 
 
@@ -128,11 +126,7 @@ class _PaddedBatches:
             rows = np.minimum(np.arange(size), number - 1)
             inputs = {name: value[rows] for name, value in inputs.items()}
         found = self.model.predict_on_batch(inputs)
-        return {name: _array(value)[:number] for name, value in found.items()}
-
-
-def _array(value):
-    return keras.ops.convert_to_numpy(value)
+        return {name: to_numpy(value)[:number] for name, value in found.items()}
 
 
 def _length(batches):

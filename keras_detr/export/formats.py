@@ -30,7 +30,8 @@ class Format(NamedTuple):
     """Describe how a format is written.
 
     Attributes:
-        write: callable of (model, path, input_dtype).
+        write: callable of the model, the `pathlib.Path` of the file or of an empty or new folder,
+            and the images' dtype, a str.
         suffix: str, the suffix of a file; "" for a folder.
         packages: tuple of str, the packages that writing it needs beside TensorFlow.
         supports_half_precision: bool, whether its programs may compute in half precision.
@@ -84,7 +85,8 @@ def export_detector(model, filepath, format="tf_saved_model", input_dtype="uint8
 
 def _check_path(path, format):
     suffix = FORMATS[format].suffix
-    if path.suffix != suffix and (suffix or path.suffix in _suffixes()):
+    suffixes = [known.suffix for known in FORMATS.values()]
+    if path.suffix != suffix and (suffix or path.suffix in suffixes):
         wanted = f"a file's name ending in {suffix!r}" if suffix else "a folder's name"
         raise ValueError(f"`filepath` must be {wanted} for {format!r}. Received: {str(path)!r}.")
     foreign = foreign_files(path, is_folder=not suffix)
@@ -98,15 +100,7 @@ def _check_path(path, format):
 
 
 def foreign_files(path, is_folder):
-    """List the files at a path that an export would replace, except those of an earlier export.
-
-    Args:
-        path: `pathlib.Path`.
-        is_folder: bool, whether the format is a folder.
-
-    Returns:
-        list of str, relative to a folder.
-    """
+    """List the files at a path that no export has written, as str relative to a folder."""
     if not path.exists():
         return []
     if path.is_dir() != is_folder:
@@ -122,10 +116,6 @@ def _is_export(file):
     """Return whether a file is empty or has the metadata of a detector."""
     content = file.read_bytes() if file.is_file() else b"unknown"
     return not content or BOUNDING_BOX_FORMAT.encode() in content
-
-
-def _suffixes():
-    return {format.suffix for format in FORMATS.values()} - {""}
 
 
 def _check_support(model, format):

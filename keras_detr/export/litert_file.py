@@ -11,11 +11,6 @@ from keras_detr.export.saved_model import SIGNATURE, write_saved_model
 def write_litert(model, path, input_dtype):
     """Write a detector as a LiteRT file of builtin operations, with its metadata as JSON files.
 
-    Args:
-        model: `SetPredictionDetector`.
-        path: `pathlib.Path` of the file.
-        input_dtype: str, of the images.
-
     Raises:
         ValueError: the model has operations that LiteRT doesn't have.
     """

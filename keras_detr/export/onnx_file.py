@@ -15,11 +15,6 @@ OPSET = 18
 def write_onnx(model, path, input_dtype):
     """Write a detector as an ONNX file, with its metadata as JSON in the file's properties.
 
-    Args:
-        model: `SetPredictionDetector`.
-        path: `pathlib.Path` of the file.
-        input_dtype: str, of the images.
-
     Raises:
         ValueError: the model has operations that ONNX doesn't have.
     """

@@ -16,11 +16,6 @@ SIGNATURE = "serving_default"
 def write_saved_model(model, folder, input_dtype):
     """Write a detector as a SavedModel, with `serve(images)` and a function for each metadatum.
 
-    Args:
-        model: `SetPredictionDetector`.
-        folder: path of a folder, empty or new.
-        input_dtype: str, of the images.
-
     Raises:
         OSError: the disk is full.
     """

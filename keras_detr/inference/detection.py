@@ -10,6 +10,7 @@ import numpy as np
 from keras_detr.batches.shapes import check_batch_size
 from keras_detr.inference.image_sources import find_images
 from keras_detr.ops.boxes import convert_box_format
+from keras_detr.preprocessing.image_reading import read_image
 
 logger = logging.getLogger("keras_detr")
 
@@ -81,11 +82,7 @@ def detect(model, images, confidence_threshold=0.5, batch_size=None, verbose="au
     progress = keras.utils.Progbar(len(sources), verbose=int(is_shown), unit_name="image")
     results, chunk = [], []
     for source in sources:
-        try:
-            chunk.append((source, source.read(), None))
-        except ValueError as error:
-            logger.warning("%s", error)
-            chunk.append((source, None, str(error)))
+        chunk.append(_read(source))
         pixels = sum(image.size // 3 for _, image, _ in chunk if image is not None)
         if len(chunk) == _CHUNK_IMAGES or pixels >= _CHUNK_PIXELS:
             results += _detect_chunk(model, chunk, confidence_threshold, batch_size)
@@ -96,26 +93,37 @@ def detect(model, images, confidence_threshold=0.5, batch_size=None, verbose="au
     return results
 
 
+def _read(source):
+    """Return the path, upright pixels and error of a file or an array, each `None` if it has none.
+
+    An error is logged.
+    """
+    if not isinstance(source, pathlib.Path):
+        return None, source, None
+    try:
+        return source, read_image(source), None
+    except ValueError as error:
+        logger.warning("%s", error)
+        return source, None, str(error)
+
+
 def _detect_chunk(model, chunk, confidence_threshold, batch_size):
-    """Return the detections of (source, image or `None`, error or `None`)."""
+    """Return the detections of images as `_read` returns them."""
     images = [image for _, image, _ in chunk if image is not None]
     found = model.predict(images, batch_size=batch_size, verbose=0) if images else {}
     results, row = [], 0
-    for source, image, error in chunk:
+    for path, image, error in chunk:
         if image is None:
-            results.append(_unread_image(source.path, error))
+            boxes, classes = np.zeros((0, 4), "float32"), np.zeros(0, "int64")
+            confidence = np.zeros(0, "float32")
+            results.append(Detections(path, None, boxes, classes, [], confidence, error))
             continue
         objects = {name: value[row] for name, value in found.items()}
         results.append(
-            _detections_of_image(model, source.path, image.shape[:2], objects, confidence_threshold)
+            _detections_of_image(model, path, image.shape[:2], objects, confidence_threshold)
         )
         row += 1
     return results
-
-
-def _unread_image(path, error):
-    boxes, classes = np.zeros((0, 4), "float32"), np.zeros(0, "int64")
-    return Detections(path, None, boxes, classes, [], np.zeros(0, "float32"), error)
 
 
 def _detections_of_image(model, path, size, objects, confidence_threshold):

@@ -1,6 +1,5 @@
 """Draw the attention of a detector."""
 
-import matplotlib
 import numpy as np
 from PIL import Image
 
@@ -8,12 +7,7 @@ from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.structure import input_parts
 from keras_detr.ops.boxes import convert_box_format
 from keras_detr.visualization.drawn_objects import drawn_objects, unpadded_image
-from keras_detr.visualization.panels import DrawnPoints, Panel, draw_panels, in_rows
-
-_MOST_COLUMNS = 4
-_HEAT = "inferno"
-# The pixels of a colored picture; a figure shows fewer.
-_MOST_PIXELS_A_SIDE = 1600
+from keras_detr.visualization.panels import Panel, draw_panels
 
 
 def plot_attention(
@@ -78,21 +72,22 @@ def plot_attention(
     drawn = [_drawn_query(found, query, image.shape[:2], names) for query in queries]
     panels = [Panel(image, drawn, "Queries and what they found", "")]
     backdrop = _backdrop(image)
+    picture_size = np.array(image.shape[:2])
     for query, item in zip(queries, drawn, strict=True):
         weights = attention["attention_weights"][layer, query]
-        unlabeled = [item._replace(label="")]
+        points = heat = None
         if "sampling_points" in attention:
-            points = attention["sampling_points"][layer, query].reshape(-1, 2)
-            points = _drawn_points(points, weights.ravel(), image.shape[:2])
-            details = f"{item.label}, {len(points.weights)} points in {_num_heads(weights)}"
-            panel = Panel(backdrop, unlabeled, f"Query {query}", details, points, image.shape[:2])
+            places = attention["sampling_points"][layer, query].reshape(-1, 2)
+            points = places * picture_size[::-1], weights.ravel()
+            heads = "1 head" if len(weights) == 1 else f"{len(weights)} heads"
+            details = f"{item.label}, {len(places)} points in {heads}"
         else:
-            heat = _heat_of_image(weights.mean(axis=0), seen_size, canvas_size, backdrop.shape[:2])
-            details = f"{item.label}, at most {weights.mean(axis=0).max():.1%} a cell"
-            heated = _heated(backdrop, heat)
-            panel = Panel(heated, unlabeled, f"Query {query}", details, None, image.shape[:2])
-        panels.append(panel)
-    return draw_panels(in_rows(panels, min(len(panels), _MOST_COLUMNS)), path)
+            mean = weights.mean(axis=0)
+            heat = mean, picture_size * canvas_size / seen_size
+            details = f"{item.label}, at most {mean.max():.1%} a cell"
+        unlabeled = [item._replace(label="")]
+        panels.append(Panel(backdrop, unlabeled, f"Query {query}", details, points, heat))
+    return draw_panels(panels, path)
 
 
 def _batch_and_picture(model, image):
@@ -129,38 +124,7 @@ def _drawn_query(found, query, image_size, class_names):
     return item
 
 
-def _num_heads(weights):
-    heads = len(weights)
-    return "1 head" if heads == 1 else f"{heads} heads"
-
-
-def _drawn_points(points, weights, image_size):
-    height, width = image_size
-    order = np.argsort(weights, kind="stable")
-    # Points with large weights are drawn last, on top.
-    return DrawnPoints(points[order] * (width, height), weights[order])
-
-
 def _backdrop(image):
-    """Return an image in dark grey, on which colors stand out, and reduce a large one."""
-    picture = Image.fromarray(image).convert("L")
-    picture.thumbnail((_MOST_PIXELS_A_SIDE, _MOST_PIXELS_A_SIDE))
-    grey = np.asarray(picture).astype("float32")
-    return np.repeat((18 + 0.5 * grey).astype("uint8")[..., None], 3, axis=-1)
-
-
-def _heat_of_image(weights, seen_size, canvas_size, size):
-    """Resize the weights of a padded feature map to the picture, with a maximum of 1."""
-    rows, columns = weights.shape
-    box = (0, 0, columns * seen_size[1] / canvas_size[1], rows * seen_size[0] / canvas_size[0])
-    picture = Image.fromarray(np.ascontiguousarray(weights / weights.max(), "float32"))
-    height, width = size
-    return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR, box=box))
-
-
-def _heated(backdrop, heat):
-    """Blend the colors of a heat map into a picture: the hotter, the less of it is visible."""
-    heat = np.clip(heat, 0.0, 1.0)
-    colors = matplotlib.colormaps[_HEAT](heat)[..., :3] * 255
-    share = np.sqrt(heat)[..., None]
-    return ((1.0 - share) * backdrop + share * colors).round().astype("uint8")
+    """Return an image in dark grey, on which colors stand out."""
+    dark = Image.fromarray(image).convert("L").point(lambda grey: 18 + grey // 2)
+    return np.asarray(dark.convert("RGB"))

@@ -4,9 +4,7 @@ from keras_detr.batches.arrays import numpy_parts
 from keras_detr.batches.structure import batch_parts
 from keras_detr.visualization.detections import objects_panel
 from keras_detr.visualization.drawn_objects import unpadded_image
-from keras_detr.visualization.panels import draw_panels, in_rows
-
-_MOST_COLUMNS = 4
+from keras_detr.visualization.panels import draw_panels
 
 
 def plot_batch(batch, bounding_box_format, class_names=None, path=None, max_images=12):
@@ -42,4 +40,4 @@ def plot_batch(batch, bounding_box_format, class_names=None, path=None, max_imag
         objects = {"boxes": boxes[i], "classes": classes[i]}
         title = f"{image.shape[1]} x {image.shape[0]}"
         panels.append(objects_panel(image, objects, bounding_box_format, class_names, title=title))
-    return draw_panels(in_rows(panels, min(len(panels), _MOST_COLUMNS)), path)
+    return draw_panels(panels, path)

@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_detr.visualization.detections import objects_panel
 from keras_detr.visualization.drawn_objects import unpadded_image
-from keras_detr.visualization.panels import draw_panels, in_rows
+from keras_detr.visualization.panels import draw_panels
 
 _TALLEST = 6
 
@@ -60,17 +60,13 @@ def plot_comparison(
     panels = []
     for i in range(min(len(images), max_images)):
         image = unpadded_image(images[i], None if pixel_mask is None else pixel_mask[i])
-        truth, predicted = ({k: v[i] for k, v in y.items()} for y in (y_true, y_pred))
-        panels += [
-            objects_panel(image, truth, bounding_box_format, class_names, title="Ground truth"),
-            objects_panel(
-                image,
-                predicted,
-                bounding_box_format,
-                class_names,
-                confidence_threshold,
-                title="Predictions",
-            ),
-        ]
+        for title, objects, threshold in (
+            ("Ground truth", y_true, 0.0),
+            ("Predictions", y_pred, confidence_threshold),
+        ):
+            of_image = {key: values[i] for key, values in objects.items()}
+            panels.append(
+                objects_panel(image, of_image, bounding_box_format, class_names, threshold, title)
+            )
     # Many images are drawn in two columns, or the figure would be very tall.
-    return draw_panels(in_rows(panels, 2 if len(panels) <= _TALLEST else 4), path)
+    return draw_panels(panels, path, most_columns=2 if len(panels) <= _TALLEST else 4)

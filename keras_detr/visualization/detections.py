@@ -39,7 +39,7 @@ def plot_detections(
     panel = objects_panel(
         image, detections, bounding_box_format, class_names, confidence_threshold, title
     )
-    return draw_panels([[panel]], path)
+    return draw_panels([panel], path)
 
 
 def objects_panel(

@@ -1,6 +1,6 @@
 """Convert arrays of boxes to the objects that are drawn."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -54,21 +54,16 @@ def unpadded_image(image, pixel_mask=None):
 
 
 def drawn_objects(
-    boxes: dict[str, Any],
-    bounding_box_format,
-    image_size,
-    class_names=None,
-    confidence_threshold=0.0,
+    boxes, bounding_box_format, image_size, class_names=None, confidence_threshold=0.0
 ):
     """Return the objects of one image, the least confident first, to be drawn in this order.
 
     Args:
         boxes: dict of "boxes" (objects, 4), "classes" (objects,), -1 for padding; optionally
             "confidence" (objects,) and "num_detections", a number.
-        bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
         image_size: pair (height, width) of the unpadded image.
-        class_names: sequence of str, or `None` for "class 0", "class 1", ...
-        confidence_threshold: float, less confident objects are left out.
+
+    Other arguments are those of `keras_detr.visualization.plot_detections`.
 
     Returns:
         list of `DrawnObject`.

@@ -1,7 +1,5 @@
 """Draw the curves of a training."""
 
-import os
-
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -56,7 +54,7 @@ def plot_history(history, path=None):
     for axes in places[len(panels) :]:
         axes.remove()
     if path is not None:
-        figure.savefig(os.fspath(path))
+        figure.savefig(path)
     return figure
 
 

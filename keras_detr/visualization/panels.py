@@ -1,6 +1,5 @@
 """Draw a figure of panels: images in rows and columns, with objects drawn on them."""
 
-import os
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +26,7 @@ _MARGIN = 0.16
 # Square points (1/72 inch): the areas of points with weight 0 and with the largest weight.
 _LEAST_POINT_AREA, _MOST_POINT_AREA = 3.0, 60.0
 _POINT_COLORS = "plasma"
+_HEAT_COLORS = "inferno"
 
 # Points (1/72 inch): the font size, and the gap between a title and its details.
 _TITLE_SIZE, _TITLE_GAP = 9, 5
@@ -39,18 +39,6 @@ _FRAME = "#d5d9de"
 _OUTLINE = (0.04, 0.05, 0.07, 0.72)
 
 
-class DrawnPoints(NamedTuple):
-    """Hold points to draw; larger weights have larger and lighter points.
-
-    Attributes:
-        places: float (points, 2), x and y in pixels of the image; those outside aren't visible.
-        weights: float (points,), at least 0.
-    """
-
-    places: np.ndarray
-    weights: np.ndarray
-
-
 class Panel(NamedTuple):
     """Hold the contents of one panel of the figure.
 
@@ -59,89 +47,83 @@ class Panel(NamedTuple):
         objects: list of `DrawnObject`, drawn in this order; an empty label isn't drawn.
         title: str, the bold part of the title.
         details: str, the lighter part after it.
-        points: `DrawnPoints`, drawn over the objects; or `None`.
-        size: pair (height, width) in pixels, the coordinates of objects and points, if `image` was
-            reduced; or `None`.
+        points: pair of float (points, 2), x and y in pixels, and their weights (points,), at least
+            0; or `None`. Larger weights have larger and lighter points, on top.
+        heat: pair of weights (rows, columns), at least 0, and (height, width) in pixels, which they
+            cover from the upper left corner on, also beyond the image; or `None`.
     """
 
     image: np.ndarray
     objects: list[DrawnObject]
     title: str
     details: str
-    points: DrawnPoints | None = None
-    size: tuple[int, int] | None = None
+    points: tuple[np.ndarray, np.ndarray] | None = None
+    heat: tuple[np.ndarray, tuple[float, float]] | None = None
 
 
-def draw_panels(rows, path=None):
-    """Draw rows of panels.
+def draw_panels(panels, path=None, most_columns=4):
+    """Draw panels in rows.
 
     Args:
-        rows: list of lists of `Panel`, one to four in every row; the last row may have fewer.
+        panels: list of `Panel`, at least one.
         path: where to write the figure, PNG unless its suffix says otherwise; or `None`.
+        most_columns: int, 1 to 4, the panels in a row.
 
     Returns:
         `matplotlib.figure.Figure`, which isn't registered with pyplot and needn't be closed.
     """
-    num_columns = len(rows[0])
+    num_columns = min(len(panels), most_columns)
     figure = Figure(dpi=_DOTS_PER_INCH, facecolor="white")
-    canvas = FigureCanvasAgg(figure)
-    sizes = [[_panel_size(panel, num_columns) for panel in row] for row in rows]
-    column_width = max(width for row in sizes for _, width in row)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    sizes = [_panel_size(panel, num_columns) for panel in panels]
+    column_width = max(width for _, width in sizes)
     # Titles of narrow images may extend to the right of them, but not into each other.
     widest_title = max(column_width, _WIDEST_TITLE[num_columns])
-    renderer = canvas.get_renderer()
-    titles = [[_fitting_title(renderer, panel, widest_title) for panel in row] for row in rows]
-    widths = [_title_width(renderer, *title) for row in titles for title in row]
-    column_width = max(column_width, *widths)
-    row_heights = [max(height for height, _ in row) for row in sizes]
+    titles = [_fitting_title(renderer, panel, widest_title) for panel in panels]
+    column_width = max(column_width, *(_title_width(renderer, *title) for title in titles))
+    row_heights = [
+        _TITLE_HEIGHT + max(height for height, _ in sizes[first : first + num_columns]) + _GAP
+        for first in range(0, len(panels), num_columns)
+    ]
     figure_width = 2 * _MARGIN + num_columns * (column_width + _GAP) - _GAP
-    figure_height = 2 * _MARGIN + sum(row_heights) + len(rows) * (_TITLE_HEIGHT + _GAP) - _GAP
+    figure_height = 2 * _MARGIN + sum(row_heights) - _GAP
     figure.set_size_inches(figure_width, figure_height)
     scale = np.array([figure_width, figure_height, figure_width, figure_height])
-    top = figure_height - _MARGIN
-    for row, row_titles, row_sizes, row_height in zip(
-        rows, titles, sizes, row_heights, strict=True
-    ):
-        for column, (panel, title, (height, width)) in enumerate(
-            zip(row, row_titles, row_sizes, strict=True)
-        ):
-            left = _MARGIN + column * (column_width + _GAP)
-            place = np.array([left, top - _TITLE_HEIGHT - height, width, height]) / scale
-            axes = figure.add_axes(tuple(place))
-            _draw_title(axes, *title)
-            _draw_panel(axes, panel, canvas.get_renderer())
-        top -= row_height + _TITLE_HEIGHT + _GAP
+    for index, (height, width) in enumerate(sizes):
+        row, column = divmod(index, num_columns)
+        left = _MARGIN + column * (column_width + _GAP)
+        top = figure_height - _MARGIN - sum(row_heights[:row]) - _TITLE_HEIGHT
+        axes = figure.add_axes(tuple(np.array([left, top - height, width, height]) / scale))
+        _draw_title(axes, *titles[index])
+        _draw_panel(axes, panels[index], figure.canvas.get_renderer())
     if path is not None:
-        figure.savefig(os.fspath(path))
+        figure.savefig(path)
     return figure
-
-
-def in_rows(panels, num_columns):
-    """Divide a list of panels into rows; the last one may be shorter."""
-    return [panels[i : i + num_columns] for i in range(0, len(panels), num_columns)]
 
 
 def _panel_size(panel, num_columns):
     """Return the height and width of a panel in inches, with the image's aspect ratio."""
-    height, width = panel.size or panel.image.shape[:2]
+    height, width = panel.image.shape[:2]
     panel_height = min(_PANEL_WIDTH[num_columns] * height / width, _MOST_PANEL_HEIGHT)
     return panel_height, panel_height * width / height
 
 
 def _draw_panel(axes, panel, renderer):
-    height, width = panel.size or panel.image.shape[:2]
+    height, width = panel.image.shape[:2]
     axes.imshow(
         _reduced(panel.image, axes.get_window_extent(renderer).size),
         extent=(0, width, height, 0),
         aspect="auto",
     )
+    if panel.heat is not None:
+        _draw_heat(axes, *panel.heat)
     axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
     # A light frame shows the edges of a white image.
     axes.spines[:].set(color=_FRAME, linewidth=0.6)
     for item in panel.objects:
         _draw_box(axes, item)
     if panel.points is not None:
-        _draw_points(axes, panel.points)
+        _draw_points(axes, *panel.points)
     taken = []
     # Objects drawn last are on top, and their labels are placed first.
     for item in reversed(panel.objects):
@@ -200,10 +182,27 @@ def _reduced(image, shown_size):
     return np.asarray(Image.fromarray(image).reduce(factor)) if factor > 1 else image
 
 
-def _draw_points(axes, points):
-    share = points.weights / max(points.weights.max(), np.finfo("float32").tiny)
+def _draw_heat(axes, weights, size):
+    """Color an image by weights: the larger, the less of the image is visible."""
+    share = weights / weights.max()
+    height, width = size
+    axes.imshow(
+        share,
+        cmap=_HEAT_COLORS,
+        vmin=0.0,
+        vmax=1.0,
+        alpha=np.sqrt(share),
+        interpolation="bilinear",
+        extent=(0, width, height, 0),
+        aspect="auto",
+    )
+
+
+def _draw_points(axes, places, weights):
+    order = np.argsort(weights, kind="stable")
+    share = weights[order] / max(weights.max(), np.finfo("float32").tiny)
     axes.scatter(
-        *points.places.T,
+        *places[order].T,
         s=_LEAST_POINT_AREA + (_MOST_POINT_AREA - _LEAST_POINT_AREA) * share,
         c=share,
         cmap=_POINT_COLORS,
@@ -225,10 +224,7 @@ def _draw_box(axes, item):
         edgecolor=class_color(item.class_id),
         linewidth=1.7,
         joinstyle="round",
-        path_effects=[
-            patheffects.Stroke(linewidth=3.3, foreground=_OUTLINE),
-            patheffects.Normal(),
-        ],
+        path_effects=[patheffects.withStroke(linewidth=3.3, foreground=_OUTLINE)],
     )
     axes.add_patch(outline)
 
@@ -266,13 +262,10 @@ def _draw_label(axes, item, taken, renderer):
 
 
 def _label_place(box, size, taken, extent):
-    """Choose a place for a label near a box: the first free one, or else the least covered one.
+    """Return the first free place for a label near a box, or else the least covered one.
 
-    Args:
-        box: `Bbox` of the object, in dots, y upwards.
-        size: float (2,), width and height of the label.
-        taken: list of `Bbox` that other labels take.
-        extent: `Bbox` of the panel, which no label leaves.
+    The box, the taken places, and the extent of the panel, which no label leaves, are `Bbox` in
+    dots, y upwards.
     """
     width, height = size
     candidates = [

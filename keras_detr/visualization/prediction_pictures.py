@@ -110,11 +110,7 @@ class PredictionPictures(keras.callbacks.Callback):
 
 
 def _import_tensorboard():
-    """Return TensorBoard's modules for writing events.
-
-    Raises:
-        ImportError: TensorBoard isn't installed.
-    """
+    """Return TensorBoard's modules for writing events, or raise ImportError."""
     try:
         from tensorboard.compat.proto import event_pb2, summary_pb2
         from tensorboard.summary.writer import event_file_writer

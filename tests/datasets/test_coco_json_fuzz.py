@@ -146,18 +146,18 @@ def spoiled(value, draw):
 
 def assert_sound(report, images, boxes):
     """Assert that the account adds up, and that what is left can be trained on."""
-    assert report.num_images == len(images.ids)
+    assert report.num_images == len(images)
     assert report.num_images_read == report.num_images + report.num_images_dropped
-    assert report.num_boxes == len(boxes.classes)
+    assert report.num_boxes == len(boxes)
     assert report.num_boxes_read == report.num_boxes + report.num_boxes_dropped
     assert {problem.kind for problem in report.problems} <= set(PROBLEM_KINDS)
-    limits = images.sizes[boxes.image_rows][:, [1, 0, 1, 0]]
-    corners = boxes.boxes_xyxy.astype(np.float32)
+    limits = images["size"][boxes["image_row"]][:, [1, 0, 1, 0]]
+    corners = boxes["corners"].astype(np.float32)
     assert np.isfinite(corners).all()
     assert (corners[:, 2:] > corners[:, :2]).all()
     assert ((corners >= 0) & (corners <= limits)).all()
-    assert np.isfinite(boxes.areas.astype(np.float32)).all()
-    assert ((boxes.areas >= 0) & (boxes.areas <= limits[:, 2] * limits[:, 3])).all()
+    assert np.isfinite(boxes["area"].astype(np.float32)).all()
+    assert ((boxes["area"] >= 0) & (boxes["area"] <= limits[:, 2] * limits[:, 3])).all()
     assert str(report)
 
 

@@ -22,10 +22,19 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def elements(data_dir):
+    return list(in_order(data_dir, ShapesConfig(**CONFIG)))
+
+
+def in_order(data_dir, config):
+    """Return the training images in the order of their files, which is always the same."""
     dataset = load_shapes(
-        "train", data_dir=data_dir, bounding_box_format="xyxy", config=ShapesConfig(**CONFIG)
+        "train",
+        data_dir=data_dir,
+        bounding_box_format="xyxy",
+        config=config,
+        shuffle_files=False,
     )
-    return list(dataset.as_numpy_iterator())
+    return dataset.as_numpy_iterator()
 
 
 def redraw(element, config):
@@ -109,13 +118,11 @@ def test_the_same_seed_draws_the_same_and_no_network_is_used(tmp_path, elements,
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     config = ShapesConfig(**CONFIG)
-    again = load_shapes("train", data_dir=tmp_path, bounding_box_format="xyxy", config=config)
-    for left, right in zip(elements, again.as_numpy_iterator(), strict=True):
+    for left, right in zip(elements, in_order(tmp_path, config), strict=True):
         tf.nest.map_structure(np.testing.assert_array_equal, left, right)
     other = ShapesConfig(**CONFIG, seed=1)
     assert other.name != config.name
-    different = load_shapes("train", data_dir=tmp_path, bounding_box_format="xyxy", config=other)
-    assert next(different.as_numpy_iterator())["images"].shape != elements[0]["images"].shape
+    assert next(in_order(tmp_path, other))["images"].shape != elements[0]["images"].shape
 
 
 def test_splits_hold_different_images(data_dir, elements):
