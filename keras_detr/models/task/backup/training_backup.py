@@ -10,7 +10,7 @@ from keras_detr.models.task.backup.callback_state import (
     has_stopped,
     restore_callback_states,
 )
-from keras_detr.models.task.backup.finite_weights import (
+from keras_detr.models.task.finite_weights import (
     FiniteWeights,
     FiniteWeightsOfSteps,
     check_finite_weights,
