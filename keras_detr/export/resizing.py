@@ -14,8 +14,7 @@ def resized_size(height, width, short_side, longest_side):
     LiteRT lacks. Both agree for sides up to 2**31 / (2 * longest_side + 1), or 2**31 / short_side.
 
     Args:
-        height: int32 scalar tensor, pixels, at least 1.
-        width: int32 scalar tensor, pixels, at least 1.
+        height, width: int32 scalar tensors, pixels, at least 1.
         short_side: int, pixels.
         longest_side: int, pixels, or None for no limit.
 
