@@ -17,8 +17,7 @@ def find_images(images):
     """List images, without reading files.
 
     Args:
-        images: path of an image file or of a folder of them; array or `PIL.Image.Image`; batch of
-            arrays; or a sequence of these, mixed.
+        images: see `keras_detr.inference.detect`.
 
     Returns:
         list of `pathlib.Path` of a file, or uint8 (height, width, 3) RGB; the files of a folder in
