@@ -53,13 +53,12 @@ class BrokenImages:
     def _skip(self, row, message):
         """Return whether an image is skipped, and report it the first time."""
         with self._lock:
-            if not self.is_skipped or (row not in self._skipped and self._report.num_images == 1):
+            if row in self._skipped:
+                return True
+            if not self.is_skipped or self._report.num_images == 1:
                 return False
-            if row not in self._skipped:
-                self._skipped.add(row)
-                image_id = int(self._images["id"][row])
-                self._report.skip_image(image_id, int(self._num_boxes[row]), message)
-                logger.warning(
-                    "%s. It is skipped, and listed in `report` of the data set.", message
-                )
+            self._skipped.add(row)
+            image_id = int(self._images["id"][row])
+            self._report.skip_image(image_id, int(self._num_boxes[row]), message)
+        logger.warning("%s. It is skipped, and listed in `report` of the data set.", message)
         return True
