@@ -6,7 +6,7 @@ and 5, whose defaults replace missing keys.
 
 import re
 
-from .fields import check, check_type, count, items
+from .fields import MOST_CHANNELS, check, check_count, check_type, count, items
 
 # Depth: block type, blocks of each stage, output channels of the stem and of each stage.
 _RESNETS = {
@@ -19,6 +19,7 @@ _RESNETS = {
 _BLOCK_TYPES = {"basic": (18, 1), "bottleneck": (50, 4)}
 _RESNET_NAME = re.compile(r"(?:timm/|microsoft/)?resnet-?(18|34|50|101)(?:\.\w+)?")
 _LAST_STAGE = 4
+_MOST_BLOCKS = 1000
 _STAGES = {f"{word}{i}": i for word in ("stage", "layer") for i in range(1, _LAST_STAGE + 1)}
 
 
@@ -120,13 +121,23 @@ def _described_resnet(backbone):
             "`backbone_config.depths` and `backbone_config.hidden_sizes` of the Hub config must "
             f"have 4 stages. Received: {blocks} and {channels}."
         )
-    stem = count(backbone, "embedding_size", stem)
+    block, expansion = _BLOCK_TYPES[block_type]
+    for number in blocks:
+        check_count("backbone_config.depths", number, _MOST_BLOCKS)
+    for size in channels:
+        check_count("backbone_config.hidden_sizes", size, MOST_CHANNELS)
+        if size % expansion:
+            raise ValueError(
+                "`backbone_config.hidden_sizes` of the Hub config must be multiples of "
+                f"{expansion}, as {block_type} blocks widen their maps so many times. Received: "
+                f"{channels}."
+            )
+    stem = count(backbone, "backbone_config.embedding_size", stem, MOST_CHANNELS)
     for depth, resnet in _RESNETS.items():
         if resnet == (block_type, blocks, stem, channels):
             return {"depth": depth, "name": f"resnet{depth}"}
-    depth, expansion = _BLOCK_TYPES[block_type]
     return {
-        "depth": depth,
+        "depth": block,
         "stackwise_num_blocks": blocks,
         "stackwise_num_filters": tuple(size // expansion for size in channels),
         "stem_num_filters": stem,

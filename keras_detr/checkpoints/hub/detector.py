@@ -5,9 +5,10 @@ models/deformable_detr/configuration_deformable_detr.py.
 """
 
 from .backbone import backbone_settings
-from .fields import check, check_type, count, shared_count
+from .fields import MOST_CHANNELS, check, check_type, count, shared_count
 
 _UNUSED_LABEL = "N/A"
+_MOST_LAYERS = 100
 _ACTIVATIONS = ("relu", "gelu", "silu")
 
 
@@ -35,10 +36,10 @@ def detector_settings(config, model_type, num_queries, feed_forward_dim):
         "class_names": names,
         "class_rows": rows,
         "num_queries": count(config, "num_queries", num_queries),
-        "hidden_dim": count(config, "d_model", 256),
+        "hidden_dim": count(config, "d_model", 256, MOST_CHANNELS),
         "num_heads": shared_count(config, "attention_heads", 8),
-        "num_encoder_layers": count(config, "encoder_layers", 6),
-        "num_decoder_layers": count(config, "decoder_layers", 6),
+        "num_encoder_layers": count(config, "encoder_layers", 6, _MOST_LAYERS),
+        "num_decoder_layers": count(config, "decoder_layers", 6, _MOST_LAYERS),
         "feed_forward_dim": shared_count(config, "ffn_dim", feed_forward_dim),
         "dropout": float(dropout),
         "activation": activation,

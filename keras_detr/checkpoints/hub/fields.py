@@ -1,5 +1,9 @@
 """Read and check the fields of a config.json on the Hub."""
 
+# No model is near these: a number above is a mistake, or meant to take all memory.
+_LARGEST_COUNT = 2**16
+MOST_CHANNELS = 2**14
+
 
 def check(field, value, supported):
     """Raise an error that names the field if a value isn't supported."""
@@ -24,20 +28,25 @@ def items(config, field, default, kind, expected):
     return tuple(check_type(field, value, kind, f"a list of {expected}") for value in values)
 
 
-def count(config, field, default):
-    """Return a positive integer of the config."""
-    value = config.get(field, default)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+def count(config, field, default, largest=_LARGEST_COUNT):
+    """Return a positive integer of the config, of at most `largest`."""
+    return check_count(field, config.get(field.rsplit(".", 1)[-1], default), largest)
+
+
+def check_count(field, value, largest=_LARGEST_COUNT):
+    """Return a value, or raise an error that names the field if it isn't an int in 1..largest."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
         raise ValueError(
-            f"`{field}` of the Hub config must be an int above 0. Received: {value!r}."
+            f"`{field}` of the Hub config must be an int above 0, and at most {largest}. "
+            f"Received: {value!r:.80}."
         )
     return value
 
 
-def shared_count(config, field, default):
+def shared_count(config, field, default, largest=_LARGEST_COUNT):
     """Return a number that must be the same for the encoder and the decoder."""
-    encoder = count(config, f"encoder_{field}", default)
-    decoder = count(config, f"decoder_{field}", default)
+    encoder = count(config, f"encoder_{field}", default, largest)
+    decoder = count(config, f"decoder_{field}", default, largest)
     if encoder != decoder:
         raise ValueError(
             f"`encoder_{field}` and `decoder_{field}` of the Hub config must be equal. "

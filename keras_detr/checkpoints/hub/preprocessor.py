@@ -11,6 +11,9 @@ _SIZES = (800, 1333)
 _MEAN = (0.485, 0.456, 0.406)
 _STANDARD_DEVIATION = (0.229, 0.224, 0.225)
 _RESCALE_FACTOR = 1 / 255
+# Beyond these a file is damaged, or meant to take all memory.
+_LARGEST_SIDE = 2**16
+_SMALLEST_DIVISOR = 1e-5
 
 
 def preprocessor_sizes(config: dict[str, Any]) -> tuple[int, int]:
@@ -30,10 +33,11 @@ def preprocessor_sizes(config: dict[str, Any]) -> tuple[int, int]:
         # Before transformers 4.27.
         sides = size, config.get("max_size", _SIZES[1])
     is_whole = all(isinstance(side, int) and not isinstance(side, bool) for side in sides)
-    if not is_whole or not 1 <= sides[0] <= sides[1]:
+    if not is_whole or not 1 <= sides[0] <= sides[1] <= _LARGEST_SIDE:
         raise ValueError(
-            "`size` must hold 'shortest_edge' and 'longest_edge', or be an int beside `max_size`. "
-            f"Received: size={size!r:.80}, max_size={config.get('max_size')!r:.80}."
+            "`size` must hold 'shortest_edge' and 'longest_edge', or be an int beside `max_size`, "
+            f"of at most {_LARGEST_SIDE} pixels. Received: size={size!r:.80}, "
+            f"max_size={config.get('max_size')!r:.80}."
         )
     return sides
 
@@ -60,9 +64,10 @@ def preprocessor_normalization(
         mean = _numbers(config, "image_mean", _MEAN, 3)
         deviation = _numbers(config, "image_std", _STANDARD_DEVIATION, 3)
     for field, values in (("rescale_factor", (factor,)), ("image_std", deviation)):
-        if min(values) <= 0:
+        if min(values) < _SMALLEST_DIVISOR:
             raise ValueError(
-                f"`{field}` in preprocessor_config.json must be above 0. Received: {values}."
+                f"`{field}` in preprocessor_config.json must be at least {_SMALLEST_DIVISOR}: "
+                f"colors are divided by it. Received: {values}."
             )
     # Rounded, so that ImageNet's equal `ResNetBackbone`'s defaults.
     return tuple(

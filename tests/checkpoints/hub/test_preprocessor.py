@@ -34,6 +34,7 @@ def test_sizes(config, sizes):
         {"size": [800, 1333]},
         {"size": 800.5, "max_size": 1333},
         {"size": True},
+        {"size": {"shortest_edge": 10**9, "longest_edge": 10**9}},
         {"size": 800, "max_size": None},
     ],
 )
@@ -76,11 +77,15 @@ def test_normalization(config, expected):
         ({"do_rescale": False}, r"`do_rescale`.*0\.\.255\. Received: False"),
         ({"image_mean": [0.5, 0.5]}, r"`image_mean`.*3 numbers\. Received: \[0\.5, 0\.5\]"),
         ({"image_mean": "0.5"}, "`image_mean`.*3 numbers"),
-        ({"image_std": [0.5, 0, 0.5]}, r"`image_std`.*must be above 0\. Received: \(0\.5, 0\.0"),
+        (
+            {"image_std": [0.5, 0, 0.5]},
+            r"`image_std`.*must be at least 1e-05.*Received: \(0\.5, 0\.0",
+        ),
         ({"image_std": [0.5, float("nan"), 0.5]}, "`image_std`.*3 numbers"),
         ({"image_mean": 10**400}, "`image_mean`.*3 numbers"),
         ({"rescale_factor": "1/255"}, "`rescale_factor`.*a number"),
-        ({"rescale_factor": 0}, "`rescale_factor`.*must be above 0"),
+        ({"image_std": [1e-9] * 3}, "`image_std`.*must be at least"),
+        ({"rescale_factor": 0}, "`rescale_factor`.*must be at least"),
     ],
 )
 def test_normalization_that_is_refused(config, message):
