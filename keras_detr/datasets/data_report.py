@@ -5,6 +5,8 @@ import reprlib
 from collections import Counter
 from typing import NamedTuple
 
+from keras_detr.ops.printable_text import printable
+
 _NUM_EXAMPLES = 3
 _LONGEST_TEXT = 300
 
@@ -97,9 +99,7 @@ class DataReport:
 
     def add(self, kind, image_id=None, annotation_id=None, detail=""):
         """List a problem; see `Problem`."""
-        # File names may hold characters that can't be printed or logged.
-        detail = detail.encode("utf-8", "backslashreplace").decode("utf-8")
-        self.problems.append(Problem(kind, image_id, annotation_id, detail))
+        self.problems.append(Problem(kind, image_id, annotation_id, printable(detail)))
 
     def skip_image(self, image_id, num_boxes, detail):
         """Remove an image and its boxes from the counts, because it can't be read."""
@@ -131,7 +131,7 @@ class DataReport:
 
     def __str__(self):
         lines = [
-            f"{self.source}: {self.num_images} of {self.num_images_read} images "
+            f"{printable(self.source)}: {self.num_images} of {self.num_images_read} images "
             f"({self.num_empty_images} without boxes) and {self.num_boxes} of "
             f"{self.num_boxes_read} boxes are used."
         ]

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from keras_detr.checkpoints.files.regular_files import check_regular
+from keras_detr.ops.printable_text import printable
 
 # The formats that are read, and how their files' names end. PIL knows more, among them formats that
 # start other programs to be read.
@@ -78,7 +79,8 @@ def opened_picture(path):
             reason = (
                 f"{reason} Make it smaller, or raise `PIL.Image.MAX_IMAGE_PIXELS` if you trust it"
             )
-        raise ValueError(f"{os.fspath(path)} can't be read: {reason}") from error
+        name = printable(os.fsdecode(path))
+        raise ValueError(f"{name} can't be read: {printable(reason)}") from error
 
 
 def known_formats():

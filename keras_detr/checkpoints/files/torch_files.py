@@ -1,6 +1,9 @@
 """Read the tensors of a file written by torch."""
 
 import argparse
+import pickle
+import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 
@@ -23,10 +26,25 @@ def read_torch(path):
         _check_archive(path)
         # The official training script stores its arguments in the file. A plain Namespace is
         # harmless; everything else that isn't a tensor stays forbidden.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with (
+            torch.serialization.safe_globals([argparse.Namespace]),
+            warnings.catch_warnings(),
+        ):
+            # Of pickles that aren't torch's own, which are refused anyway.
+            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
             content = torch.load(path, map_location="cpu", weights_only=True)
         arrays = _to_arrays(torch, _unwrapped(content), _LARGEST_GROWTH * path.stat().st_size)
     except Exception as error:  # torch raises almost any type for damaged bytes.
+        # What torch says of a pickle is how to run its code.
+        is_pickle_refused = isinstance(error, pickle.UnpicklingError)
+        code = re.search(r"GLOBAL ([\w.]+)", str(error)) if is_pickle_refused else None
+        if code:
+            raise ValueError(
+                f"{str(path)!r} holds code ({code[1]}), and is refused: only tensors are read. Ask "
+                "for the model's `state_dict()` alone, or for a .safetensors file."
+            ) from None
+        if is_pickle_refused:
+            raise unreadable(path, "its pickle isn't one that torch.save writes") from None
         reason = str(error).strip().split("\n")[0].rstrip(".") or "the file ends too early"
         raise unreadable(path, f"{type(error).__name__}: {reason}") from error
     if not arrays:

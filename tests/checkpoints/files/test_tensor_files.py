@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import pickle
 import sys
 import tempfile
 import zipfile
@@ -112,9 +113,22 @@ class Intruder:
 def test_torch_files_cannot_run_code(tmp_path, capsys):
     torch = pytest.importorskip("torch")
     torch.save({"model": {"x": torch.zeros(1)}, "extra": Intruder()}, tmp_path / "x.pth")
-    with pytest.raises(ValueError, match=r"x\.pth"):
-        read_tensors(tmp_path / "x.pth")
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "whole.pth")
+    for name, code in (("x.pth", r"\w*\.?print"), ("whole.pth", r"torch\.nn\.\S+\.Linear")):
+        message = rf"{name}' holds code \({code}\), and is refused"
+        with pytest.raises(ValueError, match=message) as raised:
+            read_tensors(tmp_path / name)
+        assert "weights_only" not in str(raised.value)
+        assert "safe_globals" not in str(raised.value)
     assert "code ran" not in capsys.readouterr().out
+
+
+def test_another_pickle_is_refused_without_advice_to_run_it(tmp_path):
+    pytest.importorskip("torch")
+    (tmp_path / "x.pth").write_bytes(pickle.dumps({"a": Intruder()}))
+    with pytest.raises(ValueError, match=r"isn't one that torch\.save writes") as raised:
+        read_tensors(tmp_path / "x.pth")
+    assert "weights_only" not in str(raised.value)
 
 
 @pytest.mark.parametrize("kept", [0, 3, 60, -1])
