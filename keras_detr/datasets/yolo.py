@@ -15,6 +15,7 @@ from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES
 # In bytes.
 _LARGEST_SETTINGS = 1_000_000
 _LARGEST_LABELS = 16_000_000
+_MOST_KEYPOINTS = 10_000
 # What YAML takes for no value.
 _NO_VALUE = (None, "", "~", "null")
 _KEYS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
@@ -30,11 +31,13 @@ def load_yolo(
 ):
     """Load images and boxes annotated for Ultralytics' YOLO.
 
-    The folder holds data.yaml with "names" and, for each split, its folder of images. Labels are in
-    a folder "labels" beside or in place of "images": a text file for each image, with a line "class
-    center_x center_y width height" for each box, relative to the image. A polygon becomes the box
-    around it. Entries that can't be used are left out, counted and listed, as in `load_coco_json`;
-    an image without a label file counts as empty, and is listed too.
+    The folder holds data.yaml with "names" and, for each split, its folder of images, a .txt file
+    that lists images, or a list of these. Labels are in a folder "labels" beside or in place of
+    "images": a text file for each image, with a line "class center_x center_y width height" for
+    each box, relative to the image. A polygon becomes the box around it, and of a pose ("kpt_shape"
+    in data.yaml) its box is taken. Entries that can't be used are left out, counted and listed, as
+    in `load_coco_json`: label files without an image too. An image without a label file counts as
+    empty, and is listed too.
 
     Args:
         folder: path of the folder with data.yaml.
@@ -51,7 +54,8 @@ def load_yolo(
         there are no crowds, and "area" is a box's own.
 
     Raises:
-        FileNotFoundError: the folder, data.yaml, or the split's folder doesn't exist.
+        FileNotFoundError: the folder, data.yaml, or the split's folder doesn't exist, or no image
+            has a label file.
         ValueError: an argument or data.yaml is invalid, or nothing can be used.
 
     Source: https://docs.ultralytics.com/datasets/detect.
@@ -60,9 +64,12 @@ def load_yolo(
     folder = checked_folder(folder, "folder")
     settings = _read_settings(folder / "data.yaml")
     class_names = _class_names(settings, folder)
-    images_dir = _images_folder(settings, folder, split)
-    report = DataReport(str(images_dir))
-    images, boxes = _read_labels(images_dir, len(class_names), report)
+    num_keypoint_values = _num_keypoint_values(settings, folder)
+    sources = _image_sources(settings, folder, split)
+    report = DataReport(", ".join(map(str, sources)))
+    paths = [path for source in sources for path in _images_of(source, folder)]
+    images, boxes = _read_labels(paths, len(class_names), num_keypoint_values, report)
+    _report_labels_without_image(sources, paths, report)
     return dataset_from_tables(
         images,
         boxes,
@@ -107,22 +114,46 @@ def _class_names(settings, folder):
     return names
 
 
-def _images_folder(settings, folder, split):
+def _num_keypoint_values(settings, folder):
+    """Return how many numbers of a line are keypoints: 0 where lines are boxes or polygons."""
+    shape = settings.get("kpt_shape")
+    if shape in _NO_VALUE:
+        return 0
+    if not isinstance(shape, list) or len(shape) != 2 or not all(map(_is_count, shape)):
+        raise ValueError(
+            f"'kpt_shape' of {str(folder / 'data.yaml')!r} must hold the number of keypoints and "
+            f"that of values for each. Received: {brief(shape)}."
+        )
+    return int(shape[0]) * int(shape[1])
+
+
+def _is_count(text):
+    return isinstance(text, str) and text.isdecimal() and 1 <= int(text[:9]) <= _MOST_KEYPOINTS
+
+
+def _image_sources(settings, folder, split):
+    """Return the folders of a split's images, or files that list them."""
     if split not in _KEYS:
         raise ValueError(f"`split` must be one of {list(_KEYS)}. Received: {split!r}.")
     entries = [settings[key] for key in _KEYS[split] if settings.get(key) not in _NO_VALUE]
-    if not entries or not isinstance(entries[0], str):
+    names = entries[0] if entries and isinstance(entries[0], list) else entries[:1]
+    if not names or not all(isinstance(name, str) and name for name in names):
         raise ValueError(
             f"{str(folder / 'data.yaml')!r} must name the folder of images of the split "
-            f"{split!r} ({' or '.join(_KEYS[split])}). Received: {brief(entries)}."
+            f"{split!r} ({' or '.join(_KEYS[split])}), or list several. Received: "
+            f"{brief(entries)}."
         )
+    return [_found_source(name, settings, folder, split) for name in names]
+
+
+def _found_source(name, settings, folder, split):
     root = settings.get("path")
     roots = [folder / root, folder] if isinstance(root, str) else [folder]
     # Some exporters write paths relative to a subfolder.
-    inside = entries[0].removeprefix("../")
-    found = [root / entry for root in roots for entry in (entries[0], inside)]
+    inside = name.removeprefix("../")
+    found = [root / entry for root in roots for entry in (name, inside)]
     for candidate in found:
-        if candidate.is_dir():
+        if candidate.is_dir() or (candidate.suffix == ".txt" and candidate.is_file()):
             return candidate
     raise FileNotFoundError(
         f"The images of the split {split!r} are in none of {[str(path) for path in found]}. "
@@ -130,33 +161,82 @@ def _images_folder(settings, folder, split):
     )
 
 
-def _read_labels(images_dir, num_classes, report):
-    """Return the rows of `IMAGES` and `BOXES` of all images below a folder."""
-    paths = sorted(path for path in images_dir.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+def _images_of(source, folder):
+    """Return the paths of the images below a folder, or those that a file lists."""
+    if source.is_dir():
+        return sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    try:
+        lines = [line.strip() for _, line in _lines_of(source)]
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{str(source)!r} can't be read as a list of images: {error}") from error
+    # "./" stands for the folder of the list.
+    return [(source.parent if line.startswith("./") else folder) / line for line in lines]
+
+
+def _lines_of(path):
+    """Return the lines of a text file that aren't empty, each with its number from 1 on."""
+    # Some Windows editors write a byte order mark.
+    lines = read_regular(path, _LARGEST_LABELS).decode("utf-8-sig").splitlines()
+    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def _read_labels(paths, num_classes, num_keypoint_values, report):
+    """Return the rows of `IMAGES` and `BOXES` of images."""
     report.num_images_read = len(paths)
     images, boxes = [], []
     for image_id, path in enumerate(paths):
         try:
-            content = read_regular(_label_path(path), _LARGEST_LABELS)
-            lines = content.decode("utf-8").splitlines()
+            lines = _lines_of(_label_path(path))
         except FileNotFoundError:
             report.add("no_annotation", image_id, detail=str(path))
             lines = []
         except (OSError, ValueError) as error:
             report.add("unreadable_annotation", image_id, detail=str(error))
             continue
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
+        for number, line in lines:
             report.num_boxes_read += 1
             try:
-                boxes.append(_read_line(line, len(images), num_classes, image_id, report))
+                values = _values_of_line(line, num_keypoint_values)
+                boxes.append(_read_values(values, len(images), num_classes, image_id, report))
             except UnusableEntry as problem:
                 kind, detail = problem.args
                 where = f"{path.stem}.txt, line {number}: {detail}"
                 report.add(kind, image_id, detail=where)
         images.append((image_id, os.fspath(path), (0, 0)))
+    if paths and report.counts.get("no_annotation") == len(paths):
+        raise FileNotFoundError(
+            f"None of the {len(paths)} images has a label file. Expected "
+            f"{str(_label_path(paths[0]))!r} for {str(paths[0])!r}, and so on: put the labels "
+            "there, or correct data.yaml."
+        )
     return images, boxes
+
+
+def _report_labels_without_image(sources, paths, report):
+    """Count the images and boxes of label files that no image belongs to."""
+    known = {_label_path(path) for path in paths}
+    for source in sources:
+        # A file that lists images leaves others out on purpose.
+        labels_dir = _label_path(source / "image").parent if source.is_dir() else None
+        for path in sorted(labels_dir.rglob("*.txt")) if labels_dir else ():
+            try:
+                num_boxes = 0 if path in known else sum(map(_is_annotation, _lines_of(path)))
+            except (OSError, ValueError):
+                continue
+            if num_boxes:
+                report.num_images_read += 1
+                report.num_boxes_read += num_boxes
+                detail = f"{path}: no image of a known kind belongs to these labels"
+                report.add("missing_file", detail=detail)
+                for _ in range(num_boxes):
+                    report.add("box_of_dropped_image", detail=detail)
+
+
+def _is_annotation(numbered_line):
+    try:
+        return len(_values_of_line(numbered_line[1], 0)) >= 5
+    except UnusableEntry:
+        return False
 
 
 def _label_path(path):
@@ -169,12 +249,20 @@ def _label_path(path):
     return pathlib.Path(*parts) / f"{path.stem}.txt"
 
 
-def _read_line(line, image_row, num_classes, image_id, report):
-    """Return the `BoxRow` of a line, or raise `UnusableEntry`."""
+def _values_of_line(line, num_keypoint_values):
+    """Return the numbers of a line without those of keypoints, or raise `UnusableEntry`."""
     try:
-        label, *places = (float(text) for text in line.split())
+        values = [float(text) for text in line.split()]
     except ValueError:
         raise UnusableEntry("malformed_annotation", brief(line)) from None
+    if num_keypoint_values and len(values) == 5 + num_keypoint_values:
+        return values[:5]
+    return values
+
+
+def _read_values(values, image_row, num_classes, image_id, report):
+    """Return the `BoxRow` of a line's numbers, or raise `UnusableEntry`."""
+    label, *places = values
     if not label.is_integer() or not 0 <= label < num_classes:
         raise UnusableEntry("unknown_category", f"class {label:g} of {num_classes}")
     if len(places) == 4:
@@ -190,5 +278,5 @@ def _read_line(line, image_row, num_classes, image_id, report):
         xs, ys = places[0::2], places[1::2]
         corners = (min(xs), min(ys), max(xs), max(ys))
     else:
-        raise UnusableEntry("malformed_box", brief(line))
+        raise UnusableEntry("malformed_box", brief(values))
     return BoxRow(image_row, int(label), corners)

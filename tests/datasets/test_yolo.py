@@ -121,7 +121,11 @@ def test_other_ways_to_write_data_yaml(folder, settings):
         ("train: images/train\nnames: {0: cat, 2: dog}", "without holes"),
         ("train: images/train\nnames: []", "must list the classes"),
         ("val: images/val\nnames: [cat]", r"of the split 'train' \(train\)"),
-        ("train: [1, 2]\nnames: [cat]", "must name the folder"),
+        ("train: {a: b}\nnames: [cat]", "must name the folder"),
+        ("train: []\nnames: [cat]", "must name the folder"),
+        ("train: [images/train, [b]]\nnames: [cat]", "must name the folder"),
+        (SETTINGS + "kpt_shape: 17", "must hold the number of keypoints"),
+        (SETTINGS + "kpt_shape: [17, -3]", "must hold the number of keypoints"),
     ],
 )
 def test_wrong_settings_are_refused(folder, settings, message):
@@ -140,6 +144,67 @@ def test_what_is_not_there(folder, tmp_path):
         load_yolo(folder)
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         load_yolo(tmp_path / "nowhere")
+
+
+def accounted(report):
+    """Return whether what was read is what is there and what is reported."""
+    images = report.num_images + report.num_images_dropped
+    boxes = report.num_boxes + report.num_boxes_dropped
+    return (report.num_images_read, report.num_boxes_read) == (images, boxes)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_box(folder):
+    for path in (folder / "labels/train/a.txt", folder / "data.yaml"):
+        path.write_text(path.read_text(), encoding="utf-8-sig")
+    report = load_yolo(folder).report
+    assert report.num_boxes == 3
+    assert report.counts == {"no_annotation": 1}
+
+
+def test_the_box_of_a_pose_is_taken(folder):
+    # 2 keypoints of x, y and visibility: as a polygon the line would have five corners.
+    (folder / "data.yaml").write_text(SETTINGS + "kpt_shape: [2, 3]\n")
+    write_label(folder, "c", "1 0.5 0.5 0.2 0.4 0.1 0.1 2 0.9 0.9 2")
+    dataset = load_yolo(folder, bounding_box_format="rel_center_xywh", shuffle_files=False)
+    boxes = list(dataset.as_numpy_iterator())[2]["bounding_boxes"]["boxes"]
+    np.testing.assert_allclose(boxes, [[0.5, 0.5, 0.2, 0.4]], atol=1e-6)
+    assert dataset.report.counts == {}
+
+
+def test_labels_that_are_nowhere_are_an_error(folder):
+    (folder / "labels").rename(folder / "annotations")
+    with pytest.raises(FileNotFoundError, match=r"None of the 4 images.*labels.train.a\.txt"):
+        load_yolo(folder)
+
+
+def test_labels_without_an_image_are_counted(folder):
+    write_label(folder, "e", "0 0.5 0.5 0.1 0.1\n1 0.5 0.5 0.1 0.1\n")
+    (folder / "images/train/e.psd").write_bytes(b"an image of another kind")
+    write_label(folder, "classes", "cat\ndog\n")
+    report = load_yolo(folder).report
+    assert report.counts == {"missing_file": 1, "no_annotation": 1, "box_of_dropped_image": 2}
+    assert "e.txt: no image of a known kind" in report.problems[-1].detail
+    assert accounted(report)
+    assert (report.num_images_read, report.num_boxes_read) == (5, 5)
+
+
+def test_several_folders_and_lists_of_images(folder):
+    (folder / "images/more/e.png").parent.mkdir()
+    Image.new("RGB", (10, 10)).save(folder / "images/more/e.png")
+    (folder / "lists").mkdir()
+    listed = "images/train/a.jpg\n./../images/train/b.png\n\nimages/train/none.jpg\n"
+    (folder / "lists/some.txt").write_text(listed)
+    names = "names: [cat, dog]\n"
+    for train, files in (
+        ("[images/train, images/more]", ["a.jpg", "b.png", "c.jpg", "d.jpg", "e.png"]),
+        ("lists/some.txt", ["a.jpg", "b.png"]),
+    ):
+        (folder / "data.yaml").write_text(f"train: {train}\n{names}")
+        dataset = load_yolo(folder)
+        assert [os.path.basename(name) for name in dataset.file_names.values()] == files
+        assert dataset.report.num_boxes == (3 if "[" in train else 2)
+        assert accounted(dataset.report)
+    assert dataset.report.counts["missing_file"] == 1
 
 
 def test_words_of_yaml_stay_names(folder):
