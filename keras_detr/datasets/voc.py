@@ -34,9 +34,10 @@ def load_voc(
 
     The folder, such as VOC2012, holds the images in JPEGImages, an XML file for each in
     Annotations, and ImageSets/Main/<split>.txt with the names of a split's images, one a line,
-    without suffixes. VOC counts whole pixels from 1, and both corners are inside the box. Entries
-    that can't be used are left out, counted and listed, as in `load_coco_json`; an image without an
-    XML file counts as empty, and is listed too.
+    without suffixes; where there is no folder ImageSets, "trainval" is all of Annotations. VOC
+    counts whole pixels from 1, and both corners are inside the box. Entries that can't be used are
+    left out, counted and listed, as in `load_coco_json`; an image without an XML file counts as
+    empty, and is listed too.
 
     Args:
         folder: path.
@@ -68,7 +69,7 @@ def load_voc(
     folder = checked_folder(folder, "folder")
     images_dir = checked_folder(folder / "JPEGImages", "folder")
     annotations_dir = checked_folder(folder / "Annotations", "folder")
-    list_path, names = _read_split(folder / "ImageSets" / "Main", split)
+    list_path, names = _read_split(folder / "ImageSets" / "Main", split, annotations_dir)
     class_names = _class_names(class_names, annotations_dir)
     report = DataReport(str(list_path))
     images, boxes = _read_annotations(names, images_dir, annotations_dir, class_names, report)
@@ -85,10 +86,14 @@ def load_voc(
     )
 
 
-def _read_split(lists_dir, split):
-    """Return the path of a split's file, and the names in it."""
+def _read_split(lists_dir, split, annotations_dir):
+    """Return where the names of a split's images are, and the names."""
     if not isinstance(split, str):
         raise ValueError(f"`split` must be the name of a file, a str. Received: {split!r}.")
+    if split == "trainval" and not lists_dir.parent.exists():
+        paths = sorted(annotations_dir.rglob("*.xml"))
+        names = [path.relative_to(annotations_dir).with_suffix("").as_posix() for path in paths]
+        return annotations_dir, names
     path = lists_dir / f"{split}.txt"
     try:
         # Some Windows editors write a byte order mark.
@@ -96,7 +101,8 @@ def _read_split(lists_dir, split):
     except FileNotFoundError:
         found = sorted(name[:-4] for name in file_names(lists_dir) if name.endswith(".txt"))
         raise FileNotFoundError(
-            f"`split`: there is no {str(path)!r}. Splits found in its folder: {brief(found)}."
+            f"`split`: there is no {str(path)!r}. Splits found in its folder: {brief(found)}. "
+            'Without a folder ImageSets, "trainval" is all of Annotations.'
         ) from None
     except (OSError, ValueError) as error:
         raise ValueError(f"`split`: {str(path)!r} can't be read as text: {error}") from error

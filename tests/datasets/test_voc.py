@@ -2,6 +2,7 @@
 import logging
 import os
 import random
+import shutil
 from xml.etree import ElementTree
 
 import numpy as np
@@ -371,3 +372,17 @@ def test_spoiled_files_never_crash(folder, monkeypatch):
         kinds |= set(report.counts)
     assert {"unreadable_annotation", "malformed_annotation", "malformed_box"} <= kinds
     assert {"wrong_size", "no_area_box", "outside_box", "clipped_box"} <= kinds
+
+
+def test_without_lists_all_annotations_are_taken(folder):
+    shutil.rmtree(folder / "ImageSets")
+    (folder / "JPEGImages/deep").mkdir()
+    (folder / "Annotations/deep").mkdir()
+    Image.new("RGB", (20, 30)).save(folder / "JPEGImages/deep/e.jpg")
+    write_annotation(folder, "deep/e", annotation_xml((30, 20), object_xml("cat")))
+    dataset = load_voc(folder)
+    names = [os.path.basename(name) for name in dataset.file_names.values()]
+    assert names == ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"]
+    assert dataset.report.num_boxes == 5
+    with pytest.raises(FileNotFoundError, match="Without a folder ImageSets"):
+        load_voc(folder, "val")
