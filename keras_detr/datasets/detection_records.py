@@ -7,7 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_detr.datasets.image_files import existing_files, is_on_its_side, read_header
+from keras_detr.datasets.image_files import (
+    existing_files,
+    is_on_its_side,
+    read_header,
+    similar_files,
+)
 
 NO_ID = np.iinfo(np.int64).min
 # No image is larger, and the number of its pixels fits into 64 bits.
@@ -108,12 +113,14 @@ def _fill_counts(images, boxes, report):
 def _check_images(images, report, is_checked, is_decoded):
     """Return which images are kept, and correct the sizes in the table."""
     is_kept = np.array(existing_files(images["path"]), bool)
-    for image in images[~is_kept]:
+    absent = images[~is_kept]
+    for image, similar in zip(absent, similar_files(absent["path"]), strict=True):
         path = image["path"]
         if os.path.exists(path):
             report.add("unreadable_file", int(image["id"]), detail=f"{path}: no regular file")
         else:
-            report.add("missing_file", int(image["id"]), detail=path)
+            hint = f", but there is {similar}" if similar else ""
+            report.add("missing_file", int(image["id"]), detail=f"{path}{hint}")
     is_known = (images["size"] > 0).all(axis=1)
     if is_checked is None:
         is_checked = is_kept.sum() <= _MOST_HEADERS_READ_BY_DEFAULT

@@ -3,6 +3,8 @@
 import functools
 import os
 import pathlib
+import unicodedata
+import urllib.parse
 
 import tensorflow as tf
 
@@ -28,6 +30,32 @@ def file_names(folder):
             return {entry.name for entry in entries if entry.is_file()}
     except (OSError, ValueError):  # ValueError: an invalid path.
         return set()
+
+
+def similar_files(paths):
+    """Return for each missing file one that it may stand for, or `None`.
+
+    Annotations that were written on another system differ by case, by how accents are composed, by
+    backslashes, by "%20", or name folders that aren't there.
+    """
+    names_in = functools.cache(lambda folder: {_folded(name): name for name in file_names(folder)})
+    return [_similar_file(path, names_in) for path in paths]
+
+
+def _similar_file(path, names_in):
+    folder, name = os.path.split(urllib.parse.unquote(path.replace("\\", "/")))
+    while True:
+        found = names_in(folder).get(_folded(name))
+        if found is not None:
+            return os.path.join(folder, found)
+        above = os.path.dirname(folder)
+        if above == folder or os.path.isdir(folder):
+            return None
+        folder = above
+
+
+def _folded(name):
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def checked_folder(folder, argument):

@@ -403,3 +403,33 @@ class TestRefused:
         arguments = {"images_dir": images_dir, "annotations": sound_content(), **arguments}
         with pytest.raises(error, match=message):
             load_coco_json(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("stored", "annotated"),
+    [
+        ("Dog.JPG", "dog.jpg"),
+        ("caf\u00e9.jpg", "cafe\u0301.jpg"),
+        ("cafe\u0301.jpg", "caf\u00e9.jpg"),
+        ("a dog.jpg", "a%20dog.jpg"),
+        ("part/dog.jpg", "part\\dog.jpg"),
+        ("dog.jpg", "images\\train\\dog.jpg"),
+        ("dog.jpg", "images/train/dog.jpg"),
+        ("dog.jpg", "cat.jpg"),
+    ],
+)
+def test_a_missing_file_names_the_one_that_is_meant(tmp_path, stored, annotated):
+    for name in (stored, "other.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (9, 9)).save(tmp_path / name)
+    names = enumerate((annotated, "other.jpg"), start=1)
+    content = {
+        "images": [{"id": number, "file_name": name} for number, name in names],
+        "annotations": [{"id": 1, "image_id": 2, "category_id": 1, "bbox": [1, 1, 5, 5]}],
+        "categories": [{"id": 1, "name": "dog"}],
+    }
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    (problem,) = load_coco_json(tmp_path, tmp_path / "annotations.json").report.problems
+    assert problem.kind == "missing_file"
+    hint = f", but there is {tmp_path / stored}"
+    assert problem.detail.endswith(hint) == (annotated != "cat.jpg")
