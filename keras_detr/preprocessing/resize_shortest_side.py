@@ -43,8 +43,10 @@ def size_for_short_side(height, width, short_side, longest_side, library):
     if longest_side is not None:
         is_capped = longer / shorter * short > longest_side
         capped = library.round(longest_side * shorter / longer)
-        # The original makes an empty image of one more than 2,600 times as long as wide.
+        # The original makes an empty image of one more than 2,600 times as long as wide. Here it
+        # becomes a pixel wide, and as long as it may.
         short = library.where(is_capped, library.maximum(capped, library.ones_like(capped)), short)
+        longer = library.where(capped < 1, longest_side * shorter, longer)
     long = library.floor(short * longer / shorter)
     is_tall = width < height
     return library.where(is_tall, long, short), library.where(is_tall, short, long)

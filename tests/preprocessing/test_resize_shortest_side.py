@@ -53,9 +53,11 @@ def test_ties_round_to_even_as_python_does():
     assert resized_size(10, 100, 800, 35) == size_by_the_paper_code(10, 100, 800, 35) == (4, 40)
 
 
-def test_extreme_aspect_keeps_a_pixel():
-    assert resized_size(1, 5000, 800, 1333) == (1, 5000)
-    assert min(resized_size(3, 50000, 800, 1333)) == 1
+def test_extreme_aspect_keeps_a_pixel_and_the_limit():
+    assert resized_size(1, 5000, 800, 1333) == (1, 1333)
+    assert resized_size(3000, 1, 800, 1333) == (1333, 1)
+    assert resized_size(3, 50000, 800, 1333) == (1, 1333)
+    assert resized_size(1, 5000, 800, None) == (800, 4_000_000)
 
 
 def test_the_layer_draws_the_same_sizes_in_the_graph():
