@@ -29,10 +29,7 @@ class BrokenImages:
         self._lock = threading.Lock()
 
     def decode(self, row):
-        """Decode an image, in the graph of a data set.
-
-        Args:
-            row: int scalar tensor, which of the images.
+        """Decode an image, given by its row, in the graph of a data set.
 
         Returns:
             uint8 (height, width, 3), without pixels if the image can't be read; str scalar, the

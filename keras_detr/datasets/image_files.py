@@ -104,7 +104,7 @@ def decode_image(path, fallback):
 
     Args:
         path: str scalar tensor.
-        fallback: function of a path to pixels and an error message, all tensors, for other files.
+        fallback: function of a path that returns the same, for other files.
 
     Returns:
         uint8 (height, width, 3), and str scalar, the error message or an empty one.

@@ -35,8 +35,7 @@ def draw_scene(rng, height, width, num_objects, size_range, max_tilt):
 
     Args:
         rng: numpy.random.Generator.
-        height: int, pixels.
-        width: int, pixels.
+        height, width: int, pixels.
         num_objects: int, how many shapes to place; one that doesn't fit is left out.
         size_range: pair of float, the extent of a shape as a share of the shorter side.
         max_tilt: float, degrees by which a shape may be rotated to either side.

@@ -242,10 +242,9 @@ def _is_annotation(numbered_line):
 def _label_path(path):
     """Return the label file of an image, with "labels" in place of the last folder "images"."""
     parts = list(path.parent.parts)
-    for index in range(len(parts) - 1, -1, -1):
-        if parts[index] == "images":
-            parts[index] = "labels"
-            break
+    if "images" in parts:
+        last = max(index for index, part in enumerate(parts) if part == "images")
+        parts[last] = "labels"
     return pathlib.Path(*parts) / f"{path.stem}.txt"
 
 

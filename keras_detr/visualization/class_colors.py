@@ -25,16 +25,10 @@ _CONES_TO_LINEAR_RGB = np.array(
 
 
 def class_color(class_id):
-    """Return the color of a class.
+    """Return the color of a class: red, green and blue as floats in [0, 1].
 
     All colors have a similar lightness: black text is readable on each, and with a dark outline
     each stands out from dark and from light images.
-
-    Args:
-        class_id: int, at least 0.
-
-    Returns:
-        tuple of three floats in [0, 1]: red, green, blue.
 
     Source: Ottosson 2020, "A perceptual color space for image processing" (Oklab).
     """

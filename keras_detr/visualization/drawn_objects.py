@@ -23,11 +23,7 @@ class DrawnObject(NamedTuple):
 
 
 def unpadded_image(image, pixel_mask=None):
-    """Return an image as uint8, without its padding.
-
-    Args:
-        image: (height, width, 3), values 0..255; others are clipped.
-        pixel_mask: (height, width), 1 on the image and 0 on padding, or `None`.
+    """Return an image (height, width, 3) as uint8, clipped to 0..255, without its padding.
 
     Raises:
         ValueError: a shape is wrong, or the mask has no image in it.
