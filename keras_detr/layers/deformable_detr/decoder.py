@@ -3,20 +3,14 @@
 import keras
 from keras import ops
 
-from keras_detr.layers.deformable_detr.multi_scale_deformable_attention import (
-    MultiScaleDeformableAttention,
-)
-from keras_detr.layers.primitives.transformer_base import TransformerBase
+from keras_detr.layers.deformable_detr.deformable_base import DeformableBase
 
 
 @keras.saving.register_keras_serializable("keras_detr")
-class DeformableDecoderLayer(TransformerBase):
+class DeformableDecoderLayer(DeformableBase):
     """Let the object queries attend to each other, then read points around their references.
 
-    Args:
-        num_levels: int, feature maps.
-        num_points: int, points that a head reads on each map.
-        **kwargs: of `TransformerBase`.
+    Arguments of the constructor: see `DeformableBase`.
 
     Call arguments:
         states: (batch, queries, size), what each query has gathered so far.
@@ -34,25 +28,12 @@ class DeformableDecoderLayer(TransformerBase):
     numbers the norm after self-attention 2 and that after cross-attention 1.
     """
 
-    def __init__(self, num_levels=4, num_points=4, **kwargs):
-        # Reference points stay in float32.
-        super().__init__(autocast=False, **kwargs)
-        self.num_levels = num_levels
-        self.num_points = num_points
-
     def build(self, states_shape, *_, **__):
         """Create the sub-layers, named as in the original."""
         size = states_shape[-1]
         self.residual_dropout = self.new_residual_dropout()
         self.self_attn = self.new_attention("self_attn", size)
-        self.cross_attn = MultiScaleDeformableAttention(
-            self.num_heads,
-            self.num_levels,
-            self.num_points,
-            dtype=self.dtype_policy,
-            name="cross_attn",
-        )
-        self.cross_attn.build(states_shape)
+        self.cross_attn = self.new_deformable_attention("cross_attn", states_shape)
         self.feed_forward = self.new_feed_forward(size)
         self.norm1 = self.new_norm("norm1", size)
         self.norm2 = self.new_norm("norm2", size)
@@ -86,38 +67,25 @@ class DeformableDecoderLayer(TransformerBase):
         changes = self.feed_forward(self.norm_before(self.norm3, states), training=training)
         return self.add_and_norm(self.norm3, states, changes, training), attention
 
-    def get_config(self):
-        """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "num_levels": self.num_levels,
-            "num_points": self.num_points,
-        }
-
 
 @keras.saving.register_keras_serializable("keras_detr")
-class DeformableDecoder(TransformerBase):
+class DeformableDecoder(DeformableBase):
     """Turn object queries and their reference points into states and boxes.
 
     Args:
         num_layers: int.
-        num_levels: int, feature maps.
-        num_points: int, points that a head reads on each map.
+        num_levels, num_points, **kwargs: of `DeformableBase`.
         use_box_refinement: bool, whether each layer refers to the boxes of the one before, instead
             of the first reference points.
-        **kwargs: of `TransformerBase`.
 
     Call arguments:
         states: (batch, queries, size), what the queries start with.
-        query_positions: (batch or 1, queries, size).
+        query_positions, memory, spatial_shapes, token_mask: see `DeformableDecoderLayer`.
         reference_points: float32 (batch, queries, 2 or 4), relative to the unpadded image.
-        memory: (batch, tokens, size), the encoder's output.
-        spatial_shapes: sequence of (height, width) of the levels.
         valid_ratios: float32 (batch or 1, levels, 2), the image's share of each padded map's width
             and height.
         predict_boxes: callable of (layer's index, states, reference points) that returns boxes
             float32 (batch, queries, 4).
-        token_mask: bool (batch, tokens), true on the image, or `None`.
         return_intermediate: bool, whether to return states and boxes after every layer instead of
             the last one only.
 
@@ -134,27 +102,13 @@ class DeformableDecoder(TransformerBase):
     def __init__(
         self, num_layers=6, num_levels=4, num_points=4, use_box_refinement=False, **kwargs
     ):
-        # Reference points stay in float32.
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(num_levels, num_points, **kwargs)
         self.num_layers = num_layers
-        self.num_levels = num_levels
-        self.num_points = num_points
         self.use_box_refinement = use_box_refinement
 
     def build(self, states_shape, *_, **__):
         """Create the layers."""
-        self.decoder_layers = [
-            DeformableDecoderLayer(
-                self.num_levels,
-                self.num_points,
-                **self.transformer_settings(),
-                dtype=self.dtype_policy,
-                name=f"layer_{index}",
-            )
-            for index in range(self.num_layers)
-        ]
-        for layer in self.decoder_layers:
-            layer.build(states_shape)
+        self.decoder_layers = self.new_layers(DeformableDecoderLayer, self.num_layers, states_shape)
 
     def call(
         self,
@@ -202,8 +156,6 @@ class DeformableDecoder(TransformerBase):
         return {
             **super().get_config(),
             "num_layers": self.num_layers,
-            "num_levels": self.num_levels,
-            "num_points": self.num_points,
             "use_box_refinement": self.use_box_refinement,
         }
 

@@ -88,12 +88,10 @@ class DETRDecoder(TransformerBase):
         **kwargs: of `TransformerBase`.
 
     Call arguments:
-        memory: (batch, tokens, size), the encoder's output.
-        positions: (batch or 1, tokens, size).
-        attention_mask: bool (batch, 1, tokens), true on the image, or `None`.
+        memory, attention_mask, return_attention: see `DETRDecoderLayer`.
+        positions: (batch or 1, tokens, size), those of `memory`.
         return_intermediate: bool, whether to return the states after every layer instead of the
             last one only.
-        return_attention: bool, whether the weights of the attention to the image are wanted.
 
     Returns:
         pair of states (batch, layers, queries, size), where `layers` is `num_layers` or 1, and of a
@@ -115,14 +113,9 @@ class DETRDecoder(TransformerBase):
         self.query_embeddings = self.add_weight(
             (self.num_queries, size), HostNormal(stddev=1.0), name="query_embeddings"
         )
-        self.decoder_layers = [
-            DETRDecoderLayer(
-                **self.transformer_settings(), dtype=self.dtype_policy, name=f"layer_{index}"
-            )
-            for index in range(self.num_layers)
-        ]
-        for layer in self.decoder_layers:
-            layer.build((memory_shape[0], self.num_queries, size))
+        self.decoder_layers = self.new_layers(
+            DETRDecoderLayer, self.num_layers, (memory_shape[0], self.num_queries, size)
+        )
         self.norm = self.new_norm("norm", size)
 
     def call(

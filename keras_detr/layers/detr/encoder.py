@@ -56,10 +56,7 @@ class DETREncoder(TransformerBase):
         num_layers: int.
         **kwargs: of `TransformerBase`.
 
-    Call arguments:
-        tokens: (batch, tokens, size).
-        positions: (batch or 1, tokens, size).
-        attention_mask: bool (batch, 1, tokens), true on the image, or `None`.
+    Call arguments: see `DETREncoderLayer`.
 
     Returns:
         (batch, tokens, size), called the memory.
@@ -73,14 +70,7 @@ class DETREncoder(TransformerBase):
 
     def build(self, tokens_shape, positions_shape=None, attention_mask_shape=None):
         """Create the layers."""
-        self.encoder_layers = [
-            DETREncoderLayer(
-                **self.transformer_settings(), dtype=self.dtype_policy, name=f"layer_{index}"
-            )
-            for index in range(self.num_layers)
-        ]
-        for layer in self.encoder_layers:
-            layer.build(tokens_shape)
+        self.encoder_layers = self.new_layers(DETREncoderLayer, self.num_layers, tokens_shape)
         self.norm = self.new_norm("norm", tokens_shape[-1]) if self.normalize_before else None
 
     def call(self, tokens, positions, attention_mask=None, training=None):
