@@ -14,11 +14,8 @@ class Dropout(keras.layers.Dropout):
         **kwargs: of `keras.layers.Dropout`, but for `noise_shape`.
 
     Call arguments:
-        inputs: float tensor.
+        inputs: float tensor; the result is like it.
         training: bool, whether numbers are dropped.
-
-    Returns:
-        tensor like `inputs`.
 
     Source: Srivastava et al. 2014.
     """

@@ -20,10 +20,7 @@ class FeedForward(keras.layers.Layer):
         **kwargs: of `keras.layers.Layer`.
 
     Call arguments:
-        inputs: (batch, tokens, size).
-
-    Returns:
-        (batch, tokens, size).
+        inputs: (batch, tokens, size), the shape of the result too.
 
     Source: Vaswani et al. 2017, section 3.3.
     """

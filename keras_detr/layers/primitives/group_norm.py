@@ -13,10 +13,7 @@ class GroupNorm(keras.layers.GroupNormalization):
     Takes the arguments of `keras.layers.GroupNormalization`, but for `axis`, which is the last.
 
     Call arguments:
-        inputs: (batch, ..., channels).
-
-    Returns:
-        (batch, ..., channels).
+        inputs: (batch, ..., channels), the shape of the result too.
 
     Source: Wu & He 2018.
     """

@@ -32,12 +32,9 @@ class HostNormal(keras.initializers.RandomNormal):
 
 
 def torch_linear_initializers(fan_in):
-    """Return the (kernel, bias) initializers that a torch layer starts with.
+    """Return the (kernel, bias) initializers of a torch layer with `fan_in` inputs to an output.
 
     Both are uniform in +-1/sqrt(fan_in).
-
-    Args:
-        fan_in: int, the number of inputs to one output.
     """
     limit = 1.0 / math.sqrt(fan_in)
     return HostUniform(-limit, limit), HostUniform(-limit, limit)
@@ -48,10 +45,6 @@ def xavier_uniform(fan_in, fan_out):
 
     Attention kernels have a head axis, from which Keras would derive other fans.
 
-    Args:
-        fan_in: int, the number of inputs.
-        fan_out: int, the number of outputs.
-
     Source: Glorot and Bengio 2010, equation 16.
     """
     limit = math.sqrt(6.0 / (fan_in + fan_out))
@@ -61,9 +54,7 @@ def xavier_uniform(fan_in, fan_out):
 def kaiming_normal_fan_out(size, filters):
     """Return the normal initializer that keeps a convolution's gradients in scale before a ReLU.
 
-    Args:
-        size: int, height and width of the kernel.
-        filters: int, the convolution's outputs.
+    The kernel is of `size` rows and columns.
 
     Source: He et al. 2015, equation 14.
     """

@@ -13,10 +13,7 @@ class TokenNorm(keras.layers.LayerNormalization):
     Takes the arguments of `keras.layers.LayerNormalization`, but for `axis`, which is the last.
 
     Call arguments:
-        inputs: (..., size).
-
-    Returns:
-        (..., size).
+        inputs: (..., size), the shape of the result too.
 
     Source: Ba et al. 2016.
     """
