@@ -180,8 +180,7 @@ def generalized_iou(boxes_xyxy, other_boxes_xyxy):
     area are allowed: 0/0 counts as 0.
 
     Args:
-        boxes_xyxy: float (..., 4), corners.
-        other_boxes_xyxy: float (..., 4), corners.
+        boxes_xyxy, other_boxes_xyxy: float (..., 4), corners.
 
     Returns:
         float (...), in [-1, 1].

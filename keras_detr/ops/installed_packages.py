@@ -4,9 +4,5 @@ import importlib.util
 
 
 def is_installed(package):
-    """Return whether a package can be imported.
-
-    Args:
-        package: str, its name in an import statement.
-    """
+    """Return whether a package, named as in an import statement, can be imported."""
     return importlib.util.find_spec(package) is not None

@@ -25,10 +25,7 @@ def flatten_layers(layer, include_self=True, recursive=True):
 def is_validation_of_fit(arguments):
     """Return whether `evaluate` is called by `fit`, with validation data that are checked already.
 
-    Keras has no public sign of it.
-
-    Args:
-        arguments: dict, the keyword arguments that `evaluate` was called with.
+    Keras has no public sign of it. `arguments` are the keyword arguments of `evaluate`, a dict.
     """
     return arguments.get("_use_cached_eval_dataset", False)
 
@@ -37,24 +34,14 @@ def stored_value(variable):
     """Return what a variable holds, or `None` if its memory was given away or not created yet.
 
     `variable.value` raises an error then.
-
-    Args:
-        variable: `keras.Variable`.
     """
     return getattr(variable, "_value", None)
 
 
 def adam_states(optimizer, variable):
-    """Return the momentum and the velocity of a variable.
+    """Return the momentum and the velocity that a built `keras.optimizers.Adam` has of a variable.
 
     The public `optimizer.variables` doesn't say which is whose.
-
-    Args:
-        optimizer: `keras.optimizers.Adam`, built.
-        variable: of the model.
-
-    Returns:
-        pair of `keras.Variable`.
     """
     index = optimizer._get_variable_index(variable)
     return optimizer._momentums[index], optimizer._velocities[index]
@@ -64,10 +51,6 @@ def takes_weight_decay(optimizer, variable):
     """Return whether weight decay applies to a variable.
 
     `optimizer.exclude_from_weight_decay` writes what only this reads.
-
-    Args:
-        optimizer: `keras.optimizers.Optimizer`.
-        variable: variable of the model.
     """
     return optimizer._use_weight_decay(variable)
 
@@ -84,14 +67,7 @@ class JointUpdates:
         self.update_steps(*arguments, update_one_by_one=lambda: update(*arguments))
 
     def update_steps(self, gradients, variables, learning_rate, update_one_by_one):
-        """Update all variables.
-
-        Args:
-            gradients: list of tensors.
-            variables: list of variables of the model.
-            learning_rate: scalar.
-            update_one_by_one: callable without arguments that calls `update_step` for each.
-        """
+        """Update all variables; `update_one_by_one()` calls `update_step` for each."""
         update_one_by_one()
 
 
@@ -101,9 +77,6 @@ def learning_rate_read_once(optimizer):
 
     Keras' weight decay evaluates it for every variable. Assigning the public `learning_rate`
     evaluates the schedule again on TensorFlow.
-
-    Args:
-        optimizer: `keras.optimizers.Optimizer`.
     """
     schedule = optimizer._learning_rate
     if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):

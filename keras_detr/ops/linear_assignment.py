@@ -57,18 +57,7 @@ def assign_in_graph(cost, num_objects):
 
 
 def assign_on_host(cost, num_objects):
-    """Solve a batch of assignment problems with SciPy.
-
-    Args:
-        cost: float NumPy array (problems, objects, queries).
-        num_objects: int NumPy array (problems,).
-
-    Returns:
-        int32 (problems, objects), -1 for padding.
-
-    Raises:
-        ValueError: a problem has more objects than queries.
-    """
+    """Solve a batch of assignment problems, NumPy arrays, with SciPy; see `linear_assignment`."""
     num_queries = cost.shape[2]
     if num_objects.size and num_objects.max() > num_queries:
         raise ValueError(

@@ -128,11 +128,7 @@ class Backend(LayerComputations):
         return contextlib.nullcontext()
 
     def check_export(self):
-        """Check that programs for other runtimes can be written.
-
-        Raises:
-            NotImplementedError: they can't; the message says what to do.
-        """
+        """Raise `NotImplementedError`, saying what to do, unless programs can be exported."""
         raise NotImplementedError(
             "Exporting needs Keras' TensorFlow backend: save the model (`model.save('model.keras')`"
             "), load it in a process with the environment variable KERAS_BACKEND=tensorflow, and "
@@ -187,8 +183,7 @@ class Backend(LayerComputations):
     def variables_kept(self, model):
         """Return a context in which an error leaves a model the variables of its last good step.
 
-        Args:
-            model: `keras.Model`, of which `fit`, `evaluate` or `predict` runs inside.
+        The model's `fit`, `evaluate` or `predict` runs inside.
         """
         return contextlib.nullcontext()
 

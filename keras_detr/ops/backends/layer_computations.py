@@ -22,18 +22,17 @@ class LayerComputations:
 
         Returns:
             (batch, heads, targets, size).
+
+        Source: Vaswani et al. 2017, equation 1.
         """
         return attend(query, key, value, bias)[0]
 
     def layer_norm(self, tokens, scale, offset, epsilon):
-        """Normalize every token to a mean of 0 and a variance of 1, then scale and shift it.
-
-        Computed in float32.
+        """Normalize tokens to a mean of 0 and a variance of 1 in float32, then scale and shift.
 
         Args:
             tokens: float (..., size).
-            scale: float (size,).
-            offset: float (size,).
+            scale, offset: float (size,).
             epsilon: float, added to the variance.
 
         Returns:
@@ -44,14 +43,11 @@ class LayerComputations:
         return ops.layer_normalization(tokens, scale, offset, axis=-1, epsilon=epsilon)
 
     def group_norm(self, features, scale, offset, num_groups, epsilon):
-        """Normalize each group of channels of an image, then scale and shift each channel.
-
-        Computed in float32.
+        """Normalize groups of an image's channels in float32, then scale and shift each channel.
 
         Args:
             features: float (batch, ..., channels).
-            scale: float (channels,).
-            offset: float (channels,).
+            scale, offset: float (channels,).
             num_groups: int, divides the channels.
             epsilon: float, added to the variance.
 
@@ -91,8 +87,7 @@ class LayerComputations:
 
         Args:
             shape: tuple of int or scalar tensors.
-            rate: float in [0, 1), the probability with which a number is dropped.
-            seed_generator: `keras.random.SeedGenerator`.
+            rate, seed_generator: see `dropout`.
 
         Returns:
             pair of a bool tensor of that shape, and of a float, what numbers that are kept are to
@@ -107,8 +102,7 @@ class LayerComputations:
             tokens: float (number, size).
             kernels: pair of float (size, width) and (width, new size).
             biases: pair of float (width,) and (new size,).
-            rate: float in [0, 1), the probability with which a wide token's number is dropped.
-            seed_generator: `keras.random.SeedGenerator`; `None` without dropout.
+            rate, seed_generator: see `dropout`; the generator is `None` where the rate is 0.
 
         Returns:
             float (number, new size).
@@ -125,12 +119,7 @@ class LayerComputations:
         return ops.where(is_kept, numbers, 0.0)
 
     def relu_gradient(self, upstream, outputs):
-        """Return the gradient to the input of a ReLU.
-
-        Args:
-            upstream: float tensor, the gradient to its outputs.
-            outputs: tensor like it.
-        """
+        """Return the gradient to the input of a ReLU, from its outputs and the gradient to them."""
         return ops.where(outputs > 0, upstream, 0.0)
 
     def sum_of_rows(self, matrix):
@@ -138,12 +127,7 @@ class LayerComputations:
         return ops.sum(matrix, axis=0)
 
     def add_bias(self, features, bias):
-        """Add a number to each channel.
-
-        Args:
-            features: float (..., channels).
-            bias: float (channels,).
-        """
+        """Add a number to each channel: (channels,) to (..., channels)."""
         return features + bias
 
     # Feature maps.
@@ -196,10 +180,7 @@ class LayerComputations:
     def lay_out_kernel(self, variable):
         """Let memory hold a convolution's kernel in the order that convolutions read it in.
 
-        The numbers and the shape stay.
-
-        Args:
-            variable: `keras.Variable` (rows, columns, channels, filters).
+        The numbers and the shape (rows, columns, channels, filters) of the `keras.Variable` stay.
         """
 
     def max_pool(self, inputs, sizes, strides, margins):

@@ -6,11 +6,9 @@ _NUM_VALUES = 2**16
 
 
 def dropout_mask(bits, rate):
-    """Return what `Backend.dropout_mask` does.
+    """Return what `Backend.dropout_mask` does, from random uint16 bits of the mask's shape.
 
-    Args:
-        bits: uint16 tensor, random; of the shape of the mask.
-        rate: float in [0, 1), rounded to a multiple of 2**-16.
+    The rate is rounded to a multiple of 2**-16.
     """
     num_dropped, scale = rounded(rate)
     return ops.greater_equal(bits, ops.cast(num_dropped, "uint16")), scale

@@ -8,9 +8,6 @@ class ProgramCache:
     """Keep the programs that were used last, each under its key.
 
     A service that meets thousands of image sizes compiles for each, and must not keep them all.
-
-    Args:
-        capacity: int, how many programs are kept.
     """
 
     def __init__(self, capacity=128):
@@ -23,12 +20,7 @@ class ProgramCache:
         return len(self._programs)
 
     def get(self, key, build):
-        """Return the program of a key, built if it isn't kept.
-
-        Args:
-            key: hashable.
-            build: callable without arguments that returns the program.
-        """
+        """Return the program of a hashable key: what `build()` returns, if it isn't kept."""
         with self._lock:
             program = self._programs.get(key)
         if program is None:

@@ -255,13 +255,8 @@ def _axes_in_memory(tensor):
 def add_rows_by_scipy(num_rows, indices, weights, upstream):
     """Return the table of which row j is the sum of w[n, k] * upstream[n] where indices[n, k] is j.
 
-    A product with a transposed sparse matrix, which torch would sort first.
-
-    Args:
-        num_rows: int, of the table.
-        indices: int32 (sums, terms).
-        weights: float32 (sums, terms).
-        upstream: float32 (sums, size).
+    A product with a transposed sparse matrix, which torch would sort first. Shapes are those of
+    `Backend.weighted_row_gradients`, with all lists in one.
     """
     starts = torch.arange(len(indices) + 1, dtype=indices.dtype) * indices.shape[1]
     parts = tuple(part.reshape(-1).numpy() for part in (weights, indices, starts))

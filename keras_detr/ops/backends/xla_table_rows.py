@@ -6,9 +6,7 @@ from keras import ops
 def weighted_row_sums(take, table, indices, weights):
     """Sum one term at a time: XLA makes a single loop of it that reads whole rows.
 
-    Args:
-        take: callable of a table and an index to the rows there.
-        table, indices, weights: see `Backend.weighted_row_sums`.
+    `take(table, index)` returns the rows there; for the rest see `Backend.weighted_row_sums`.
     """
     return sum(
         ops.cast(take(table, index[:, k]), "float32") * weight[:, k, None]
@@ -18,13 +16,10 @@ def weighted_row_sums(take, table, indices, weights):
 
 
 def weighted_row_gradients(take, add, table, indices, weights, upstream, chunk=256):
-    """Go through a few sums at a time, whose rows stay in the cache.
+    """Go through a few sums at a time, a chunk, whose rows stay in the cache.
 
-    Args:
-        take: callable of a table and an index to the rows there.
-        add: callable of a table, an index and rows to the table with the rows added there.
-        table, indices, weights, upstream: see `Backend.weighted_row_gradients`.
-        chunk: int, how many sums are computed at a time.
+    `take(table, index)` returns the rows there, and `add(table, index, rows)` the table with these
+    added; for the rest see `Backend.weighted_row_gradients`.
     """
     num_lists = len(indices)
     indices, weights = (ops.concatenate(numbers, axis=1) for numbers in (indices, weights))
