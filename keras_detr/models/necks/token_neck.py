@@ -10,12 +10,7 @@ from keras_detr.layers.sine_position_embedding import SinePositionEmbedding
 class TokenNeck(keras.layers.Layer):
     """Hold the size of a token and the position embedding, and save both.
 
-    Args:
-        hidden_dim: int, the size of a token.
-        position_embedding: layer that maps (features, mask) to codes of size `hidden_dim`, or
-            `None` for a `SinePositionEmbedding`.
-        offset: float, of that `SinePositionEmbedding`.
-        **kwargs: of `keras.layers.Layer`.
+    The necks document the arguments; `offset` is that of the default position embedding.
     """
 
     def __init__(self, hidden_dim, position_embedding=None, offset=0.0, **kwargs):
