@@ -27,12 +27,9 @@ class HungarianLoss(keras.losses.Loss):
     Args:
         classification: what separates the families: `SoftmaxClassification` (DETR) or
             `FocalClassification` (Deformable DETR). Default: `SoftmaxClassification()`.
-        class_cost: float, weight of the classification in the matching cost.
-        box_cost: float, weight of the L1 distance of boxes in the matching cost.
-        giou_cost: float, weight of the generalized IoU in the matching cost.
-        class_weight: float, weight of the classification in the loss.
-        box_weight: float, weight of the L1 distance in the loss.
-        giou_weight: float, weight of the generalized IoU in the loss.
+        class_cost, box_cost, giou_cost: float, the weights of the classification, of the L1
+            distance of boxes and of the generalized IoU in the matching cost.
+        class_weight, box_weight, giou_weight: float, their weights in the loss.
         assignment: "auto", "host" (SciPy) or "in_graph": see `linear_assignment`.
         name: str.
         **kwargs: of `keras.losses.Loss`; `reduction` has no effect, the loss is a scalar already.
@@ -118,11 +115,7 @@ class HungarianLoss(keras.losses.Loss):
         return self.total(self.components(y_true, y_pred))
 
     def total(self, components):
-        """Add up what `components` returned, scaled as Keras' trainers expect under distribution.
-
-        Args:
-            components: dict of scalars.
-        """
+        """Add up what `components` returned, scaled as Keras' distributed trainers expect."""
         names = (*self.component_names, *self.encoder_component_names)
         total = sum(components[name] for name in names if name in components)
         return total / current().num_replicas()
@@ -131,8 +124,7 @@ class HungarianLoss(keras.losses.Loss):
         """Return the parts of the loss and what else is worth logging.
 
         Args:
-            y_true: as in a call.
-            y_pred: as in a call.
+            y_true, y_pred: as in a call.
             is_compiled_by_xla: bool, whether the surrounding TensorFlow program is compiled with
                 `jit_compile=True`, where SciPy can't be called.
 
@@ -247,8 +239,7 @@ class HungarianLoss(keras.losses.Loss):
 def _stack_layers(y_pred):
     """Return float32 logits and boxes of all decoder layers, the last one last.
 
-    Returns:
-        pair: (batch, layers, queries, classes) and (batch, layers, queries, 4).
+    They are (batch, layers, queries, classes) and (batch, layers, queries, 4).
     """
     stacked = []
     for name in ("classification", "box"):

@@ -30,14 +30,9 @@ class TargetObjects(NamedTuple):
 
 
 def pack_target_objects(boxes, classes):
-    """Clip boxes to their image, drop those without area, and move real objects to the front.
+    """Return the `TargetObjects` of boxes and classes as `HungarianLoss` takes them.
 
-    Args:
-        boxes: float (batch, objects, 4), rel_center_xywh.
-        classes: int (batch, objects), below 0 where there is padding.
-
-    Returns:
-        `TargetObjects`.
+    Boxes are clipped to their image, and those without area become padding.
     """
     boxes = ops.cast(boxes, "float32")
     classes = ops.cast(classes, "int32")
