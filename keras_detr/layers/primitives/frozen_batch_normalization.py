@@ -31,14 +31,14 @@ class FrozenBatchNormalization(keras.layers.Layer):
     def build(self, input_shape):
         """Create the four per-channel variables, the identity to begin with."""
         shape = (input_shape[-1],)
-        self.gamma = self.add_weight(shape, "ones", trainable=False, autocast=False, name="gamma")
-        self.beta = self.add_weight(shape, "zeros", trainable=False, autocast=False, name="beta")
-        self.moving_mean = self.add_weight(
-            shape, "zeros", trainable=False, autocast=False, name="moving_mean"
-        )
-        self.moving_variance = self.add_weight(
-            shape, "ones", trainable=False, autocast=False, name="moving_variance"
-        )
+
+        def add_frozen(name, initializer):
+            return self.add_weight(shape, initializer, trainable=False, autocast=False, name=name)
+
+        self.gamma = add_frozen("gamma", "ones")
+        self.beta = add_frozen("beta", "zeros")
+        self.moving_mean = add_frozen("moving_mean", "zeros")
+        self.moving_variance = add_frozen("moving_variance", "ones")
 
     def scale_and_offset(self):
         """Return what multiplies every channel, and what is added then; float32 (channels,)."""
