@@ -12,12 +12,8 @@ import keras
 def flatten_layers(layer, include_self=True, recursive=True):
     """Return the layers inside a layer, parents first.
 
-    Keras has a public list of them for models only: `keras.Model.layers`.
-
-    Args:
-        layer: `keras.Layer`.
-        include_self: bool, whether the layer itself comes first.
-        recursive: bool, whether to return all layers below it, or its direct children only.
+    With `include_self` the layer itself comes first; without `recursive` only direct children are
+    returned. Keras has a public list of them for models only: `keras.Model.layers`.
     """
     return layer._flatten_layers(include_self=include_self, recursive=recursive)
 

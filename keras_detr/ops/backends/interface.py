@@ -44,10 +44,7 @@ class Backend(LayerComputations):
             function: callable that takes one NumPy array for each of `arrays` and returns one.
             arrays: list of tensors.
             shape: tuple, the shape of the result; `None` where it isn't known.
-            dtype: str, the dtype of the result.
-
-        Returns:
-            A tensor of the backend.
+            dtype: str, the dtype of the result, a tensor of the backend.
         """
         return ops.convert_to_tensor(function(*map(ops.convert_to_numpy, arrays)), dtype)
 
