@@ -14,12 +14,9 @@ logger = logging.getLogger("keras_detr")
 class BrokenImages:
     """Read images that TensorFlow can't decode with PIL, and report those that PIL can't either.
 
-    Args:
-        images: array of `detection_records.IMAGES`.
-        num_boxes: int (images,), the number of boxes of each.
-        report: `DataReport`.
-        is_skipped: bool, whether an image that can't be read is skipped, logged and added to
-            `report`; otherwise it is an error. The last image that is left is always an error.
+    `images` is a table of `IMAGES`, and `num_boxes` has the number of boxes of each. Where
+    `is_skipped`, an image that can't be read is skipped, logged and added to `report`; otherwise
+    it is an error. The last image that is left is always an error.
     """
 
     def __init__(self, images, num_boxes, report, *, is_skipped):
@@ -29,11 +26,9 @@ class BrokenImages:
         self._lock = threading.Lock()
 
     def decode(self, row):
-        """Decode an image, given by its row, in the graph of a data set.
+        """Decode an image, given by its row, in the graph of a data set, as `decode_image` does.
 
-        Returns:
-            uint8 (height, width, 3), without pixels if the image can't be read; str scalar, the
-            error message, or an empty one.
+        If it can't be read, it has no pixels.
         """
         pixels, message = tf.numpy_function(
             self._read, [row], (tf.uint8, tf.string), stateful=False

@@ -10,12 +10,7 @@ import numpy as np
 
 from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
-from keras_detr.datasets.detection_records import (
-    BOXES,
-    LARGEST_SIDE,
-    NO_ID,
-    BoxRow,
-)
+from keras_detr.datasets.detection_records import BOXES, LARGEST_SIDE, NO_ID, BoxRow
 from keras_detr.datasets.image_files import checked_folder
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
 

@@ -45,12 +45,8 @@ BOXES = np.dtype(
 class BoxRow(NamedTuple):
     """Hold a row of a table of boxes.
 
-    Attributes:
-        image_row, label: int.
-        corners: xyxy in pixels, or relative to the image.
-        annotation_id: int, `NO_ID` for none.
-        area: float, pixels, or NaN for the area of the box.
-        is_crowd: bool.
+    The corners are xyxy in pixels, or relative to the image. The area is in pixels, or NaN where it
+    is that of the box.
     """
 
     image_row: int

@@ -97,14 +97,11 @@ def is_on_its_side(path):
 
 
 def decode_image(path, fallback):
-    """Decode an image file to RGB, without applying the orientation of its EXIF tag.
+    """Decode the image file at a path to RGB, without applying the orientation of its EXIF tag.
 
     TensorFlow decodes JPEG and PNG without Python's lock and without a second copy. It can't say
-    which file is broken, so a fallback handles the files that it can't decode.
-
-    Args:
-        path: str scalar tensor.
-        fallback: function of a path that returns the same, for other files.
+    which file is broken, so `fallback`, a function of the path that returns the same, handles the
+    files that it can't decode. All values are tensors.
 
     Returns:
         uint8 (height, width, 3), and str scalar, the error message or an empty one.

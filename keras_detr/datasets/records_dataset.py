@@ -31,17 +31,14 @@ def dataset_from_tables(
     """Check images and boxes, and read them as elements.
 
     Args:
-        images: array of `detection_records.IMAGES`, or list of its rows, as read.
-        boxes: array of `detection_records.BOXES`, or list of `BoxRow`, as read.
+        images, boxes: tables, or lists of their rows, see `check_records`.
         class_names: list of str.
         report: `DataReport`, filled here, and logged if anything was dropped or changed.
-        is_relative: bool, whether the boxes of `boxes` are relative to the image.
+        is_relative: bool, see `check_records`.
 
-    Other arguments and the result are those of `keras_detr.datasets.load_coco_json`, except
-    `category_ids`. Images are shuffled before they are read and decoded.
-
-    Raises:
-        ValueError: no image can be used, or there are boxes and none can be used.
+    Other arguments, the result and the errors are those of
+    `keras_detr.datasets.load_coco_json`, except `category_ids`. Images are shuffled before they
+    are read and decoded.
     """
     images, boxes = check_records(
         np.array(images, IMAGES),

@@ -31,17 +31,10 @@ class Scene(NamedTuple):
 
 
 def draw_scene(rng, height, width, num_objects, size_range, max_tilt):
-    """Draw an image of shapes: tilted, colored, overlapping but mostly visible.
+    """Draw a `Scene` of shapes: tilted, colored, overlapping but mostly visible.
 
-    Args:
-        rng: numpy.random.Generator.
-        height, width: int, pixels.
-        num_objects: int, how many shapes to place; one that doesn't fit is left out.
-        size_range: pair of float, the extent of a shape as a share of the shorter side.
-        max_tilt: float, degrees by which a shape may be rotated to either side.
-
-    Returns:
-        `Scene`.
+    A shape that doesn't fit is left out. `size_range` is the pair of `min_size` and `max_size` of
+    `ShapesConfig`, which has the units of the sizes and of `max_tilt`.
     """
     canvas = _background(rng, height, width)
     owners = np.full((height, width), -1, np.int32)

@@ -123,25 +123,23 @@ class COCOMetrics:
         return {name: _figure(precision[:, :, label].mean()) for label, name in enumerate(names)}
 
     def _true_rows(self, image, size, image_id):
-        boxes, classes, is_real = self._real_objects("y_true", image, size)
-        area = image["area"][is_real] if "area" in image else boxes[:, 2] * boxes[:, 3]
-        is_crowd = image["is_crowd"][is_real] if "is_crowd" in image else np.zeros(len(boxes))
+        rows, is_real = self._real_objects("y_true", image, size, image_id)
+        area = image["area"][is_real] if "area" in image else rows[:, 4] * rows[:, 5]
+        is_crowd = image["is_crowd"][is_real] if "is_crowd" in image else np.zeros(len(rows))
         _check_finite("y_true", "area", area)
-        image_ids = np.full(len(boxes), image_id)
-        return np.column_stack([image_ids, classes, boxes, area, is_crowd])
+        return np.column_stack([rows, area, is_crowd])
 
     def _detection_rows(self, image, size, image_id):
         if "num_detections" in image:
             number = int(image["num_detections"])
             image = {key: value[:number] for key, value in image.items() if key != "num_detections"}
-        boxes, classes, is_real = self._real_objects("y_pred", image, size)
+        rows, is_real = self._real_objects("y_pred", image, size, image_id)
         confidence = image["confidence"][is_real]
         _check_finite("y_pred", "confidence", confidence)
-        image_ids = np.full(len(boxes), image_id)
-        return np.column_stack([image_ids, classes, boxes, confidence])
+        return np.column_stack([rows, confidence])
 
-    def _real_objects(self, argument, image, size):
-        """Return boxes (xywh in pixels) and classes without padding, and which rows they were."""
+    def _real_objects(self, argument, image, size, image_id):
+        """Return rows of image, class, x, y, width, height, and which objects aren't padding."""
         boxes = image["boxes"].astype(np.float64).reshape(-1, 4)
         classes = image["classes"].astype(np.int64)
         if len(boxes) != len(classes):
@@ -157,7 +155,8 @@ class COCOMetrics:
         boxes = boxes[is_real]
         _check_finite(argument, "boxes", boxes)
         boxes = convert_box_format(boxes, self.bounding_box_format, "xywh", size, np.stack)
-        return boxes, classes[is_real], is_real
+        image_ids = np.full(len(boxes), image_id)
+        return np.column_stack([image_ids, classes[is_real], boxes]), is_real
 
     def _evaluated(self):
         if not self._num_images:

@@ -51,20 +51,9 @@ FORMATS = {
 
 
 def export_detector(model, filepath, format="tf_saved_model", input_dtype="uint8"):
-    """Write a detector as a file that needs neither keras_detr nor Keras; see its `export`.
+    """Write a detector as a file that needs neither keras_detr nor Keras.
 
-    Args:
-        model: `SetPredictionDetector`.
-        filepath: str or path.
-        format: str, one of `FORMATS`.
-        input_dtype: str, one of `INPUT_DTYPES`.
-
-    Raises:
-        ValueError: an argument is invalid, another file exists at `filepath`, or the format doesn't
-            support the model.
-        NotImplementedError: the Keras backend isn't TensorFlow.
-        ImportError: a package is missing.
-        OSError: the file can't be written, for example because the disk is full.
+    The arguments and errors are those of `export`, a method of every `SetPredictionDetector`.
     """
     path = Path(filepath)
     if format not in FORMATS:

@@ -68,11 +68,7 @@ def _convert(folder, name):
 
 
 def _check_operations(program, onnx):
-    """Check that ONNX has all operations: the converter writes unknown ones without an error.
-
-    Raises:
-        ValueError: an operation is unknown.
-    """
+    """Raise ValueError for operations that ONNX lacks: the converter writes them all the same."""
     known = {schema.name for schema in onnx.defs.get_all_schemas() if schema.domain == ""}
     unknown = {node.op_type for node in program.graph.node if node.op_type not in known}
     if unknown:

@@ -8,20 +8,10 @@ from keras import ops
 
 
 def resized_size(height, width, short_side, longest_side):
-    """Return the size that images are resized to, as the original computes it.
+    """Return the result of `keras_detr.preprocessing.resized_size` for int32 scalar tensors.
 
-    It computes with integers: `keras_detr.preprocessing.resized_size` divides in float64, which
-    LiteRT lacks. Both agree for sides up to 2**31 / (2 * longest_side + 1), or 2**31 / short_side.
-
-    Args:
-        height, width: int32 scalar tensors, pixels, at least 1.
-        short_side: int, pixels.
-        longest_side: int, pixels, or None for no limit.
-
-    Returns:
-        (height, width), two int32 scalar tensors, at least 1 each.
-
-    Source: facebookresearch/detr, datasets/transforms.py, get_size_with_aspect_ratio.
+    It computes with integers: that function divides in float64, which LiteRT lacks. Both agree for
+    sides up to 2**31 / (2 * longest_side + 1), or 2**31 / short_side.
     """
     shorter, longer = ops.minimum(height, width), ops.maximum(height, width)
     short = ops.zeros_like(shorter) + short_side
@@ -44,16 +34,10 @@ def _rounded_quotient(dividend, divisor):
 
 
 def resize_images(images, size):
-    """Resize bilinearly, with antialiasing for an axis that shrinks.
+    """Resize images, float32 (batch, height, width, 3), to a pair of int32 scalar tensors.
 
-    Each axis is multiplied by a matrix: a resized pixel is a weighted mean of a line of pixels.
-
-    Args:
-        images: float32 (batch, height, width, 3).
-        size: pair of int32 scalar tensors, the new height and width.
-
-    Returns:
-        float32 (batch, new height, new width, 3).
+    It is bilinear, with antialiasing for an axis that shrinks. Each axis is multiplied by a matrix:
+    a resized pixel is a weighted mean of a line of pixels.
 
     Source: PIL's and TensorFlow's antialiased bilinear resizing.
     """

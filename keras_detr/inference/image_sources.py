@@ -6,27 +6,17 @@ import pathlib
 from PIL import Image
 
 from keras_detr.batches.arrays import to_numpy
-from keras_detr.preprocessing.image_reading import (
-    IMAGE_SUFFIXES,
-    rgb_of_array,
-    rgb_of_picture,
-)
+from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES, rgb_of_array, rgb_of_picture
 
 
 def find_images(images):
-    """List images, without reading files.
-
-    Args:
-        images: see `keras_detr.inference.detect`.
+    """List the images that `keras_detr.inference.detect` takes, without reading files.
 
     Returns:
-        list of `pathlib.Path` of a file, or uint8 (height, width, 3) RGB; the files of a folder in
-        the order of their names.
+        list of `pathlib.Path` of a file, or uint8 (height, width, 3) RGB.
 
     Raises:
-        FileNotFoundError: there is no such file or folder.
-        ValueError: `images` has another type, a folder holds no images, or the values of an array
-            aren't those of an image.
+        FileNotFoundError, ValueError: as `detect` does, or an array isn't an image.
     """
     if isinstance(images, (str, os.PathLike)):
         return _files_of_path(pathlib.Path(images))

@@ -9,13 +9,7 @@ from keras_detr.ops.boxes import check_box_format, convert_box_format
 
 
 class DrawnObject(NamedTuple):
-    """Hold one object to draw.
-
-    Attributes:
-        box_xyxy: tuple of four floats, pixels of the unpadded image.
-        class_id: int.
-        label: str.
-    """
+    """Hold one object to draw; its box is in pixels of the unpadded image."""
 
     box_xyxy: tuple[float, float, float, float]
     class_id: int
@@ -52,17 +46,13 @@ def unpadded_image(image, pixel_mask=None):
 def drawn_objects(
     boxes, bounding_box_format, image_size, class_names=None, confidence_threshold=0.0
 ):
-    """Return the objects of one image, the least confident first, to be drawn in this order.
+    """Return a list of `DrawnObject`, the least confident first, to be drawn in this order.
 
     Args:
-        boxes: dict of "boxes" (objects, 4), "classes" (objects,), -1 for padding; optionally
-            "confidence" (objects,) and "num_detections", a number.
+        boxes: dict, the `detections` of `keras_detr.visualization.plot_detections`.
         image_size: pair (height, width) of the unpadded image.
 
-    Other arguments are those of `keras_detr.visualization.plot_detections`.
-
-    Returns:
-        list of `DrawnObject`.
+    Other arguments are those of `plot_detections`.
 
     Raises:
         ValueError: a shape is wrong, the format is missing or unknown, or a class has no name.

@@ -1,5 +1,6 @@
 """Draw a figure of panels: images in rows and columns, with objects drawn on them."""
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -62,12 +63,7 @@ class Panel(NamedTuple):
 
 
 def draw_panels(panels, path=None, most_columns=4):
-    """Draw panels in rows.
-
-    Args:
-        panels: list of `Panel`, at least one.
-        path: where to write the figure, PNG unless its suffix says otherwise; or `None`.
-        most_columns: int, 1 to 4, the panels in a row.
+    """Draw a list of `Panel` in rows of `most_columns`, 1 to 4, and write it to `path`, if any.
 
     Returns:
         `matplotlib.figure.Figure`, which isn't registered with pyplot and needn't be closed.
@@ -268,16 +264,12 @@ def _label_place(box, size, taken, extent):
     dots, y upwards.
     """
     width, height = size
-    candidates = [
-        (box.x0, box.y1),
-        (box.x0, box.y1 - height),
-        (box.x1 - width, box.y1),
-        (box.x1 - width, box.y1 - height),
-        (box.x0, box.y0 - height),
-        (box.x0, box.y0),
-        (box.x1 - width, box.y0 - height),
-        (box.x1 - width, box.y0),
-    ]
+    lefts = (box.x0, box.x1 - width)
+    # The upper edge of the box comes before its lower one, left before right, outside before
+    # inside.
+    at_upper_edge = itertools.product(lefts, (box.y1, box.y1 - height))
+    at_lower_edge = itertools.product(lefts, (box.y0 - height, box.y0))
+    candidates = [*at_upper_edge, *at_lower_edge]
     best, least_cost = None, np.inf
     for rank, corner in enumerate(candidates):
         wanted = np.array(corner)

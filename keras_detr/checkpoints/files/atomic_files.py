@@ -24,10 +24,7 @@ _SECONDS_OF_A_DAY = 24 * 60 * 60
 
 @contextlib.contextmanager
 def folder_beside(path):
-    """Yield an empty temporary folder on the same disk as `path`, and remove it at the end.
-
-    Args:
-        path: `pathlib.Path` of what will be written; its folder must exist.
+    """Yield an empty temporary folder beside `path`, a `pathlib.Path`, and remove it at the end.
 
     Raises:
         OSError: something inside the context can't be written; the message names `path`.
@@ -139,10 +136,7 @@ def _restore(folder):
 
 
 def _lock(folder, wait=False):
-    """Lock a folder until it is unlocked or the process ends.
-
-    Returns:
-        int, a file descriptor, or `None` if the system or the disk has no locks.
+    """Lock a folder until `_unlock` gets the descriptor returned: `None` if there are no locks.
 
     Raises:
         BlockingIOError: another process has locked it, and `wait` is false.

@@ -43,12 +43,7 @@ def read_regular(path, largest=None):
 
 
 def read_json_object(path):
-    """Return the dict that a JSON file holds.
-
-    Raises:
-        ValueError: it isn't a regular file, is far larger than any configuration, or holds
-            something else.
-    """
+    """Return the dict that a JSON file holds, or raise ValueError if it holds something else."""
     content = read_regular(path, _LARGEST_JSON)
     try:
         found = json.loads(content.decode("utf-8"))

@@ -79,11 +79,7 @@ def read_tensors(path) -> dict[str, np.ndarray]:
 
 
 def shard_names(index_path) -> tuple[str, ...]:
-    """Return the sorted names of the files that a `*.index.json` lists.
-
-    Raises:
-        ValueError: the file isn't such an index.
-    """
+    """Return the sorted names of the files that a `*.index.json` lists."""
     return tuple(sorted(set(_read_index(Path(index_path)).values())))
 
 
@@ -99,7 +95,6 @@ def _find_weights(folder):
 
 
 def _read_safetensors(path):
-    """Read a .safetensors file."""
     try:
         # Check the header before all of the file is read.
         with safe_open(path, framework="numpy"):

@@ -26,10 +26,7 @@ def read_torch(path):
         _check_archive(path)
         # The official training script stores its arguments in the file. A plain Namespace is
         # harmless; everything else that isn't a tensor stays forbidden.
-        with (
-            torch.serialization.safe_globals([argparse.Namespace]),
-            warnings.catch_warnings(),
-        ):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             # Of pickles that aren't torch's own, which are refused anyway.
             warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -53,11 +50,9 @@ def read_torch(path):
 
 
 def _check_archive(path):
-    """Compare the parts of a zip file with their checksums, as torch doesn't.
+    """Raise an error if a zip file is damaged, or unpacks to far more than its size.
 
-    Raises:
-        ValueError: a part is damaged, or all of them unpack to far more than the file.
-        zipfile.BadZipFile: the file is truncated.
+    torch doesn't compare checksums.
     """
     if not zipfile.is_zipfile(path):
         return

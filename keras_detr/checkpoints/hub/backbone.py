@@ -51,16 +51,10 @@ def backbone_settings(config):
 
 
 def stages_read(config, default):
-    """Return which stages of the backbone the rest of the model reads.
+    """Return which stages of the backbone the model reads, after the field that says so.
 
-    Args:
-        config: dict, the parsed config.json.
-        default: tuple of int, the stages that the detector reads from a backbone of timm where the
-            config doesn't say.
-
-    Returns:
-        str, the field that says so, and tuple of int, the stages from 1 to 4, 0 for the stem.
-        A name that isn't a stage's is returned unchanged.
+    Stages are numbered from 1 to 4, and 0 is the stem; a name that isn't a stage's is returned
+    unchanged. `default` holds those that are read from a backbone of timm by default.
     """
     field, described = _description(config)
     if described.get("out_indices"):

@@ -10,9 +10,6 @@ from .backbone import stages_read
 from .detector import detector_settings
 from .fields import check, count, shared_count
 
-_PYRAMID = (2, 3, 4)
-_LAST_STAGE = (4,)
-
 
 def deformable_detr_settings(config: dict[str, Any]) -> dict[str, Any]:
     """Translate the config.json of a Hub repository with a Deformable DETR.
@@ -39,7 +36,7 @@ def deformable_detr_settings(config: dict[str, Any]) -> dict[str, Any]:
             "`num_feature_levels` of the Hub config must be 1, for the last stage of the backbone, "
             "or at least 3, for its last three stages. Received: 2."
         )
-    expected = _LAST_STAGE if num_levels == 1 else _PYRAMID
+    expected = (4,) if num_levels == 1 else (2, 3, 4)
     field, stages = stages_read(config, default=expected)
     check(field, stages, (expected,))
     use_box_refinement = _flag(config, "with_box_refine")

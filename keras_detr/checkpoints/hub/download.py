@@ -171,11 +171,7 @@ def _advice_without_network(hub_file, local_files_only):
 
 
 def _verify(hub_file, path):
-    """Compare a file's content with the hash it should have.
-
-    Raises:
-        CorruptedFileError: they differ.
-    """
+    """Raise `CorruptedFileError` if a file's content doesn't have the hash it should have."""
     blob = _blob_of(path)
     hub_hash = _hub_hash(hub_file, path, blob)
     expected = hub_file.sha256 or hub_hash

@@ -43,10 +43,10 @@ def check_count(field, value, largest=_LARGEST_COUNT):
     return value
 
 
-def shared_count(config, field, default, largest=_LARGEST_COUNT):
+def shared_count(config, field, default):
     """Return a number that must be the same for the encoder and the decoder."""
-    encoder = count(config, f"encoder_{field}", default, largest)
-    decoder = count(config, f"decoder_{field}", default, largest)
+    encoder = count(config, f"encoder_{field}", default)
+    decoder = count(config, f"decoder_{field}", default)
     if encoder != decoder:
         raise ValueError(
             f"`encoder_{field}` and `decoder_{field}` of the Hub config must be equal. "

@@ -82,13 +82,9 @@ class HubFolder:
         return None if config is None else preprocessor_normalization(config)
 
     def _read_preprocessor_config(self, consequence):
-        """Return the content of preprocessor_config.json.
+        """Return the content of preprocessor_config.json, or None if there is no such file.
 
-        Args:
-            consequence: str, what is logged if it can't be read.
-
-        Returns:
-            dict, or None if there is no such file or it can't be read.
+        If it can't be read, the `consequence` is logged, and None is returned too.
         """
         try:
             if isinstance(self.location, HubFile):
@@ -132,7 +128,6 @@ def resolve_hub_folder(handle) -> HubFolder:
 
 
 def _read_config(path):
-    """Read a config.json."""
     if not path.exists():
         raise FileNotFoundError(
             f"The folder {str(path.parent)!r} holds no config.json, so it isn't in the Hub's "
@@ -142,11 +137,7 @@ def _read_config(path):
 
 
 def _fetch_weights(config_file):
-    """Download the first of `WEIGHT_FILE_NAMES` that a repository has, with its shards.
-
-    Returns:
-        Path of the weights, or of the index beside its shards.
-    """
+    """Return the path of the first of `WEIGHT_FILE_NAMES` in a repository, and fetch its shards."""
     unreachable = None
     for name in WEIGHT_FILE_NAMES:
         try:

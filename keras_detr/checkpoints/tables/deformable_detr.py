@@ -16,14 +16,7 @@ backbone.py, ops/modules/ms_deform_attn.py; transformers
 models/deformable_detr/modeling_deformable_detr.py and conversion_mapping.py.
 """
 
-from .encoder_decoder import (
-    BOTH,
-    DECODER,
-    DECODER_LAYER,
-    ENCODER,
-    ENCODER_LAYER,
-    detector_table,
-)
+from .encoder_decoder import BOTH, DECODER, DECODER_LAYER, ENCODER, ENCODER_LAYER, detector_table
 
 _HEADS = r"(?:(?:transformer\.)?decoder\.)?"
 _PROJECTION = rf"(sampling_offsets|attention_weights|value_proj|output_proj)\.{BOTH}"

@@ -21,14 +21,9 @@ _LEARNED_POSITIONS = r"(?:backbone\.(?:conv_encoder\.)?)?position_embedding"
 
 
 def detector_table(wrappers, decoder_norms, renames, skips=()):
-    """Return the table of a detector: the rows that all detectors share, and its own.
+    """Return the `RenameTable` of a detector: the rows that all detectors share, and its own.
 
-    Args:
-        wrappers: str, as in `RenameTable`.
-        decoder_norms: sequence of str, the names of the decoder's `norm1`, `norm2`, `norm3` in
-            transformers.
-        renames: tuple of rows that only this detector has.
-        skips: tuple of rows that only this detector has.
+    `decoder_norms` are the names of the decoder's `norm1`, `norm2`, `norm3` in transformers.
     """
     return RenameTable(
         wrappers=wrappers,
@@ -55,9 +50,7 @@ def detector_table(wrappers, decoder_norms, renames, skips=()):
 def attention_rows(source, target):
     """Return the rows of one attention: fused or separate projections, and the output's.
 
-    Args:
-        source: str, regular expression of the attention's name, with one group: the layer.
-        target: str, its canonical name.
+    `source` is a regular expression of the attention's name with one group, the layer.
     """
     return (
         (rf"{source}\.in_proj_{BOTH}", rf"{target}.in_proj_\2"),
