@@ -10,7 +10,9 @@ from keras_detr.batches.training_batch import check_inputs, check_training_batch
 from keras_detr.ops.boxes import check_box_format
 
 
-def checked_training_batches(dataset, num_classes, bounding_box_format, dropped_boxes=None):
+def checked_training_batches(
+    dataset, num_classes, bounding_box_format, dropped_boxes=None, num_queries=None
+):
     """Bring a data set's batches into one structure and check every value.
 
     Args:
@@ -22,6 +24,7 @@ def checked_training_batches(dataset, num_classes, bounding_box_format, dropped_
         num_classes: int, classes must be below it.
         bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
         dropped_boxes: `DroppedBoxes` that reports boxes without area, or None.
+        num_queries: int, how many objects with an area an image can have at most, or None.
 
     Returns:
         tf.data.Dataset of `({"images", "pixel_mask"}, {"boxes", "classes"})`, boxes float32
@@ -38,7 +41,7 @@ def checked_training_batches(dataset, num_classes, bounding_box_format, dropped_
         x = {"images": images, "pixel_mask": pixel_mask, "image_id": image_ids}
         bounding_boxes = {"boxes": boxes, "classes": classes}
         checked = check_training_batch(
-            x, bounding_boxes, num_classes, bounding_box_format, dropped_boxes
+            x, bounding_boxes, num_classes, bounding_box_format, dropped_boxes, num_queries
         )
         return checked["boxes"], checked["classes"]
 

@@ -7,12 +7,14 @@ from keras_detr.batches.boxes import check_boxes
 from keras_detr.batches.image_ids import known_image_ids
 from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.images import check_images
-from keras_detr.batches.labels import check_labels
+from keras_detr.batches.labels import check_labels, check_num_objects
 from keras_detr.batches.structure import batch_parts, input_parts
 from keras_detr.ops.boxes import check_box_format
 
 
-def check_training_batch(x, bounding_boxes, num_classes, bounding_box_format, dropped_boxes=None):
+def check_training_batch(
+    x, bounding_boxes, num_classes, bounding_box_format, dropped_boxes=None, num_queries=None
+):
     """Check a batch of arrays, and return its boxes dense.
 
     Args:
@@ -24,6 +26,7 @@ def check_training_batch(x, bounding_boxes, num_classes, bounding_box_format, dr
         num_classes: int, classes must be below it.
         bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
         dropped_boxes: `DroppedBoxes` that reports boxes without area, or None.
+        num_queries: int, how many objects with an area an image can have at most, or None.
 
     Returns:
         dict of NumPy arrays, "boxes" float32 (batch, N, 4) and "classes" int32 (batch, N), -1
@@ -32,7 +35,7 @@ def check_training_batch(x, bounding_boxes, num_classes, bounding_box_format, dr
     Raises:
         ValueError: images aren't finite; boxes or classes have another shape or length; a
             class isn't a whole number in [-1, num_classes); a real box isn't finite or lies
-            wholly outside its image.
+            wholly outside its image; an image has too many objects.
     """
     check_box_format(bounding_box_format)
     parts = numpy_parts(batch_parts((x, bounding_boxes)))
@@ -42,6 +45,8 @@ def check_training_batch(x, bounding_boxes, num_classes, bounding_box_format, dr
     check_labels(classes, num_classes, image_ids)
     sizes = unpadded_sizes(images, pixel_mask)
     is_empty = check_boxes(boxes, classes >= 0, *sizes, bounding_box_format, image_ids)
+    if num_queries is not None:
+        check_num_objects((classes >= 0) & ~is_empty, num_queries, image_ids)
     if dropped_boxes is not None:
         dropped_boxes.report(boxes, is_empty, image_ids)
     return {"boxes": boxes, "classes": classes.astype(np.int32)}

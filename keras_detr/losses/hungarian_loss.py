@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_detr.losses.focal_classification import FocalClassification
-from keras_detr.losses.input_checks import check_predictions, check_targets
+from keras_detr.losses.input_checks import check_predictions, check_surplus, check_targets
 from keras_detr.losses.matching_costs import giou_cost, l1_cost
 from keras_detr.losses.softmax_classification import SoftmaxClassification
 from keras_detr.losses.target_objects import pack_target_objects
@@ -148,6 +148,7 @@ class HungarianLoss(keras.losses.Loss):
         logits, boxes = _stack_layers(y_pred)
         check_targets(y_true, logits.shape[0], self.classification.num_classes(logits))
         objects = pack_target_objects(y_true["boxes"], y_true["classes"])
+        check_surplus(objects.is_object, logits.shape[2])
         num_objects = ops.cast(ops.sum(objects.num_objects), "float32")
         # At least 1 over all replicas, as one device would have it.
         divisor = (

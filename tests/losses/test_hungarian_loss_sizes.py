@@ -34,10 +34,12 @@ def test_every_part_equals_the_reference(family, size):
         assert result[name] == pytest.approx(expected[name], rel=1e-5, abs=1e-4 * (name in ERRORS))
 
 
-def test_more_objects_than_queries_is_an_error():
+@pytest.mark.parametrize("assignment", ["host", "in_graph"])
+def test_more_objects_than_queries_is_an_error(assignment):
     objects, logits, boxes = batch([13], 1, 12, NUM_CLASSES + 1)
+    loss = HungarianLoss.detr(assignment=assignment)
     with pytest.raises(ValueError, match=r"13 objects.*only 12 queries"):
-        parts_of(HungarianLoss.detr(assignment="host"), pad(objects), split_layers(logits, boxes))
+        parts_of(loss, pad(objects), split_layers(logits, boxes))
 
 
 @pytest.mark.parametrize("assignment", ["host", "in_graph"])

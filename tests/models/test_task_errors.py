@@ -129,6 +129,34 @@ def test_more_objects_than_queries(detector):
         model.evaluate(batch, verbose=0)
 
 
+@pytest.mark.parametrize("assignment", ["auto", "in_graph"])
+def test_an_image_with_more_objects_than_queries_is_named(detector, assignment):
+    model = detector.build(num_encoder_layers=1, num_decoder_layers=1)
+    loss = model.default_loss()
+    loss.assignment = assignment
+    model.compile(optimizer="sgd", loss=loss)
+    count = NUM_QUERIES + 1
+    boxes = np.tile(np.array((1, 1, 20, 20), "float32"), (2, count, 1))
+    classes = np.zeros((2, count), "int32")
+    # Neither padding nor a box without area needs a query.
+    classes[0, 0], boxes[0, 1] = -1, (5, 5, 5, 9)
+    batch = {
+        **with_targets(boxes=boxes, classes=classes),
+        "image_id": np.array([31, 32]),
+    }
+    for call in (
+        lambda: model.fit(batch, verbose=0),
+        lambda: model.evaluate(iter([batch]), verbose=0),
+        lambda: model.fit(with_targets(), validation_data=batch, verbose=0),
+        lambda: model.train_on_batch(batch),
+        lambda: model.test_on_batch(batch),
+    ):
+        message = rf"image 1 \(image_id 32\) .* {count} objects, .* {NUM_QUERIES} queries"
+        with pytest.raises(ValueError, match=message) as raised:
+            call()
+        assert len(str(raised.value)) < 300
+
+
 def test_raw_images_without_tensorflow(model, monkeypatch):
     # Where it is installed, as if it weren't.
     monkeypatch.setattr(raw_images, "is_installed", lambda package: False)

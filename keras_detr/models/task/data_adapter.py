@@ -41,7 +41,7 @@ def training_data(model, x, y=None):
     """Return the `x` and `y` with which Keras' trainers are to be called.
 
     Args:
-        model: the detector, whose number of classes and box format targets must fit.
+        model: the detector, whose classes, box format and number of queries targets must fit.
         x: what the user passed: a data set, a generator, or arrays.
         y: what the user passed: bounding boxes of arrays, or `None`.
 
@@ -53,8 +53,7 @@ def training_data(model, x, y=None):
     if is_tensorflow_dataset(x):
         from keras_detr.batches.tf_data import checked_training_batches
 
-        classes, box_format = model.num_classes, model.bounding_box_format
-        checked = checked_training_batches(x, classes, box_format, dropped_boxes)
+        checked = checked_training_batches(x, *_expected(model, dropped_boxes))
     else:
         check = functools.partial(training_batch, model, dropped_boxes=dropped_boxes)
         checked = checked_stream(x, check)
@@ -78,10 +77,13 @@ def training_batch(model, x, y=None, dropped_boxes=None):
         dropped_boxes: `DroppedBoxes` that reports boxes without area, or `None`.
     """
     inputs, targets = training_pair(x if y is None else (x, y))
-    targets = check_training_batch(
-        inputs, targets, model.num_classes, model.bounding_box_format, dropped_boxes
-    )
+    targets = check_training_batch(inputs, targets, *_expected(model, dropped_boxes))
     return _as_arrays(inputs), targets
+
+
+def _expected(model, dropped_boxes):
+    """Return what batches are checked against, as the checks take it."""
+    return model.num_classes, model.bounding_box_format, dropped_boxes, model.num_queries
 
 
 def prediction_inputs(x):
