@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_detr.losses.focal_classification import FocalClassification
 from keras_detr.losses.input_checks import check_predictions, check_surplus, check_targets
+from keras_detr.losses.layer_sums import sum_by_layer
 from keras_detr.losses.matching_costs import giou_cost, l1_cost
 from keras_detr.losses.softmax_classification import SoftmaxClassification
 from keras_detr.losses.target_objects import pack_target_objects
@@ -284,10 +285,10 @@ def _box_losses(boxes, queries, objects):
     # Padding is compared to itself, which has no gradient.
     is_pair = ops.expand_dims(queries >= 0, -1)
     matched = ops.where(is_pair, matched, targets)
-    l1 = ops.sum(ops.abs(matched - targets), axis=(0, 2, 3))
+    l1 = sum_by_layer(ops.abs(matched - targets))
     giou = generalized_iou(center_to_corners(matched), center_to_corners(targets))
     not_giou = ops.where(queries >= 0, 1.0 - giou, 0.0)
-    return l1, ops.sum(not_giou, axis=(0, 2))
+    return l1, sum_by_layer(not_giou)
 
 
 def _mean_over_replicas(value):
