@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from keras_detr.batches.arrays import to_numpy
+from keras_detr.batches.image_range import check_raw_range
 from keras_detr.preprocessing.image_reading import (
     IMAGE_SUFFIXES,
     read_image,
@@ -58,9 +59,10 @@ def find_images(images):
     if isinstance(images, (list, tuple)):
         return [source for image in images for source in find_images(image)]
     array = to_numpy(images)
-    if array.ndim == 4:
-        return [ImageSource(None, rgb_of_array(image)) for image in array]
-    return [ImageSource(None, rgb_of_array(array))]
+    arrays = array if array.ndim == 4 else [array]
+    for array in arrays:
+        check_raw_range(array)
+    return [ImageSource(None, rgb_of_array(array)) for array in arrays]
 
 
 def _sources_of_path(path):
