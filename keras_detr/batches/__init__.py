@@ -8,6 +8,7 @@ from keras_detr.lazy_names import attach
 _HOMES = {
     "BatchParts": "structure",
     "DroppedBoxes": "dropped_boxes",
+    "ImageRange": "image_range",
     "batch_parts": "structure",
     "check_inputs": "training_batch",
     "check_training_batch": "training_batch",

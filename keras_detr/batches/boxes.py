@@ -9,6 +9,8 @@ _OUTSIDE_ADVICE = (
     "Most often the boxes are in another format than the `bounding_box_format` declared; "
     "otherwise remove or correct these boxes."
 )
+# Images with a shorter side may have boxes of less than a pixel.
+_LEAST_SIDE = 16
 
 
 def check_boxes(boxes, is_object, heights, widths, bounding_box_format, image_ids=None):
@@ -27,8 +29,9 @@ def check_boxes(boxes, is_object, heights, widths, bounding_box_format, image_id
         out, by the same rule.
 
     Raises:
-        ValueError: a box isn't finite, or lies wholly outside its image. A box may reach over the
-            edge, by rounding only touch it, or have no area.
+        ValueError: a box isn't finite, or lies wholly outside its image; or all boxes are fractions
+            in 0..1 though the format is in pixels. A box may reach over the edge, by rounding only
+            touch it, or have no area.
     """
     boxes = np.where(is_object[..., None], boxes, np.float32(0))
     is_broken = ~np.isfinite(boxes).all(-1)
@@ -38,6 +41,7 @@ def check_boxes(boxes, is_object, heights, widths, bounding_box_format, image_id
             f"`boxes` must be finite. Received: {boxes[image, position].tolist()} for box "
             f"{position} of image {image}{id_in_brackets(image, image_ids)}."
         )
+    _check_pixels(boxes[is_object], heights, widths, bounding_box_format)
     sizes = tuple(np.broadcast_to(sides, len(boxes)) for sides in (heights, widths))
     # Fractions of an image whose mask is empty are infinite or no numbers: there is no area.
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
@@ -56,6 +60,21 @@ def check_boxes(boxes, is_object, heights, widths, bounding_box_format, image_id
             f"{id_in_brackets(image, image_ids)}). {_OUTSIDE_ADVICE}"
         )
     return is_object & is_empty
+
+
+def _check_pixels(boxes, heights, widths, bounding_box_format):
+    """Raise a ValueError if all boxes (N, 4) of a batch look relative, and are to be in pixels."""
+    is_tiny = min(np.min(heights), np.min(widths)) < _LEAST_SIDE
+    if bounding_box_format.startswith("rel") or is_tiny or not len(boxes):
+        return
+    # Whole numbers say nothing: [0, 0, 1, 1] may stand for a pixel.
+    if (np.abs(boxes - 0.5) <= 0.5 + CLIP_TOLERANCE).all() and (boxes != np.round(boxes)).any():
+        raise ValueError(
+            f"`boxes`: all boxes of a batch lie in 0..1, such as {boxes[0].tolist()}, and the "
+            f"format `{bounding_box_format}` is in pixels: they look relative to the image. "
+            "Declare their format, for example `rel_xyxy`, as the `bounding_box_format`, or "
+            "convert them to pixels."
+        )
 
 
 def _is_outside(corners):

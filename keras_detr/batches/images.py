@@ -34,12 +34,13 @@ def raw_images(images, argument="images"):
     return images
 
 
-def check_images(images, image_ids=None):
-    """Check that images are finite.
+def check_images(images, image_ids=None, image_range=None):
+    """Check that images are finite, and report values that a model doesn't take.
 
     Args:
         images: NumPy array (batch, height, width, 3).
         image_ids: (batch,), by which the message names images, or `None`.
+        image_range: `ImageRange` that reports such values, or `None`.
 
     Raises:
         ValueError: an image holds NaN or infinity; the message says which.
@@ -50,6 +51,8 @@ def check_images(images, image_ids=None):
                 f"`images` must be finite. Image {index} of the batch"
                 f"{id_in_brackets(index, image_ids)} holds NaN or infinity."
             )
+    if image_range is not None:
+        image_range.report(images, image_ids)
 
 
 def _is_finite(image):

@@ -1,6 +1,9 @@
-"""The labels of objects: 0-based, whole, and below the number of classes."""
+"""The labels of objects: 0-based, whole, below the number of classes, and not too many."""
 
 import numpy as np
+
+from keras_detr.batches.image_ids import id_in_brackets
+from keras_detr.ops.linear_assignment import describe_surplus
 
 
 def check_labels(classes, num_classes, image_ids=None):
@@ -26,3 +29,21 @@ def check_labels(classes, num_classes, image_ids=None):
             "0-based, and none of them means no-object: subtract 1 from labels that start at 1, or "
             "map category ids to 0..N-1."
         )
+
+
+def check_num_objects(is_object, num_queries, image_ids=None):
+    """Check that every object can have a query of its own.
+
+    Args:
+        is_object: bool NumPy array (images, objects), the objects that the loss matches.
+        num_queries: int, how many objects the model can find in an image.
+        image_ids: as in `check_labels`.
+
+    Raises:
+        ValueError: an image has more objects; the message says which.
+    """
+    counts = is_object.sum(axis=1)
+    if (counts > num_queries).any():
+        index = int(np.argmax(counts))
+        image = f"`boxes`: image {index}{id_in_brackets(index, image_ids)} of the batch"
+        raise ValueError(describe_surplus(counts[index], num_queries, image))

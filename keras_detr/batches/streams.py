@@ -1,6 +1,7 @@
 """Check batches that come one after another, each when it is read. TensorFlow isn't needed."""
 
 import collections.abc
+import copy
 import operator
 
 import keras
@@ -16,8 +17,8 @@ def checked_stream(x, check):
         check: function from a batch to a batch, which raises where it is wrong.
 
     Returns:
-        What gives the checked batches; `None` for arrays. A loader of torch is returned as it is:
-        Keras knows it by its class, and only the structure of its batches is checked, later.
+        What gives the checked batches; `None` for arrays. Of torch's loaders, and of Grain's, Keras
+        wants tensors, so their batches stay as they are; only the structure of Grain's is checked.
 
     Raises:
         ValueError: there is no batch; of an iterator, when it is read.
@@ -29,6 +30,8 @@ def checked_stream(x, check):
     elif _is_of(x, "torch.utils.data.", "grain."):
         # Loaders of an endless or unmeasured data set have a `__len__` that raises.
         checked, num_batches = x, operator.length_hint(x, 1)
+        if _is_of(x, "torch.utils.data.dataloader"):
+            checked = _checked_loader(x, check)
     else:
         return None
     if num_batches == 0:
@@ -72,6 +75,20 @@ class _CheckedPyDataset(keras.utils.PyDataset):
 
     def on_epoch_end(self):
         self._dataset.on_epoch_end()
+
+
+def _checked_loader(loader, check):
+    """Return a copy of a loader of torch, of a class that Keras knows as one."""
+    kind = type(loader)
+
+    def read_checked(self):
+        for batch in kind.__iter__(self):
+            check(batch)
+            yield batch
+
+    checked = copy.copy(loader)
+    checked.__class__ = type(kind.__name__, (kind,), {"__iter__": read_checked})
+    return checked
 
 
 def is_tensorflow_dataset(data):

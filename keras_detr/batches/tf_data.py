@@ -10,7 +10,14 @@ from keras_detr.batches.training_batch import check_inputs, check_training_batch
 from keras_detr.ops.boxes import check_box_format
 
 
-def checked_training_batches(dataset, num_classes, bounding_box_format, dropped_boxes=None):
+def checked_training_batches(
+    dataset,
+    num_classes,
+    bounding_box_format,
+    dropped_boxes=None,
+    num_queries=None,
+    image_range=None,
+):
     """Bring a data set's batches into one structure and check every value.
 
     Args:
@@ -22,6 +29,8 @@ def checked_training_batches(dataset, num_classes, bounding_box_format, dropped_
         num_classes: int, classes must be below it.
         bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
         dropped_boxes: `DroppedBoxes` that reports boxes without area, or None.
+        num_queries: int, how many objects with an area an image can have at most, or None.
+        image_range: `ImageRange` that reports images of other values than a model takes, or None.
 
     Returns:
         tf.data.Dataset of `({"images", "pixel_mask"}, {"boxes", "classes"})`, boxes float32
@@ -38,7 +47,13 @@ def checked_training_batches(dataset, num_classes, bounding_box_format, dropped_
         x = {"images": images, "pixel_mask": pixel_mask, "image_id": image_ids}
         bounding_boxes = {"boxes": boxes, "classes": classes}
         checked = check_training_batch(
-            x, bounding_boxes, num_classes, bounding_box_format, dropped_boxes
+            x,
+            bounding_boxes,
+            num_classes,
+            bounding_box_format,
+            dropped_boxes,
+            num_queries,
+            image_range,
         )
         return checked["boxes"], checked["classes"]
 
@@ -55,12 +70,13 @@ def checked_training_batches(dataset, num_classes, bounding_box_format, dropped_
     return _mapped(checked_batch, dataset)
 
 
-def checked_prediction_batches(dataset):
+def checked_prediction_batches(dataset, image_range=None):
     """Bring a data set's batches into the structure of a detector's inputs, without targets.
 
     Args:
         dataset: tf.data.Dataset of batches: images (batch, height, width, 3), a dict of "images"
             and perhaps "pixel_mask", or what `checked_training_batches` takes.
+        image_range: as in `checked_training_batches`.
 
     Returns:
         tf.data.Dataset of `({"images", "pixel_mask"},)`; "pixel_mask" is there if the batches
@@ -72,7 +88,8 @@ def checked_prediction_batches(dataset):
     """
 
     def check(images, pixel_mask, image_ids):
-        check_inputs({"images": images, "pixel_mask": pixel_mask, "image_id": image_ids})
+        x = {"images": images, "pixel_mask": pixel_mask, "image_id": image_ids}
+        check_inputs(x, image_range)
         return ()
 
     def checked_batch(*batch):

@@ -7,12 +7,20 @@ from keras_detr.batches.boxes import check_boxes
 from keras_detr.batches.image_ids import known_image_ids
 from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.images import check_images
-from keras_detr.batches.labels import check_labels
+from keras_detr.batches.labels import check_labels, check_num_objects
 from keras_detr.batches.structure import batch_parts, input_parts
 from keras_detr.ops.boxes import check_box_format
 
 
-def check_training_batch(x, bounding_boxes, num_classes, bounding_box_format, dropped_boxes=None):
+def check_training_batch(
+    x,
+    bounding_boxes,
+    num_classes,
+    bounding_box_format,
+    dropped_boxes=None,
+    num_queries=None,
+    image_range=None,
+):
     """Check a batch of arrays, and return its boxes dense.
 
     Args:
@@ -24,6 +32,8 @@ def check_training_batch(x, bounding_boxes, num_classes, bounding_box_format, dr
         num_classes: int, classes must be below it.
         bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
         dropped_boxes: `DroppedBoxes` that reports boxes without area, or None.
+        num_queries: int, how many objects with an area an image can have at most, or None.
+        image_range: `ImageRange` that reports images of other values than a model takes, or None.
 
     Returns:
         dict of NumPy arrays, "boxes" float32 (batch, N, 4) and "classes" int32 (batch, N), -1
@@ -32,30 +42,33 @@ def check_training_batch(x, bounding_boxes, num_classes, bounding_box_format, dr
     Raises:
         ValueError: images aren't finite; boxes or classes have another shape or length; a
             class isn't a whole number in [-1, num_classes); a real box isn't finite or lies
-            wholly outside its image.
+            wholly outside its image; an image has too many objects.
     """
     check_box_format(bounding_box_format)
     parts = numpy_parts(batch_parts((x, bounding_boxes)))
     images, pixel_mask, boxes, classes, image_ids = parts
     image_ids = known_image_ids(image_ids, len(images))
-    check_images(images, image_ids)
+    check_images(images, image_ids, image_range)
     check_labels(classes, num_classes, image_ids)
     sizes = unpadded_sizes(images, pixel_mask)
     is_empty = check_boxes(boxes, classes >= 0, *sizes, bounding_box_format, image_ids)
+    if num_queries is not None:
+        check_num_objects((classes >= 0) & ~is_empty, num_queries, image_ids)
     if dropped_boxes is not None:
         dropped_boxes.report(boxes, is_empty, image_ids)
     return {"boxes": boxes, "classes": classes.astype(np.int32)}
 
 
-def check_inputs(x):
+def check_inputs(x, image_range=None):
     """Check a model's inputs.
 
     Args:
         x: as in `check_training_batch`.
+        image_range: as in `check_training_batch`.
 
     Raises:
         ValueError: images or mask have another shape or type, or an image holds NaN or infinity;
             the message says which.
     """
     images, _, image_ids = input_parts(x)
-    check_images(to_numpy(images), known_image_ids(image_ids, len(images)))
+    check_images(to_numpy(images), known_image_ids(image_ids, len(images)), image_range)

@@ -6,6 +6,7 @@ import numpy as np
 from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.structure import input_parts
+from keras_detr.batches.training_batch import check_training_batch
 from keras_detr.evaluation.coco_metrics import COCOMetrics
 from keras_detr.ops.boxes import convert_box_format
 
@@ -33,7 +34,8 @@ def evaluate_detector(model, batches, verbose=0, *, metrics=None, on_batch=None)
         dict of float: see `COCOMetrics.result`.
 
     Raises:
-        ValueError: there are no images, a batch lacks an entry, or `metrics` takes another format.
+        ValueError: there are no images, a batch lacks an entry, its images or boxes aren't as `fit`
+            takes them, or `metrics` takes another format.
     """
     if metrics is None:
         metrics = COCOMetrics("rel_xyxy", num_classes=model.num_classes)
@@ -47,6 +49,9 @@ def evaluate_detector(model, batches, verbose=0, *, metrics=None, on_batch=None)
     predict = _PaddedBatches(model)
     for batch in each_batch(batches):
         check_entries(batch)
+        check_training_batch(
+            batch, batch["bounding_boxes"], model.num_classes, model.bounding_box_format
+        )
         images, pixel_mask, _ = input_parts(batch)
         inputs = {"images": to_numpy(images)}
         if pixel_mask is not None:

@@ -6,6 +6,7 @@ import pathlib
 from PIL import Image
 
 from keras_detr.batches.arrays import to_numpy
+from keras_detr.batches.image_range import check_raw_range
 from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES, rgb_of_array, rgb_of_picture
 
 
@@ -25,9 +26,10 @@ def find_images(images):
     if isinstance(images, (list, tuple)):
         return [found for image in images for found in find_images(image)]
     array = to_numpy(images)
-    if array.ndim == 4:
-        return [rgb_of_array(image) for image in array]
-    return [rgb_of_array(array)]
+    arrays = array if array.ndim == 4 else [array]
+    for array in arrays:
+        check_raw_range(array)
+    return [rgb_of_array(array) for array in arrays]
 
 
 def _files_of_path(path):

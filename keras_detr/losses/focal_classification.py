@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_detr.losses.layer_sums import sum_by_layer
 from keras_detr.losses.matching_costs import values_of_classes
 
 
@@ -50,7 +51,7 @@ class FocalClassification:
         of_wrong = (1 - 2 * target_is_class) * logits
         weight = (1 - self.alpha) + (2 * self.alpha - 1) * target_is_class
         losses = weight * ops.sigmoid(of_wrong) ** self.gamma * ops.softplus(of_wrong)
-        return ops.sum(losses, axis=(0, 2, 3)) / num_objects
+        return sum_by_layer(losses) / num_objects
 
     def is_object(self, logits):
         """Return which queries speak of an object, more likely than not: bool (batch, queries)."""

@@ -6,7 +6,8 @@ import keras
 from keras import ops
 
 from keras_detr.losses.focal_classification import FocalClassification
-from keras_detr.losses.input_checks import check_predictions, check_targets
+from keras_detr.losses.input_checks import check_predictions, check_surplus, check_targets
+from keras_detr.losses.layer_sums import sum_by_layer
 from keras_detr.losses.matching_costs import giou_cost, l1_cost
 from keras_detr.losses.softmax_classification import SoftmaxClassification
 from keras_detr.losses.target_objects import pack_target_objects
@@ -140,6 +141,7 @@ class HungarianLoss(keras.losses.Loss):
         logits, boxes = _stack_layers(y_pred)
         check_targets(y_true, logits.shape[0], self.classification.num_classes(logits))
         objects = pack_target_objects(y_true["boxes"], y_true["classes"])
+        check_surplus(objects.is_object, logits.shape[2])
         num_objects = ops.cast(ops.sum(objects.num_objects), "float32")
         # At least 1 over all replicas, as one device would have it.
         divisor = (
@@ -274,10 +276,10 @@ def _box_losses(boxes, queries, objects):
     # Padding is compared to itself, which has no gradient.
     is_pair = ops.expand_dims(queries >= 0, -1)
     matched = ops.where(is_pair, matched, targets)
-    l1 = ops.sum(ops.abs(matched - targets), axis=(0, 2, 3))
+    l1 = sum_by_layer(ops.abs(matched - targets))
     giou = generalized_iou(center_to_corners(matched), center_to_corners(targets))
     not_giou = ops.where(queries >= 0, 1.0 - giou, 0.0)
-    return l1, ops.sum(not_giou, axis=(0, 2))
+    return l1, sum_by_layer(not_giou)
 
 
 def _mean_over_replicas(value):

@@ -1,6 +1,6 @@
 """Errors for targets and predictions that no loss should be computed from."""
 
-from keras_detr.batches.labels import check_labels
+from keras_detr.batches.labels import check_labels, check_num_objects
 from keras_detr.batches.shapes import are_compatible, check_box_shapes, described
 from keras_detr.batches.structure import check_bounding_boxes
 from keras_detr.ops.backends import current
@@ -29,6 +29,20 @@ def check_targets(y_true, batch_size, num_classes):
     classes = current().known_values(y_true["classes"])
     if classes is not None:
         check_labels(classes, num_classes)
+
+
+def check_surplus(is_object, num_queries):
+    """Raise a ValueError if an image has more objects than queries, where values can be read.
+
+    Args:
+        is_object: bool (batch, objects).
+        num_queries: int.
+    """
+    # Most batches are known to fit by their shape.
+    if is_object.shape[1] is None or is_object.shape[1] > num_queries:
+        is_object = current().known_values(is_object)
+        if is_object is not None:
+            check_num_objects(is_object, num_queries)
 
 
 def check_predictions(y_pred):

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_detr.losses.layer_sums import sum_by_layer
 from keras_detr.losses.matching_costs import values_of_classes
 
 
@@ -59,8 +60,8 @@ class SoftmaxClassification:
             + (1.0 - is_object) * self.no_object_weight * log_probabilities[..., -1]
         )
         weights = is_object + (1.0 - is_object) * self.no_object_weight
-        normalizer = mean_over_replicas(ops.sum(weights, axis=(0, 2)))
-        return -ops.sum(log_probability, axis=(0, 2)) / normalizer
+        normalizer = mean_over_replicas(sum_by_layer(weights))
+        return -sum_by_layer(log_probability) / normalizer
 
     def is_object(self, logits):
         """Return which queries speak of an object: bool (batch, queries)."""

@@ -60,11 +60,7 @@ def assign_on_host(cost, num_objects):
     """Solve a batch of assignment problems, NumPy arrays, with SciPy; see `linear_assignment`."""
     num_queries = cost.shape[2]
     if num_objects.size and num_objects.max() > num_queries:
-        raise ValueError(
-            f"An image has {int(num_objects.max())} objects, but the model has only "
-            f"{num_queries} queries, and every object needs a query of its own. Build the model "
-            "with a larger `num_queries`, or leave objects out of the data set knowingly."
-        )
+        raise ValueError(describe_surplus(int(num_objects.max()), num_queries))
     queries = np.full(cost.shape[:2], -1, np.int32)
     for problem, count in enumerate(num_objects):
         if count:
@@ -75,6 +71,15 @@ def assign_on_host(cost, num_objects):
             # The rows come back sorted, because there are no more of them than of columns.
             queries[problem, :count] = linear_sum_assignment(rows)[1]
     return queries
+
+
+def describe_surplus(num_objects, num_queries, image="An image"):
+    """Return the error's message for an image with more objects than there are queries."""
+    return (
+        f"{image} has {num_objects} objects, but the model has only {num_queries} queries, and "
+        "every object needs a query of its own. Build the model with a larger `num_queries`, or "
+        "leave objects out of the data set knowingly."
+    )
 
 
 @functools.cache

@@ -9,13 +9,21 @@ REFUSALS = (ValueError, tf.errors.InvalidArgumentError)
 HEIGHT, WIDTH = 30, 40
 
 
-def through_arrays(x, bounding_boxes, num_classes=3, bounding_box_format="xyxy", dropped=None):
-    return check_training_batch(x, bounding_boxes, num_classes, bounding_box_format, dropped)
+def through_arrays(
+    x, bounding_boxes, num_classes=3, bounding_box_format="xyxy", dropped=None, num_queries=None
+):
+    return check_training_batch(
+        x, bounding_boxes, num_classes, bounding_box_format, dropped, num_queries
+    )
 
 
-def through_data_set(x, bounding_boxes, num_classes=3, bounding_box_format="xyxy", dropped=None):
+def through_data_set(
+    x, bounding_boxes, num_classes=3, bounding_box_format="xyxy", dropped=None, num_queries=None
+):
     dataset = tf.data.Dataset.from_tensors((x, bounding_boxes))
-    checked = checked_training_batches(dataset, num_classes, bounding_box_format, dropped)
+    checked = checked_training_batches(
+        dataset, num_classes, bounding_box_format, dropped, num_queries
+    )
     return next(checked.as_numpy_iterator())[1]
 
 

@@ -69,14 +69,21 @@ def test_arrays_are_no_stream():
     assert checked_stream({"images": np.zeros((2, 8, 8, 3))}, even) is None
 
 
-def test_a_loader_of_torch_whose_length_is_unknown():
+def test_a_loader_of_torch():
     torch = pytest.importorskip("torch", reason="needs torch")
 
     class Unmeasured(torch.utils.data.IterableDataset):
         def __iter__(self):
-            return iter([2, 4])
+            return iter([2, 4, 1])
 
     loader = torch.utils.data.DataLoader(Unmeasured(), batch_size=None)
-    assert checked_stream(loader, even) is loader
+    checked = checked_stream(loader, even)
+    assert isinstance(checked, torch.utils.data.DataLoader)
+    batches = iter(checked)
+    # Keras wants the tensors of the loader, which are left as they are.
+    assert [next(batches), next(batches)] == [2, 4]
+    with pytest.raises(ValueError, match="1 is odd"):
+        next(batches)
+    assert list(loader) == [2, 4, 1]
     with pytest.raises(ValueError, match="`x` gave no batch"):
         checked_stream(torch.utils.data.DataLoader([], batch_size=None), even)

@@ -115,6 +115,24 @@ class TestArraysAndDataSets:
         with pytest.raises(REFUSALS, match=r"(?s)21.*lies outside its image .*10.*22"):
             check(*batch(boxes=boxes, pixel_mask=mask(10, 22)))
 
+    def test_an_image_with_too_many_objects_is_named(self, check):
+        check(*batch(), num_queries=2)
+        check(*batch(boxes=changed(BOXES, (0, 0), [7, 7, 7, 7])), num_queries=1)
+        named = batch(image_id=np.array([31, 32]))
+        with pytest.raises(REFUSALS, match=r"image 0 \(image_id 31\) .*2 objects, .* 1 queries"):
+            check(*named, num_queries=1)
+
+    def test_fractions_declared_as_pixels_are_found(self, check):
+        fractions = np.where(CLASSES[..., None] < 0, -1, BOXES / [WIDTH, HEIGHT, WIDTH, HEIGHT])
+        check(*batch(boxes=fractions), bounding_box_format="rel_xyxy")
+        for box_format in ("xyxy", "xywh", "center_xywh"):
+            with pytest.raises(REFUSALS, match=f"all boxes of a batch lie in 0..1.*{box_format}"):
+                check(*batch(boxes=fractions), bounding_box_format=box_format)
+        # One box in pixels, a pixel in the corner, and tiny images are what they say.
+        check(*batch(boxes=changed(fractions, (0, 0), [2, 3, 10, 20])))
+        check(*batch(boxes=np.where(BOXES < 0, -1, np.array([0.0, 0, 1, 1]))))
+        check(*batch(boxes=fractions, images=np.zeros((2, 8, 9, 3), np.float32)))
+
     def test_pixels_declared_as_fractions_are_found(self, check):
         with pytest.raises(REFUSALS, match=r"(?s)lies outside its image .*`rel_xyxy`"):
             check(*batch(), bounding_box_format="rel_xyxy")

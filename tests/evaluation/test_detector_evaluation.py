@@ -130,3 +130,13 @@ def test_given_metrics_are_filled():
         evaluate_detector(
             Oracle("rel_xyxy", BOXES), [batch], metrics=COCOMetrics("xyxy", num_classes=3)
         )
+
+
+@pytest.mark.parametrize(
+    ("boxes_in", "expected", "message"),
+    [("xyxy", "rel_xyxy", "lies outside its image"), ("rel_xyxy", "xyxy", "all boxes .* in 0..1")],
+)
+def test_boxes_of_another_format_are_refused(boxes_in, expected, message):
+    batch = batch_in(boxes_in)
+    with pytest.raises(ValueError, match=message):
+        evaluate_detector(Oracle(expected, batch["bounding_boxes"]["boxes"]), [batch])

@@ -141,3 +141,17 @@ def test_folders_batches_and_lists(tmp_path):
     assert is_array == [False, True, True, True, True]
     with pytest.raises(ValueError, match="holds no images"):
         find_images(tmp_path.joinpath("empty").mkdir() or tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (CORNERS / 255 * 0.9, r"0\.\.1.*Multiply it by 255.*0\.9"),
+        (CORNERS.astype("uint16"), r"uint16 is read as 0\.\.65535.*astype.'uint8'.*255"),
+    ],
+)
+def test_arrays_that_would_be_black_pictures(array, message):
+    for images in (array, array[None], [CORNERS, array]):
+        with pytest.raises(ValueError, match=message):
+            find_images(images)
+    find_images([np.zeros_like(array), CORNERS.astype("float32")])

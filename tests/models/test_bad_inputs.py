@@ -273,6 +273,11 @@ def test_a_bad_batch_costs_no_weights():
     model.fit(*good, verbose=0)
 
 
+def many_objects(count):
+    boxes = np.tile(np.array((1, 1, 20, 20), "float32"), (len(IMAGES), count, 1))
+    return {"boxes": boxes, "classes": np.zeros(boxes.shape[:2], "int32")}
+
+
 def test_batches_of_torchs_loader(model):
     torch = pytest.importorskip("torch", reason="needs torch")
 
@@ -285,6 +290,8 @@ def test_batches_of_torchs_loader(model):
         (loader(), "`x` gave no batch"),
         (loader((IMAGES[..., 0], TARGETS)), SHAPE),
         (loader((IMAGES,)), "Targets are missing"),
+        (loader((IMAGES, {**TARGETS, "boxes": TARGETS["boxes"] + 999})), "outside its image"),
+        (loader((IMAGES, many_objects(11))), "image 0 .* 11 objects, .* 10 queries"),
     ):
         with pytest.raises(ValueError, match=message):
             model.fit(data, verbose=0)

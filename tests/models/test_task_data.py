@@ -206,3 +206,15 @@ def test_more_objects_than_queries_in_a_compiled_step(detector):
     batch = {**inputs_of(tiny_batch(batch_size=1)), "bounding_boxes": targets}
     with pytest.raises(Exception, match=f"{NUM_QUERIES + 1} objects"):
         model.evaluate(batch, verbose=0)
+
+
+@pytest.mark.parametrize("settings", [{"jit_compile": True}, {"jit_compile": False}])
+def test_more_objects_than_queries_in_a_data_set(detector, settings):
+    model = detector.build(num_encoder_layers=1, num_decoder_layers=1)
+    model.compile(optimizer="sgd", **settings)
+    boxes = np.tile(np.array((1, 1, 20, 20), "float32"), (1, NUM_QUERIES + 1, 1))
+    targets = {"boxes": boxes, "classes": np.zeros(boxes.shape[:2], "int32")}
+    images = inputs_of(tiny_batch(batch_size=1))["images"]
+    with pytest.raises(Exception, match=f"image 0 .*{NUM_QUERIES + 1} objects") as raised:
+        model.evaluate(as_dicts(images, targets), verbose=0)
+    assert len(str(raised.value)) < 1000

@@ -119,6 +119,37 @@ def test_sample_weights(model):
         model.fit(inputs_of(batch), batch["bounding_boxes"], sample_weight=np.ones(2), verbose=0)
 
 
+def test_sample_weights_of_validation_data(model):
+    batch = tiny_batch(batch_size=2)
+    inputs, targets = inputs_of(batch), batch["bounding_boxes"]
+    for validation_data in (
+        (inputs, targets, np.ones(2)),
+        (batch, None, np.ones(2)),
+        iter([(inputs, targets, np.ones(2))]),
+    ):
+        with pytest.raises(ValueError, match="sample weights aren't supported"):
+            model.fit(batch, validation_data=validation_data, verbose=0)
+
+
+def test_weights_of_classes(model):
+    batch, weights = tiny_batch(batch_size=2), {0: 1.0, 1: 2.0, 2: 3.0}
+    for data in (batch, iter([batch])):
+        with pytest.raises(ValueError, match="`class_weight` must be left out"):
+            model.fit(data, class_weight=weights, verbose=0)
+    with pytest.raises(ValueError, match="`class_weight` must be left out"):
+        model.train_on_batch(batch, class_weight=weights)
+
+
+@pytest.mark.parametrize(
+    "argument", [{"loss_weights": {"box": 2.0}}, {"weighted_metrics": ["accuracy"]}]
+)
+def test_weights_that_no_loss_would_use(detector, argument):
+    model = detector.build(num_encoder_layers=1, num_decoder_layers=1)
+    with pytest.raises(ValueError, match=rf"`{next(iter(argument))}` must be left out.*Received"):
+        model.compile(**argument)
+    model.compile(**dict.fromkeys(argument))
+
+
 def test_more_objects_than_queries(detector):
     model = detector.build()
     model.compile(optimizer="sgd", loss=HungarianLoss.detr(assignment="host"), run_eagerly=True)
@@ -127,6 +158,34 @@ def test_more_objects_than_queries(detector):
     batch = with_targets(boxes=boxes, classes=np.zeros((2, count), "int32"))
     with pytest.raises(ValueError, match=f"{count} objects.*{NUM_QUERIES} queries"):
         model.evaluate(batch, verbose=0)
+
+
+@pytest.mark.parametrize("assignment", ["auto", "in_graph"])
+def test_an_image_with_more_objects_than_queries_is_named(detector, assignment):
+    model = detector.build(num_encoder_layers=1, num_decoder_layers=1)
+    loss = model.default_loss()
+    loss.assignment = assignment
+    model.compile(optimizer="sgd", loss=loss)
+    count = NUM_QUERIES + 1
+    boxes = np.tile(np.array((1, 1, 20, 20), "float32"), (2, count, 1))
+    classes = np.zeros((2, count), "int32")
+    # Neither padding nor a box without area needs a query.
+    classes[0, 0], boxes[0, 1] = -1, (5, 5, 5, 9)
+    batch = {
+        **with_targets(boxes=boxes, classes=classes),
+        "image_id": np.array([31, 32]),
+    }
+    for call in (
+        lambda: model.fit(batch, verbose=0),
+        lambda: model.evaluate(iter([batch]), verbose=0),
+        lambda: model.fit(with_targets(), validation_data=batch, verbose=0),
+        lambda: model.train_on_batch(batch),
+        lambda: model.test_on_batch(batch),
+    ):
+        message = rf"image 1 \(image_id 32\) .* {count} objects, .* {NUM_QUERIES} queries"
+        with pytest.raises(ValueError, match=message) as raised:
+            call()
+        assert len(str(raised.value)) < 300
 
 
 def test_raw_images_without_tensorflow(model, monkeypatch):

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.dropped_boxes import DroppedBoxes
+from keras_detr.batches.image_range import ImageRange, takes_raw_images
 from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.streams import checked_stream, is_tensorflow_dataset
 from keras_detr.batches.structure import (
@@ -41,7 +42,7 @@ def training_data(model, x, y=None):
     """Return the `x` and `y` with which Keras' trainers are to be called.
 
     Args:
-        model: the detector, whose number of classes and box format targets must fit.
+        model: the detector, whose classes, box format and number of queries targets must fit.
         x: what the user passed: a data set, a generator, or arrays.
         y: what the user passed: bounding boxes of arrays, or `None`.
 
@@ -49,17 +50,16 @@ def training_data(model, x, y=None):
         ValueError: arrays don't fit the model, or there is no batch. Data sets raise when a wrong
             batch is read.
     """
-    dropped_boxes = DroppedBoxes()
+    reports = {"dropped_boxes": DroppedBoxes(), "image_range": image_range(model)}
     if is_tensorflow_dataset(x):
         from keras_detr.batches.tf_data import checked_training_batches
 
-        classes, box_format = model.num_classes, model.bounding_box_format
-        checked = checked_training_batches(x, classes, box_format, dropped_boxes)
+        checked = checked_training_batches(x, **_expected(model), **reports)
     else:
-        check = functools.partial(training_batch, model, dropped_boxes=dropped_boxes)
+        check = functools.partial(training_batch, model, **reports)
         checked = checked_stream(x, check)
     if checked is None:
-        return training_batch(model, x, y, dropped_boxes)
+        return training_batch(model, x, y, **reports)
     if y is not None:
         raise ValueError(
             "`y` must be left out beside a data set or a generator, whose batches hold the boxes. "
@@ -68,26 +68,38 @@ def training_data(model, x, y=None):
     return checked, None
 
 
-def training_batch(model, x, y=None, dropped_boxes=None):
+def training_batch(model, x, y=None, **reports):
     """Return arrays as the pair of inputs and dense boxes, both checked.
 
     Args:
         model: as in `training_data`.
         x: images or a dict of them, or a whole batch where `y` is `None`.
         y: dict of "boxes" and "classes", or `None`.
-        dropped_boxes: `DroppedBoxes` that reports boxes without area, or `None`.
+        **reports: "dropped_boxes" and "image_range" of `check_training_batch`; by default, boxes
+            aren't reported, and the range of images once for the model.
     """
     inputs, targets = training_pair(x if y is None else (x, y))
-    targets = check_training_batch(
-        inputs, targets, model.num_classes, model.bounding_box_format, dropped_boxes
-    )
+    reports = {"image_range": model._untracked.image_range, **reports}
+    targets = check_training_batch(inputs, targets, **_expected(model), **reports)
     return _as_arrays(inputs), targets
 
 
-def prediction_inputs(x):
+def _expected(model):
+    """Return what batches are checked against."""
+    names = ("num_classes", "bounding_box_format", "num_queries")
+    return {name: getattr(model, name) for name in names}
+
+
+def image_range(model, is_first_only=True):
+    """Return the `ImageRange` that knows what the model's backbone takes."""
+    return ImageRange(takes_raw_images(model.backbone), is_first_only)
+
+
+def prediction_inputs(model, x):
     """Return what the user passed to `predict`, checked, without targets and extra entries.
 
     Args:
+        model: the detector.
         x: a data set or generator of batches, or arrays.
 
     Raises:
@@ -96,20 +108,20 @@ def prediction_inputs(x):
     if is_tensorflow_dataset(x):
         from keras_detr.batches.tf_data import checked_prediction_batches
 
-        return checked_prediction_batches(x)
-    checked = checked_stream(x, _prediction_tuple)
-    return prediction_batch(x) if checked is None else checked
+        return checked_prediction_batches(x, image_range(model))
+    reported = image_range(model)
+    checked = checked_stream(x, lambda batch: (prediction_batch(model, batch, reported),))
+    return prediction_batch(model, x, reported) if checked is None else checked
 
 
-def prediction_batch(batch):
-    """Return the inputs of a batch of arrays, as `prediction_inputs` does."""
+def prediction_batch(model, batch, reported=None):
+    """Return the inputs of a batch of arrays, as `prediction_inputs` does.
+
+    `reported` is an `ImageRange`, by default the model's, which speaks once.
+    """
     inputs = batch_pair(batch)[0]
-    check_inputs(inputs)
+    check_inputs(inputs, reported or model._untracked.image_range)
     return _as_arrays(inputs)
-
-
-def _prediction_tuple(batch):
-    return (prediction_batch(batch),)
 
 
 def _as_arrays(inputs):

@@ -32,7 +32,7 @@ class AttentionModel(keras.Model):
 def attend(attention_model, inputs):
     """Return what `SetPredictionDetector.decoder_attention` does, of an `AttentionModel`."""
     detector = attention_model.detector
-    inputs = prediction_batch(inputs)
+    inputs = prediction_batch(detector, inputs)
     outputs = attention_model.predict_on_batch(inputs)
     logits = outputs.pop("classification")
     if detector.has_no_object:

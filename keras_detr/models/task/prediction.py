@@ -57,11 +57,11 @@ class DetectorPrediction:
             return predict_raw_images(self, x, batch_size, *args, **kwargs)
         check_batch_size(batch_size)
         with current().variables_kept(self):
-            return super().predict(prediction_inputs(x), batch_size, *args, **kwargs)
+            return super().predict(prediction_inputs(self, x), batch_size, *args, **kwargs)
 
     def predict_on_batch(self, x):
         """Return detections for a batch; takes arrays as `predict` does."""
-        return super().predict_on_batch(prediction_batch(x))
+        return super().predict_on_batch(prediction_batch(self, x))
 
     def decoder_attention(self, inputs):
         """Return where each query looked in the image, in every decoder layer.

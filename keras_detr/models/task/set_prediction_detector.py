@@ -7,7 +7,7 @@ from keras import ops
 from keras_detr.batches.structure import input_parts
 from keras_detr.models.backbones.feature_pyramid import pyramid_extractor
 from keras_detr.models.keras_cv_bases import Task
-from keras_detr.models.task.data_adapter import unpadded_size
+from keras_detr.models.task.data_adapter import image_range, unpadded_size
 from keras_detr.models.task.detector_contract import DetectorContract
 from keras_detr.models.task.from_preset import DetectorPresets
 from keras_detr.models.task.prediction import DetectorPrediction
@@ -94,7 +94,11 @@ class SetPredictionDetector(
         self._loss_trackers = None
         # Keras doesn't look inside, and so doesn't count these among the model's layers.
         self._untracked = SimpleNamespace(
-            attention_model=None, mean_loss=None, preprocessor=None, trained_paths=None
+            attention_model=None,
+            image_range=image_range(self, is_first_only=False),
+            mean_loss=None,
+            preprocessor=None,
+            trained_paths=None,
         )
 
     def build_neck(self):

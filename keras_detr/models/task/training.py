@@ -39,8 +39,16 @@ class DetectorTraining:
                 `auto_scale_loss`, and `jit_compile`, which on torch compiles `predict` only.
 
         Raises:
-            ValueError: `box_loss` or `classification_loss` is given, or `loss` is no loss for sets.
+            ValueError: `box_loss` or `classification_loss` is given, `loss` is no loss for sets, or
+                there are weights that no loss would use: `loss_weights` or `weighted_metrics`.
         """
+        for name in ("loss_weights", "weighted_metrics"):
+            if kwargs.get(name):
+                raise ValueError(
+                    f"`{name}` must be left out: it would have no effect. The weights of the "
+                    "loss' parts are arguments of `keras_detr.HungarianLoss`, such as "
+                    f"`class_weight`, and samples have no weights. Received: {kwargs[name]!r}."
+                )
         if box_loss is not None or classification_loss is not None:
             raise ValueError(
                 f"`{type(self).__name__}.compile` takes no `box_loss` and no "
@@ -163,6 +171,7 @@ class DetectorTraining:
                 epoch, so `ModelCheckpoint` hasn't saved it.
         """
         check_batch_size(batch_size)
+        _refuse_class_weight(kwargs)
         x, y = training_data(self, x, y)
         if validation_data is not None:
             validation_data, targets = training_data(self, validation_data, None)
@@ -197,9 +206,19 @@ class DetectorTraining:
 
     def train_on_batch(self, x, y=None, **kwargs):
         """Take one step on a batch; takes arrays as `fit` does."""
+        _refuse_class_weight(kwargs)
         build_optimizer(self)
         return super().train_on_batch(*training_batch(self, x, y), **kwargs)
 
     def test_on_batch(self, x, y=None, **kwargs):
         """Return the loss and its parts on a batch; takes arrays as `fit` does."""
         return super().test_on_batch(*training_batch(self, x, y), **kwargs)
+
+
+def _refuse_class_weight(arguments):
+    """Raise a ValueError where Keras' weights of classes are given, which it makes of labels."""
+    if arguments.get("class_weight") is not None:
+        raise ValueError(
+            "`class_weight` must be left out: classes aren't weighted, because an image has "
+            f"objects of several. Received: {arguments['class_weight']!r}."
+        )
