@@ -19,6 +19,7 @@ def resized_size(height, width, short_side, longest_side):
         capped = _rounded_quotient(longest_side * shorter, longer)
         is_capped = longer * short_side > longest_side * shorter
         short = ops.where(is_capped, ops.maximum(capped, 1), short)
+        longer = ops.where(capped < 1, longest_side * shorter, longer)
     long = short * longer // shorter
     is_tall = width < height
     return ops.where(is_tall, long, short), ops.where(is_tall, short, long)

@@ -3,14 +3,20 @@
 import keras
 from keras import ops
 
-from keras_detr.layers.deformable_detr.deformable_base import DeformableBase
+from keras_detr.layers.deformable_detr.multi_scale_deformable_attention import (
+    MultiScaleDeformableAttention,
+)
+from keras_detr.layers.primitives.transformer_base import TransformerBase
 
 
 @keras.saving.register_keras_serializable("keras_detr")
-class DeformableDecoderLayer(DeformableBase):
+class DeformableDecoderLayer(TransformerBase):
     """Let the object queries attend to each other, then read points around their references.
 
-    Arguments of the constructor: see `DeformableBase`.
+    Args:
+        num_levels: int, feature maps.
+        num_points: int, points that a head reads on each map.
+        **kwargs: of `TransformerBase`.
 
     Call arguments:
         states: (batch, queries, size), what each query has gathered so far.
@@ -28,12 +34,25 @@ class DeformableDecoderLayer(DeformableBase):
     numbers the norm after self-attention 2 and that after cross-attention 1.
     """
 
+    def __init__(self, num_levels=4, num_points=4, **kwargs):
+        # Reference points stay in float32.
+        super().__init__(autocast=False, **kwargs)
+        self.num_levels = num_levels
+        self.num_points = num_points
+
     def build(self, states_shape, *_, **__):
         """Create the sub-layers, named as in the original."""
         size = states_shape[-1]
         self.residual_dropout = self.new_residual_dropout()
         self.self_attn = self.new_attention("self_attn", size)
-        self.cross_attn = self.new_deformable_attention("cross_attn", states_shape)
+        self.cross_attn = MultiScaleDeformableAttention(
+            self.num_heads,
+            self.num_levels,
+            self.num_points,
+            dtype=self.dtype_policy,
+            name="cross_attn",
+        )
+        self.cross_attn.build(states_shape)
         self.feed_forward = self.new_feed_forward(size)
         self.norm1 = self.new_norm("norm1", size)
         self.norm2 = self.new_norm("norm2", size)
@@ -67,16 +86,26 @@ class DeformableDecoderLayer(DeformableBase):
         changes = self.feed_forward(self.norm_before(self.norm3, states), training=training)
         return self.add_and_norm(self.norm3, states, changes, training), attention
 
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "num_levels": self.num_levels,
+            "num_points": self.num_points,
+        }
+
 
 @keras.saving.register_keras_serializable("keras_detr")
-class DeformableDecoder(DeformableBase):
+class DeformableDecoder(TransformerBase):
     """Turn object queries and their reference points into states and boxes.
 
     Args:
         num_layers: int.
-        num_levels, num_points, **kwargs: of `DeformableBase`.
+        num_levels: int, feature maps.
+        num_points: int, points that a head reads on each map.
         use_box_refinement: bool, whether each layer refers to the boxes of the one before, instead
             of the first reference points.
+        **kwargs: of `TransformerBase`.
 
     Call arguments:
         states: (batch, queries, size), what the queries start with.
@@ -102,13 +131,22 @@ class DeformableDecoder(DeformableBase):
     def __init__(
         self, num_layers=6, num_levels=4, num_points=4, use_box_refinement=False, **kwargs
     ):
-        super().__init__(num_levels, num_points, **kwargs)
+        # Reference points stay in float32.
+        super().__init__(autocast=False, **kwargs)
         self.num_layers = num_layers
+        self.num_levels = num_levels
+        self.num_points = num_points
         self.use_box_refinement = use_box_refinement
 
     def build(self, states_shape, *_, **__):
         """Create the layers."""
-        self.decoder_layers = self.new_layers(DeformableDecoderLayer, self.num_layers, states_shape)
+        self.decoder_layers = self.new_layers(
+            DeformableDecoderLayer,
+            self.num_layers,
+            states_shape,
+            num_levels=self.num_levels,
+            num_points=self.num_points,
+        )
 
     def call(
         self,
@@ -156,6 +194,8 @@ class DeformableDecoder(DeformableBase):
         return {
             **super().get_config(),
             "num_layers": self.num_layers,
+            "num_levels": self.num_levels,
+            "num_points": self.num_points,
             "use_box_refinement": self.use_box_refinement,
         }
 

@@ -2,14 +2,20 @@
 
 import keras
 
-from keras_detr.layers.deformable_detr.deformable_base import DeformableBase
+from keras_detr.layers.deformable_detr.multi_scale_deformable_attention import (
+    MultiScaleDeformableAttention,
+)
+from keras_detr.layers.primitives.transformer_base import TransformerBase
 
 
 @keras.saving.register_keras_serializable("keras_detr")
-class DeformableEncoderLayer(DeformableBase):
+class DeformableEncoderLayer(TransformerBase):
     """Let each token read points around itself, on all levels.
 
-    Arguments of the constructor: see `DeformableBase`.
+    Args:
+        num_levels: int, feature maps.
+        num_points: int, points that a head reads on each map.
+        **kwargs: of `TransformerBase`.
 
     Call arguments:
         tokens: (batch, tokens, size).
@@ -24,11 +30,24 @@ class DeformableEncoderLayer(DeformableBase):
     Source: Zhu et al. 2021, section 4.1; models/deformable_transformer.py of the original.
     """
 
+    def __init__(self, num_levels=4, num_points=4, **kwargs):
+        # Reference points stay in float32.
+        super().__init__(autocast=False, **kwargs)
+        self.num_levels = num_levels
+        self.num_points = num_points
+
     def build(self, tokens_shape, *_, **__):
         """Create the sub-layers, named as in the original."""
         size = tokens_shape[-1]
         self.residual_dropout = self.new_residual_dropout()
-        self.self_attn = self.new_deformable_attention("self_attn", tokens_shape)
+        self.self_attn = MultiScaleDeformableAttention(
+            self.num_heads,
+            self.num_levels,
+            self.num_points,
+            dtype=self.dtype_policy,
+            name="self_attn",
+        )
+        self.self_attn.build(tokens_shape)
         self.feed_forward = self.new_feed_forward(size)
         self.norm1 = self.new_norm("norm1", size)
         self.norm2 = self.new_norm("norm2", size)
@@ -54,14 +73,24 @@ class DeformableEncoderLayer(DeformableBase):
         """Return the tokens' shape."""
         return tokens_shape
 
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "num_levels": self.num_levels,
+            "num_points": self.num_points,
+        }
+
 
 @keras.saving.register_keras_serializable("keras_detr")
-class DeformableEncoder(DeformableBase):
+class DeformableEncoder(TransformerBase):
     """Apply a stack of deformable encoder layers to the tokens of all levels.
 
     Args:
         num_layers: int.
-        num_levels, num_points, **kwargs: of `DeformableBase`.
+        num_levels: int, feature maps.
+        num_points: int, points that a head reads on each map.
+        **kwargs: of `TransformerBase`.
 
     Call arguments: see `DeformableEncoderLayer`.
 
@@ -72,12 +101,21 @@ class DeformableEncoder(DeformableBase):
     """
 
     def __init__(self, num_layers=6, num_levels=4, num_points=4, **kwargs):
-        super().__init__(num_levels, num_points, **kwargs)
+        # Reference points stay in float32.
+        super().__init__(autocast=False, **kwargs)
         self.num_layers = num_layers
+        self.num_levels = num_levels
+        self.num_points = num_points
 
     def build(self, tokens_shape, *_, **__):
         """Create the layers."""
-        self.encoder_layers = self.new_layers(DeformableEncoderLayer, self.num_layers, tokens_shape)
+        self.encoder_layers = self.new_layers(
+            DeformableEncoderLayer,
+            self.num_layers,
+            tokens_shape,
+            num_levels=self.num_levels,
+            num_points=self.num_points,
+        )
 
     def call(
         self, tokens, positions, reference_points, spatial_shapes, token_mask=None, training=None
@@ -100,4 +138,9 @@ class DeformableEncoder(DeformableBase):
 
     def get_config(self):
         """Return the constructor's arguments."""
-        return {**super().get_config(), "num_layers": self.num_layers}
+        return {
+            **super().get_config(),
+            "num_layers": self.num_layers,
+            "num_levels": self.num_levels,
+            "num_points": self.num_points,
+        }

@@ -95,14 +95,10 @@ class TransformerBase(keras.layers.Layer):
         """Return the dropout on what a sub-layer adds to the tokens."""
         return Dropout(self.dropout, dtype=self.dtype_policy, name="residual_dropout")
 
-    def new_layers(self, layer_class, num_layers, shape):
-        """Return layers with the settings of this one, built for tokens of a shape."""
-        layers = [
-            layer_class(
-                **self.transformer_settings(), dtype=self.dtype_policy, name=f"layer_{index}"
-            )
-            for index in range(num_layers)
-        ]
+    def new_layers(self, layer_class, num_layers, shape, **settings):
+        """Return layers with the settings of this one and others, built for tokens of a shape."""
+        settings = {**self.transformer_settings(), "dtype": self.dtype_policy, **settings}
+        layers = [layer_class(**settings, name=f"layer_{index}") for index in range(num_layers)]
         for layer in layers:
             layer.build(shape)
         return layers
