@@ -31,6 +31,8 @@ def yolo(folder, split, **settings):
     if not folder.joinpath("data.yaml").exists():
         write_images(folder / "images", NUM_IMAGES)
         (folder / "data.yaml").write_text("train: images\nval: images\nnames: [cat]")
+        (folder / "labels").mkdir()
+        (folder / "labels/000.txt").write_text("0 0.5 0.5 0.5 0.5")
     return load_yolo(folder, split, **settings)
 
 

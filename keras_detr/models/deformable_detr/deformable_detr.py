@@ -306,7 +306,10 @@ class DeformableDETR(SetPredictionDetector):
     hub_model_type = "deformable_detr"
     checkpoint_table = DEFORMABLE_DETR_TABLE
     checkpoint_settings = staticmethod(deformable_detr_settings)
-    checkpoint_variables = deformable_detr_variables
+
+    def checkpoint_variables(self):
+        """Return the variables by canonical name."""
+        return deformable_detr_variables(self)
 
     @classmethod
     def checkpoint_arguments(cls, settings):

@@ -164,7 +164,10 @@ class DETR(SetPredictionDetector):
     hub_model_type = "detr"
     checkpoint_table = DETR_TABLE
     checkpoint_settings = staticmethod(detr_settings)
-    checkpoint_variables = detr_variables
+
+    def checkpoint_variables(self):
+        """Return the variables by canonical name."""
+        return detr_variables(self)
 
     @classmethod
     def checkpoint_arguments(cls, settings):
