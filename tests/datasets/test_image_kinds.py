@@ -4,6 +4,7 @@
 import json
 import logging
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -28,7 +29,9 @@ def load_as_coco(folder, **settings):
 def load_as_yolo(folder, **settings):
     folder = folder.parent
     (folder / "data.yaml").write_text("train: images\nnames: [cat]")
-    (folder / "labels").mkdir(exist_ok=True)
+    # Labels without an image would be reported.
+    shutil.rmtree(folder / "labels", ignore_errors=True)
+    (folder / "labels").mkdir()
     for name in os.listdir(folder / "images"):
         (folder / "labels" / f"{name.rsplit('.')[0]}.txt").write_text("0 0.5 0.5 0.1 0.1")
     return load_yolo(folder, shuffle_files=False, **settings)
