@@ -81,6 +81,7 @@ def test_a_layer_that_rescales_says_it_too(caplog):
     assert len(told(caplog)) == 1
 
 
+@pytest.mark.once
 def test_data_sets_are_told(model, caplog):
     tf = pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
     dataset = tf.data.Dataset.from_tensors(scaled(1 / 255)).repeat(2)
