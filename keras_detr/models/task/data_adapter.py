@@ -105,11 +105,11 @@ def prediction_inputs(model, x):
     Raises:
         ValueError: as in `training_data`.
     """
+    reported = image_range(model)
     if is_tensorflow_dataset(x):
         from keras_detr.batches.tf_data import checked_prediction_batches
 
-        return checked_prediction_batches(x, image_range(model))
-    reported = image_range(model)
+        return checked_prediction_batches(x, reported)
     checked = checked_stream(x, lambda batch: (prediction_batch(model, batch, reported),))
     return prediction_batch(model, x, reported) if checked is None else checked
 
