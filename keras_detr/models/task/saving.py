@@ -4,6 +4,7 @@ import copy
 
 import keras
 
+from keras_detr.batches.class_names import repaired_class_names
 from keras_detr.models.task.frozen_layers import apply_frozen_paths, frozen_paths
 from keras_detr.models.task.random_state import load_random_state, save_random_state
 from keras_detr.models.task.trained_variables import build_optimizer
@@ -42,6 +43,8 @@ class DetectorSaving:
                 config[name] = keras.saving.deserialize_keras_object(copy.deepcopy(value))
         if levels and not getattr(config["backbone"], "pyramid_level_inputs", None):
             config["backbone"].pyramid_level_inputs = levels
+        source = f"the saved model {config.get('name')!r:.80}"
+        config["class_names"] = repaired_class_names(config.get("class_names"), source)
         model = cls(**config)
         apply_frozen_paths(model, frozen)
         return model
