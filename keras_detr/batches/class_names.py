@@ -91,6 +91,29 @@ def repaired_class_names(names, source):
     return tuple(repaired)
 
 
+def check_same_classes(dataset, model):
+    """Check that the labels of a data set mean what a model takes them for.
+
+    Args:
+        dataset: anything. Its `class_names` are compared, if it has them: what is mapped from a
+            loader's data set doesn't.
+        model: a detector, which may have `class_names`.
+
+    Raises:
+        ValueError: names or their order differ. The message says how.
+    """
+    found, expected = (getattr(each, "class_names", None) for each in (dataset, model))
+    if not found or not expected:
+        return
+    difference = difference_of(tuple(found), tuple(expected))
+    if difference:
+        raise ValueError(
+            "`class_names` of the data set and of the model must be the same in the same order, as "
+            f"a label is a place in it. {difference} Load the data with "
+            "`class_names=model.class_names`."
+        )
+
+
 def difference_of(found, expected):
     """Return how tuples of names differ, in sentences, or an empty str."""
     if found == expected:
