@@ -37,6 +37,12 @@ class DetectorSaving:
         config = dict(config)
         frozen = config.pop("frozen", ())
         levels = config.pop("pyramid_level_inputs", None)
+        for name in ("backbone", "neck", "prediction_decoder"):
+            if not isinstance(config.get(name, {}), (dict, keras.Layer, type(None))):
+                raise ValueError(
+                    f"`{name}` must be the configuration of a layer. Received: "
+                    f"{config[name]!r:.80}."
+                )
         for name, value in config.items():
             if isinstance(value, dict) and "class_name" in value:
                 # Keras changes what it is given; that of functional models, too.
