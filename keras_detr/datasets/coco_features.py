@@ -58,7 +58,7 @@ def elements_from_builder(
         dataset = dataset.shuffle(_SHUFFLE_BUFFER)
     dataset = dataset.map(element, num_parallel_calls=tf.data.AUTOTUNE)
     names = builder.info.features["objects"]["label"].names
-    dataset.class_names = list(check_class_names(names, what=f"The classes of {builder.name}"))
+    dataset.class_names = list(check_class_names(names, what="The classes of the data set"))
     return dataset
 
 
