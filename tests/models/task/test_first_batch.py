@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_detr.evaluation import COCOEvaluation, evaluate_detector
+from keras_detr.ops.installed_packages import is_installed
 from tests.models.detectors import HEIGHT, WIDTH, inputs_of, patch_backbone, tiny_batch, tiny_detr
 
 pytestmark = pytest.mark.every_backend
@@ -25,7 +26,8 @@ class Batches(keras.utils.PyDataset):
 
 
 def of_tensorflow(*batches):
-    tf = pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
+    import tensorflow as tf
+
     return tf.data.Dataset.from_generator(
         lambda: iter(batches),
         output_signature=keras.tree.map_structure(
@@ -35,15 +37,16 @@ def of_tensorflow(*batches):
 
 
 def of_torch(*batches):
-    data = pytest.importorskip("torch.utils.data", reason="torch isn't installed")
-    return data.DataLoader(list(batches), batch_size=None)
+    from torch.utils.data import DataLoader
+
+    return DataLoader(list(batches), batch_size=None)
 
 
-KINDS = {
-    "dataset": Batches,
-    "generator": lambda *batches: iter(batches),
-    "tensorflow": of_tensorflow,
-    "torch": of_torch,
+KINDS = {"dataset": Batches, "generator": lambda *batches: iter(batches)}
+KINDS |= {
+    library: make
+    for library, make in {"tensorflow": of_tensorflow, "torch": of_torch}.items()
+    if is_installed(library)
 }
 
 
