@@ -161,20 +161,28 @@ def _read_categories(content, source, report):
             )
     if not names_by_id:
         raise ValueError(f"{source}: 'categories' is empty. List at least one category.")
+    if len(set(names_by_id.values())) < len(names_by_id):
+        names_by_id = _without_groups(names_by_id, content["annotations"], source, report)
+    ids = sorted(names_by_id)
+    names = [names_by_id[entry_id] for entry_id in ids]
+    names = check_class_names(names, what=f"{source}: the names of 'categories'")
+    return dict(zip(names, ids, strict=True))
+
+
+def _without_groups(names_by_id, annotations, source, report):
+    """Return categories with one of each name, that with boxes, and report the others."""
+    used = {_whole_number(e.get("category_id")) for e in annotations if isinstance(e, dict)}
     ids_by_name = {}
     for entry_id in sorted(names_by_id):
         ids_by_name.setdefault(names_by_id[entry_id], []).append(entry_id)
-    for name, ids in ids_by_name.items():
-        if len(ids) > 1:
-            ids[:] = [_category_with_boxes(name, ids, content["annotations"], source, report)]
-    names = sorted(ids_by_name, key=ids_by_name.get)
-    names = check_class_names(names, what=f"{source}: the names of 'categories'")
-    return {name: ids_by_name[name][0] for name in names}
+    return {
+        _category_with_boxes(name, ids, used, source, report): name
+        for name, ids in ids_by_name.items()
+    }
 
 
-def _category_with_boxes(name, ids, annotations, source, report):
-    """Return which category of one name has boxes, the last one if none has, and report others."""
-    used = {_whole_number(e.get("category_id")) for e in annotations if isinstance(e, dict)}
+def _category_with_boxes(name, ids, used, source, report):
+    """Return which id of one name is in use, the last one if none is, and report the others."""
     found = [entry_id for entry_id in ids if entry_id in used]
     if len(found) > 1:
         raise ValueError(

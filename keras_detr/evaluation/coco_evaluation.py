@@ -5,7 +5,7 @@ import itertools
 import keras
 
 from keras_detr.batches.class_names import check_same_classes
-from keras_detr.batches.image_range import ImageRange, takes_raw_images
+from keras_detr.batches.image_range import image_range_of
 from keras_detr.evaluation.coco_metrics import COCOMetrics
 from keras_detr.evaluation.detector_evaluation import check_batch, each_batch, evaluate_detector
 from keras_detr.evaluation.summary import class_table, summary_table
@@ -58,9 +58,8 @@ class COCOEvaluation(keras.callbacks.Callback):
         """Check the model and the first batch of the data set before training starts."""
         _check_detector(self.model)
         check_same_classes(self.dataset, self.model)
-        image_range = ImageRange(takes_raw_images(getattr(self.model, "backbone", None)))
         for batch in itertools.islice(each_batch(self.dataset), 1):
-            check_batch(self.model, batch, image_range)
+            check_batch(self.model, batch, image_range_of(self.model))
         self._figures = None
 
     def on_epoch_end(self, epoch, logs=None):

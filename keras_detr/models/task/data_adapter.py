@@ -8,7 +8,7 @@ from keras import ops
 from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.class_names import check_same_classes
 from keras_detr.batches.dropped_boxes import DroppedBoxes
-from keras_detr.batches.image_range import ImageRange, takes_raw_images
+from keras_detr.batches.image_range import image_range_of
 from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.streams import (
     checked_stream,
@@ -57,7 +57,7 @@ def training_data(model, x, y=None, is_first_checked=False):
             sets raise when a wrong batch is read.
     """
     check_same_classes(x, model)
-    reports = {"dropped_boxes": DroppedBoxes(), "image_range": image_range(model)}
+    reports = {"dropped_boxes": DroppedBoxes(), "image_range": image_range_of(model)}
     check = functools.partial(training_batch, model, **reports)
     if is_tensorflow_dataset(x):
         from keras_detr.batches.tf_data import checked_training_batches
@@ -97,11 +97,6 @@ def _expected(model):
     return {name: getattr(model, name) for name in names}
 
 
-def image_range(model, is_first_only=True):
-    """Return the `ImageRange` that knows what the model's backbone takes."""
-    return ImageRange(takes_raw_images(model.backbone), is_first_only)
-
-
 def prediction_inputs(model, x):
     """Return what the user passed to `predict`, checked, without targets and extra entries.
 
@@ -112,7 +107,7 @@ def prediction_inputs(model, x):
     Raises:
         ValueError: as in `training_data`.
     """
-    reported = image_range(model)
+    reported = image_range_of(model)
     if is_tensorflow_dataset(x):
         from keras_detr.batches.tf_data import checked_prediction_batches
 

@@ -49,8 +49,9 @@ class DetectorSaving:
                 config[name] = keras.saving.deserialize_keras_object(copy.deepcopy(value))
         if levels and not getattr(config["backbone"], "pyramid_level_inputs", None):
             config["backbone"].pyramid_level_inputs = levels
-        source = f"the saved model {config.get('name')!r:.80}"
-        config["class_names"] = repaired_class_names(config.get("class_names"), source)
+        if "class_names" in config:
+            source = f"the saved model {config.get('name')!r:.80}"
+            config["class_names"] = repaired_class_names(config["class_names"], source)
         model = cls(**config)
         apply_frozen_paths(model, frozen)
         return model

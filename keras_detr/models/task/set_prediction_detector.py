@@ -5,10 +5,11 @@ from types import SimpleNamespace
 from keras import ops
 
 from keras_detr.batches.class_names import check_class_names
+from keras_detr.batches.image_range import image_range_of
 from keras_detr.batches.structure import input_parts
 from keras_detr.models.backbones.feature_pyramid import pyramid_extractor
 from keras_detr.models.keras_cv_bases import Task
-from keras_detr.models.task.data_adapter import image_range, unpadded_size
+from keras_detr.models.task.data_adapter import unpadded_size
 from keras_detr.models.task.detector_contract import DetectorContract
 from keras_detr.models.task.from_preset import DetectorPresets
 from keras_detr.models.task.prediction import DetectorPrediction
@@ -92,7 +93,7 @@ class SetPredictionDetector(
         # Keras doesn't look inside, and so doesn't count these among the model's layers.
         self._untracked = SimpleNamespace(
             attention_model=None,
-            image_range=image_range(self, is_first_only=False),
+            image_range=image_range_of(self, is_first_only=False),
             mean_loss=None,
             preprocessor=None,
             trained_paths=None,

@@ -6,23 +6,17 @@ import pytest
 
 from keras_detr.evaluation import COCOEvaluation, evaluate_detector
 from keras_detr.ops.installed_packages import is_installed
-from tests.models.detectors import HEIGHT, WIDTH, inputs_of, patch_backbone, tiny_batch, tiny_detr
+from tests.models.detectors import (
+    HEIGHT,
+    WIDTH,
+    Batches,
+    inputs_of,
+    patch_backbone,
+    tiny_batch,
+    tiny_detr,
+)
 
 pytestmark = pytest.mark.every_backend
-
-
-class Batches(keras.utils.PyDataset):
-    """Give batches as they are."""
-
-    def __init__(self, *batches):
-        super().__init__()
-        self.batches = batches
-
-    def __len__(self):
-        return len(self.batches)
-
-    def __getitem__(self, index):
-        return self.batches[index]
 
 
 def of_tensorflow(*batches):
