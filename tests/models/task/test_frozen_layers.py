@@ -165,7 +165,7 @@ def test_paths_of_frozen_layers(detector):
         apply_frozen_paths(model, ["encoder/layer_9"])
 
 
-@pytest.mark.parametrize("optimizer", ["auto", "sgd"])
+@pytest.mark.parametrize("optimizer", [pytest.param("auto", marks=pytest.mark.once), "sgd"])
 @pytest.mark.parametrize("was_frozen", [True, False])
 def test_layers_that_change_after_the_first_step(optimizer, was_frozen):
     # TensorFlow's compiled step would go on training what it was made for, without a word.

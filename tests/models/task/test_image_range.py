@@ -31,6 +31,7 @@ def told(caplog):
     return [line for line in lines if line.startswith("`images`: the values of a batch")]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("factor", "message"), [(1 / 255, "black"), (257, "white")])
 def test_each_call_tells_once(model, caplog, factor, message):
     batch = scaled(factor)

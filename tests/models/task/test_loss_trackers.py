@@ -51,6 +51,7 @@ def test_means_weigh_images_and_counts_add_up():
     assert results == {name: 6.0 if name.endswith("_boxes") else 2.0 for name in names}
 
 
+@pytest.mark.once
 def test_a_two_stage_detector_logs_the_parts_of_its_encoder():
     keras.utils.set_random_seed(0)
     settings = tiny_detr().get_config()
