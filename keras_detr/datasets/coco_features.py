@@ -14,7 +14,7 @@ _SHUFFLE_BUFFER = 1000
 
 
 def elements_from_builder(
-    builder, split, bounding_box_format="rel_yxyx", crowds=None, shuffle_files=None
+    builder, split, bounding_box_format="xyxy", crowds=None, shuffle_files=None
 ):
     """Read a prepared split as elements of images and their boxes.
 

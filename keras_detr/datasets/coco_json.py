@@ -21,7 +21,7 @@ def load_coco_json(
     images_dir,
     annotations,
     *,
-    bounding_box_format="rel_yxyx",
+    bounding_box_format="xyxy",
     crowds="keep",
     shuffle_files=False,
     is_checked=None,

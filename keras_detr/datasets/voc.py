@@ -24,7 +24,7 @@ def load_voc(
     folder,
     split="trainval",
     *,
-    bounding_box_format="rel_yxyx",
+    bounding_box_format="xyxy",
     class_names=None,
     difficult="keep",
     shuffle_files=None,

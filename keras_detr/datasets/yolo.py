@@ -25,7 +25,7 @@ def load_yolo(
     folder,
     split="train",
     *,
-    bounding_box_format="rel_yxyx",
+    bounding_box_format="xyxy",
     shuffle_files=None,
     broken_images="raise",
 ):

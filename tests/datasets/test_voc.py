@@ -247,7 +247,7 @@ def test_the_size_of_the_file_counts(folder, size, is_listed):
     dataset = load_voc(folder, shuffle_files=False)
     assert dataset.report.counts == ({"wrong_size": 1} if is_listed else {})
     rows = list(dataset.as_numpy_iterator())[2]["bounding_boxes"]
-    np.testing.assert_array_equal(rows["boxes"], [[0, 0, 1, 1]])
+    np.testing.assert_array_equal(rows["boxes"], [[0, 0, 30, 30]])
 
 
 @pytest.mark.parametrize(
