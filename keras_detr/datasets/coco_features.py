@@ -5,6 +5,7 @@ import re
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from keras_detr.batches.carried_format import FORMAT_ENTRY
 from keras_detr.datasets.image_files import decode_jpeg, with_fallback
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 from keras_detr.preprocessing.assertions import checked
@@ -26,9 +27,9 @@ def elements_from_builder(
     Returns:
         tf.data.Dataset of `{"images": uint8 (height, width, 3), "bounding_boxes": {"boxes":
         float32 (N, 4), "classes": int32 (N,), 0-based, "area": float32 (N,) in pixels,
-        "is_crowd": bool (N,)}, "image_id": int64, "image_size": int32 (height, width)}`. Images
-        without boxes are kept. Its attribute `class_names` lists the names of the classes; a
-        data set mapped from it doesn't have it.
+        "is_crowd": bool (N,)}, "image_id": int64, "image_size": int32 (height, width),
+        "bounding_box_format": str}`. Images without boxes are kept. Its attribute `class_names`
+        lists the names of the classes; a data set mapped from it doesn't have it.
 
     Raises:
         ValueError: the format, `split` or `crowds` is invalid.
@@ -91,6 +92,7 @@ def _element(features, bounding_box_format, is_crowd_dropped):
         "bounding_boxes": bounding_boxes,
         "image_id": features["image/id"],
         "image_size": image_size,
+        FORMAT_ENTRY: tf.constant(bounding_box_format),
     }
 
 

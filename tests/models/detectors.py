@@ -34,6 +34,20 @@ class Detector(NamedTuple):
     sees_padding: bool = False
 
 
+class Batches(keras.utils.PyDataset):
+    """Give batches as they are."""
+
+    def __init__(self, *batches):
+        super().__init__()
+        self.batches = batches
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, index):
+        return self.batches[index]
+
+
 def tiny_backbone(**overrides):
     """Build a ResNet of 8 layers."""
     settings = {
