@@ -22,6 +22,7 @@ PROBLEM_KINDS = {
     "unreadable_annotation": ("annotation files that can't be read", "image"),
     "wrong_size": ("images annotated with a size that isn't the file's", None),
     "no_annotation": ("images without an annotation file, taken as empty", None),
+    "repeated_category": ("categories without boxes that have the name of another", "category"),
     "malformed_annotation": ("annotations with missing or unusable entries", "box"),
     "unknown_image": ("boxes of an image that isn't listed", "box"),
     "unknown_category": ("boxes of a category that isn't listed", "box"),

@@ -8,6 +8,7 @@ import keras
 
 from keras_detr.batches.arrays import numpy_parts
 from keras_detr.batches.carried_format import check_carried_format
+from keras_detr.batches.class_names import check_class_names
 from keras_detr.batches.structure import batch_parts
 from keras_detr.visualization.comparison import plot_comparison
 
@@ -32,8 +33,8 @@ class PredictionPictures(keras.callbacks.Callback):
 
     Raises:
         ImportError: TensorBoard isn't installed.
-        ValueError: `every` is below 1, or the batch has no images or no boxes; when `fit` begins:
-            it carries another format than the model's.
+        ValueError: `every` is below 1, names aren't names, or the batch has no images or no boxes;
+            when `fit` begins: it carries another format than the model's.
 
     Example:
     ```python
@@ -61,7 +62,7 @@ class PredictionPictures(keras.callbacks.Callback):
         self.log_dir = os.fspath(log_dir)
         self.every = every
         self.confidence_threshold = confidence_threshold
-        self.class_names = class_names
+        self.class_names = check_class_names(class_names)
         parts = numpy_parts(batch_parts(batch))
         images, pixel_mask, boxes, classes, _, self._carried_format = parts
         self._images = images[:max_images]
