@@ -386,3 +386,13 @@ def test_without_lists_all_annotations_are_taken(folder):
     assert dataset.report.num_boxes == 5
     with pytest.raises(FileNotFoundError, match="Without a folder ImageSets"):
         load_voc(folder, "val")
+
+
+def test_relative_boxes_are_refused(folder):
+    for name, corners in (("a", (0.1, 0.2, 0.6, 0.7)), ("c", (0, 0, 1, 1))):
+        write_annotation(folder, name, annotation_xml(SIZES[name], object_xml(corners=corners)))
+    message = r"trainval\.txt: boxes must be in pixels.* lie in 0..1.*0\.6, 0\.7\).*a\.jpg"
+    with pytest.raises(ValueError, match=message):
+        load_voc(folder)
+    write_annotation(folder, "c", annotation_xml(SIZES["c"], object_xml()))
+    assert load_voc(folder).report.counts == {"tiny_box": 1, "clipped_box": 1}
