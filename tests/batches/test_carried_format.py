@@ -70,6 +70,43 @@ def test_data_sets_of_tensorflow(model):
         model.test_on_batch(next(iter(bad)))
 
 
+@pytest.mark.parametrize(("is_pair", "is_collated"), [(False, True), (True, False)])
+def test_loaders_of_torch(model, is_pair, is_collated):
+    data = pytest.importorskip("torch", reason="torch isn't installed").utils.data
+
+    def element(index, name):
+        x = {"images": BATCH["images"][index], "bounding_box_format": name, "path": "a.jpg"}
+        bounding_boxes = {key: column[index] for key, column in BATCH["bounding_boxes"].items()}
+        return (x, bounding_boxes) if is_pair else {**x, "bounding_boxes": bounding_boxes}
+
+    def loader(name):
+        elements = [element(index, name) for index in range(2)]
+        collate = None if is_collated else batch_of_lists
+        return data.DataLoader(elements, batch_size=2, collate_fn=collate)
+
+    model.fit(loader("xyxy"), validation_data=loader("xyxy"), verbose=0)
+    assert len(model.predict(loader("xyxy"), verbose=0)["boxes"]) == 2
+    for call in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match=MESSAGE):
+            call(loader("xywh"), verbose=0)
+
+
+def batch_of_lists(elements):
+    """Return a batch of torch's tensors where images have different numbers of boxes."""
+    pairs = [
+        each if isinstance(each, tuple) else (each, each["bounding_boxes"]) for each in elements
+    ]
+    inputs = {key: [x[key] for x, _ in pairs] for key in pairs[0][0] if key != "bounding_boxes"}
+    inputs["images"] = np.stack(inputs["images"])
+    boxes = {
+        key: [column[key][: 1 + index] for index, (_, column) in enumerate(pairs)]
+        for key in ("boxes", "classes")
+    }
+    return (
+        (inputs, boxes) if isinstance(elements[0], tuple) else {**inputs, "bounding_boxes": boxes}
+    )
+
+
 def test_a_model_does_not_see_it(model):
     expected = model({name: BATCH[name] for name in ("images", "pixel_mask")})
     found = model(carrying("xyxy"))
