@@ -71,8 +71,8 @@ def load_coco_json(
     Raises:
         FileNotFoundError: the folder or the file doesn't exist.
         ValueError: an argument is invalid, `annotations` isn't COCO-JSON, two categories with boxes
-            have one name, there are boxes of a class that `class_names` lacks, or nothing can be
-            used.
+            have one name, there are boxes of a class that `class_names` lacks, all boxes look
+            relative instead of in pixels, or nothing can be used.
         tf.errors.InvalidArgumentError: while reading, an image can't be decoded, or doesn't have
             the size that the annotation says.
 
