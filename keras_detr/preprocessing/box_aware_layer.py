@@ -125,16 +125,18 @@ class BoxAwareLayer(keras.layers.Layer):
         # One format may stand for a whole batch, so it isn't one of the entries of an image.
         carried = {FORMAT_ENTRY: element.pop(FORMAT_ENTRY)} if FORMAT_ENTRY in element else {}
         if carried:
-            element = self._of_own_format(element, carried[FORMAT_ENTRY])
+            element["images"] = self._of_own_format(element["images"], carried[FORMAT_ENTRY])
         if is_batched(element):
             return {**map_batch(self._transform_one, element, self.is_size_random), **carried}
         return {**self._transform_one(element), **carried}
 
-    def _of_own_format(self, element, carried):
-        """Return an element if the format that it carries is the layer's."""
+    def _of_own_format(self, images, carried):
+        """Return images if the format that is carried with them is the layer's."""
         own = self.bounding_box_format
-        is_own = tf.reduce_all(tf.equal(carried, own))
-        return checked(element, is_own, [format_mismatch(own, self.name), carried])
+        is_own = tf.equal(carried, own)
+        if is_own.shape.rank != 0:
+            is_own = tf.reduce_all(is_own)
+        return checked(images, is_own, [format_mismatch(own, self.name), carried])
 
     def _transform_one(self, element):
         if "bounding_boxes" in element:
