@@ -13,6 +13,8 @@ import sys
 
 import pytest
 
+from .quick_compilation import quick_compilation
+
 TESTS = pathlib.Path(__file__).parent
 MARK = "pytest.mark.every_backend"
 
@@ -21,13 +23,6 @@ MARK = "pytest.mark.every_backend"
 BESIDE_TENSORFLOW = ("test_raw_images.py", "test_task_contract.py", "test_saved_preset.py")
 # Raw images are resized by TensorFlow, whatever the backend is.
 ONLY_BESIDE_TENSORFLOW = ("test_raw_images.py",)
-
-# Thousands of programs are compiled that run once: with these flags it takes 0.6 of the time.
-XLA_FLAGS = (
-    "--xla_backend_optimization_level=0",
-    "--xla_llvm_disable_expensive_passes=true",
-    "--xla_cpu_use_fusion_emitters=false",
-)
 
 # A mark that goes missing by mistake must not go unnoticed.
 LEAST_TESTS = 500
@@ -45,15 +40,7 @@ def marked_files(folder):
 def test_marked_tests_pass(backend, tmp_path):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} isn't installed")
-    environment = {
-        **os.environ,
-        "KERAS_BACKEND": backend,
-        # Most of JAX's time goes into compiling programs that another test or run had compiled.
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-        "XLA_FLAGS": " ".join(XLA_FLAGS),
-    }
+    environment = {**os.environ, **quick_compilation(tmp_path), "KERAS_BACKEND": backend}
     files = marked_files(TESTS)
     alone = [file for file in files if file.name not in ONLY_BESIDE_TENSORFLOW]
     run_marked_tests(alone, {**environment, "KERAS_DETR_BLOCK_TENSORFLOW": "1"}, LEAST_TESTS)

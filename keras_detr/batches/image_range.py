@@ -4,6 +4,8 @@ import logging
 
 import numpy as np
 
+from keras_detr.batches.arrays import to_numpy
+
 logger = logging.getLogger("keras_detr")
 
 # Images in 0..1 reach over 1 where they were resized, and normalized ones about 2.7. Of whole
@@ -32,15 +34,16 @@ class ImageRange:
         """Log what is wrong with the values of images, unless it was logged before.
 
         Args:
-            images: NumPy array (batch, height, width, 3).
+            images: NumPy array or tensor of the backend, (batch, height, width, 3).
             image_ids: (batch,), or `None`.
         """
         if self._is_done:
             return
         # Some pixels of every image say enough.
         height, width = (max(1, side // _NUM_PIXELS) for side in images.shape[1:3])
-        largest = float(np.max(images[:, ::height, ::width]))
-        problem = _problem(largest, images.dtype, self._takes_raw_images)
+        pixels = to_numpy(images[:, ::height, ::width])
+        largest = float(np.max(pixels))
+        problem = _problem(largest, pixels.dtype, self._takes_raw_images)
         self._is_done = self._is_first_only or problem is not None
         if problem is not None:
             ids = "" if image_ids is None else f" (image_id {image_ids[0]} and others)"

@@ -1,5 +1,6 @@
 """What makes an image wrong: a raw one its shape, one of a batch a value that is no number."""
 
+import keras
 import numpy as np
 
 from keras_detr.batches.arrays import to_numpy
@@ -38,15 +39,16 @@ def check_images(images, image_ids=None, image_range=None):
     """Check that images are finite, and report values that a model doesn't take.
 
     Args:
-        images: NumPy array (batch, height, width, 3).
+        images: NumPy array or tensor of the backend, (batch, height, width, 3). What lies on
+            another device than the processor stays there.
         image_ids: (batch,), by which the message names images, or `None`.
         image_range: `ImageRange` that reports such values, or `None`.
 
     Raises:
         ValueError: an image holds NaN or infinity; the message says which.
     """
-    for index, image in enumerate(images):
-        if not _is_finite(image):
+    for index, is_finite in enumerate(_are_finite(images)):
+        if not is_finite:
             raise ValueError(
                 f"`images` must be finite. Image {index} of the batch"
                 f"{id_in_brackets(index, image_ids)} holds NaN or infinity."
@@ -55,11 +57,15 @@ def check_images(images, image_ids=None, image_range=None):
         image_range.report(images, image_ids)
 
 
-def _is_finite(image):
-    if np.issubdtype(image.dtype, np.integer) or image.dtype == bool:
-        return True
+def _are_finite(images):
+    """Return whether each image is finite, bool (batch,)."""
+    if "float" not in keras.backend.standardize_dtype(images.dtype):
+        return np.ones(images.shape[0], bool)
+    library = keras.ops if keras.ops.is_tensor(images) else np
     # A sum reads all values once and needs no memory. It isn't finite if one value isn't. Where
     # large values overflow it, each is looked at.
     with np.errstate(over="ignore", invalid="ignore"):
-        total = np.sum(image, dtype=np.float32 if image.dtype.itemsize < 4 else None)
-    return bool(np.isfinite(total) or np.isfinite(image).all())
+        are_finite = to_numpy(library.isfinite(library.sum(images, axis=(1, 2, 3))))
+    if not are_finite.all():
+        are_finite = to_numpy(library.all(library.isfinite(images), axis=(1, 2, 3)))
+    return are_finite

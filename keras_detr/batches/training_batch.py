@@ -1,5 +1,6 @@
 """Check a training batch: its structure and shapes, then images, labels and boxes."""
 
+import keras
 import numpy as np
 
 from keras_detr.batches.arrays import numpy_parts, to_numpy
@@ -73,4 +74,6 @@ def check_inputs(x, image_range=None):
             the message says which.
     """
     images, _, image_ids = input_parts(x)
-    check_images(to_numpy(images), known_image_ids(image_ids, len(images)), image_range)
+    if not keras.ops.is_tensor(images):
+        images = to_numpy(images)
+    check_images(images, known_image_ids(image_ids, images.shape[0]), image_range)

@@ -9,6 +9,7 @@ from keras_detr.ops.printable_text import printable
 
 _NUM_EXAMPLES = 3
 _LONGEST_TEXT = 300
+_LONGEST_DETAIL = 600
 
 
 # By kind of problem: the entries that have it, and what is left out because of it, if anything.
@@ -101,7 +102,7 @@ class DataReport:
 
     def add(self, kind, image_id=None, annotation_id=None, detail=""):
         """List a problem; see `Problem`."""
-        self.problems.append(Problem(kind, image_id, annotation_id, printable(detail)))
+        self.problems.append(Problem(kind, image_id, annotation_id, _shortened(printable(detail))))
 
     def skip_image(self, image_id, num_boxes, detail):
         """Remove an image and its boxes from the counts, because it can't be read."""
@@ -147,6 +148,14 @@ class DataReport:
             more = "; ..." if count > _NUM_EXAMPLES else ""
             lines.append(f"  {count} {meaning}, {outcome} ({kind}): {examples}{more}")
         return "\n".join(lines)
+
+
+def _shortened(text):
+    """Return a text with its middle left out if it is too long for a line; a path's end matters."""
+    if len(text) <= _LONGEST_DETAIL:
+        return text
+    half = _LONGEST_DETAIL // 2
+    return f"{text[:half]}...{text[-half:]}"
 
 
 def brief(value):

@@ -27,9 +27,16 @@ def file_names(folder):
     """Return the set of file names in a folder, which is empty if the folder doesn't exist."""
     try:
         with os.scandir(folder or ".") as entries:
-            return {entry.name for entry in entries if entry.is_file()}
+            return {entry.name for entry in entries if _is_file(entry)}
     except (OSError, ValueError):  # ValueError: an invalid path.
         return set()
+
+
+def _is_file(entry):
+    try:
+        return entry.is_file()
+    except OSError:  # A link to itself.
+        return False
 
 
 def similar_files(paths):

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_detr.batches.images import raw_images
+from keras_detr.batches import images as images_module
+from keras_detr.batches.arrays import to_numpy
+from keras_detr.batches.images import check_images, raw_images
 
 pytestmark = pytest.mark.every_backend
 
@@ -48,3 +50,26 @@ def test_images_keep_their_own_sizes():
 def test_what_is_no_raw_image_is_shown(images, message):
     with pytest.raises(ValueError, match=message):
         raw_images(images, "x")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_image_that_is_not_finite_is_named(dtype, value):
+    images = np.full((3, 40, 50, 3), 200, "float32")
+    tensor = ops.cast(images, dtype)
+    check_images(tensor)  # In half precision the sum of 200s overflows.
+    images[1, 3, 4, 2] = value
+    with pytest.raises(ValueError, match="Image 1 of the batch holds NaN or infinity"):
+        check_images(ops.cast(images, dtype))
+
+
+def test_images_are_checked_where_they_are(monkeypatch):
+    sizes = []
+
+    def seen(array):
+        sizes.append(array.shape)
+        return to_numpy(array)
+
+    monkeypatch.setattr(images_module, "to_numpy", seen)
+    check_images(ops.ones((3, 40, 50, 3)))
+    assert sizes == [(3,)]

@@ -14,23 +14,25 @@ import pytest
 
 from keras_detr.models import SetPredictionDetector
 from tests.one_program import outputs_of
+from tests.quick_compilation import quick_compilation
 
 from .detectors import DETECTORS, inputs_of, tiny_batch
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 BACKENDS = ("tensorflow", "jax", "torch")
-# The programs run once: compiling them well takes longer.
-QUICK = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
 
 
-def run_on(backend, *arguments):
-    """Run the script beside this file on a backend, and return what it printed."""
+def run_on(backend, programs, *arguments):
+    """Run the script beside this file on a backend, and return what it printed.
+
+    `programs` is a folder that keeps programs from run to run.
+    """
     run = subprocess.run(
         # A warning would say that something in a file was skipped.
         [sys.executable, "-W", "error::UserWarning", "-m", "tests.models.across_backends"]
         + [str(argument) for argument in arguments],
         cwd=REPOSITORY,
-        env={**os.environ, **QUICK, "KERAS_BACKEND": backend},
+        env={**os.environ, **quick_compilation(programs), "KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
         check=False,
@@ -40,21 +42,26 @@ def run_on(backend, *arguments):
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory):
+def programs(tmp_path_factory):
+    return tmp_path_factory.mktemp("programs")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory, programs):
     """Give the folder of each backend, filled by it."""
     for backend in BACKENDS:
         if importlib.util.find_spec(backend) is None:
             pytest.skip(f"{backend} isn't installed")
     folders = {backend: tmp_path_factory.mktemp(backend) / "saved" for backend in BACKENDS}
     for backend, folder in folders.items():
-        run_on(backend, "save", folder)
+        run_on(backend, programs, "save", folder)
     return folders
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_files_of_every_backend_load(saved, backend):
-    rows = json.loads(run_on(backend, "load", *saved.values())[-1])
+def test_files_of_every_backend_load(saved, programs, backend):
+    rows = json.loads(run_on(backend, programs, "load", *saved.values())[-1])
     assert len(rows) == len(BACKENDS) * 2 * 3
     for row in rows:
         # In pixels of an image of 64 by 96.
