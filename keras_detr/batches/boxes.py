@@ -10,7 +10,7 @@ _OUTSIDE_ADVICE = (
     "otherwise remove or correct these boxes."
 )
 # Images with a shorter side may have boxes of less than a pixel.
-_LEAST_SIDE = 16
+LEAST_SIDE = 16
 
 
 def check_boxes(boxes, is_object, heights, widths, bounding_box_format, image_ids=None):
@@ -41,8 +41,9 @@ def check_boxes(boxes, is_object, heights, widths, bounding_box_format, image_id
             f"`boxes` must be finite. Received: {boxes[image, position].tolist()} for box "
             f"{position} of image {image}{id_in_brackets(image, image_ids)}."
         )
-    _check_pixels(boxes[is_object], heights, widths, bounding_box_format)
     sizes = tuple(np.broadcast_to(sides, len(boxes)) for sides in (heights, widths))
+    if not bounding_box_format.startswith("rel"):
+        _check_pixels(boxes, is_object, sizes, bounding_box_format)
     # Fractions of an image whose mask is empty are infinite or no numbers: there is no area.
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         columns = tuple(sides[:, None].astype(np.float32) for sides in sizes)
@@ -62,19 +63,29 @@ def check_boxes(boxes, is_object, heights, widths, bounding_box_format, image_id
     return is_object & is_empty
 
 
-def _check_pixels(boxes, heights, widths, bounding_box_format):
-    """Raise a ValueError if all boxes (N, 4) of a batch look relative, and are to be in pixels."""
-    is_tiny = min(np.min(heights), np.min(widths)) < _LEAST_SIDE
-    if bounding_box_format.startswith("rel") or is_tiny or not len(boxes):
-        return
-    # Whole numbers say nothing: [0, 0, 1, 1] may stand for a pixel.
-    if (np.abs(boxes - 0.5) <= 0.5 + CLIP_TOLERANCE).all() and (boxes != np.round(boxes)).any():
+def _check_pixels(boxes, is_object, sizes, bounding_box_format):
+    objects = boxes[is_object]
+    if look_relative(objects, *(sides[np.nonzero(is_object)[0]] for sides in sizes)):
         raise ValueError(
-            f"`boxes`: all boxes of a batch lie in 0..1, such as {boxes[0].tolist()}, and the "
+            f"`boxes`: all boxes of a batch lie in 0..1, such as {objects[0].tolist()}, and the "
             f"format `{bounding_box_format}` is in pixels: they look relative to the image. "
             "Declare their format, for example `rel_xyxy`, as the `bounding_box_format`, or "
             "convert them to pixels."
         )
+
+
+def look_relative(boxes, heights, widths):
+    """Return whether boxes that should be in pixels all look like fractions of their images.
+
+    Args:
+        boxes: float (boxes, 4), in any format.
+        heights: int (boxes,), of their images, in pixels. The boxes of small images don't count.
+        widths: int (boxes,).
+    """
+    boxes = boxes[np.minimum(heights, widths) >= LEAST_SIDE]
+    # Whole numbers say nothing: [0, 0, 1, 1] may stand for a pixel.
+    is_fraction = np.abs(boxes - 0.5) <= 0.5 + CLIP_TOLERANCE
+    return bool(len(boxes) and is_fraction.all() and (boxes != np.round(boxes)).any())
 
 
 def _is_outside(corners):

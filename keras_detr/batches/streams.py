@@ -8,17 +8,20 @@ import keras
 
 from keras_detr.batches.shapes import NO_BATCH
 
+_TORCH_LOADER = "torch.utils.data.dataloader"
+
 
 def checked_stream(x, check):
     """Return a data set of Keras or a generator with each batch passed through a check.
 
     Args:
-        x: `keras.utils.PyDataset`, iterator, `torch.utils.data.DataLoader`, or arrays.
+        x: `keras.utils.PyDataset`, iterator, `torch.utils.data.DataLoader`, a data set of Grain,
+            or arrays.
         check: function from a batch to a batch, which raises where it is wrong.
 
     Returns:
-        What gives the checked batches; `None` for arrays. Of torch's loaders, and of Grain's, Keras
-        wants tensors, so their batches stay as they are; only the structure of Grain's is checked.
+        What gives the checked batches, those of torch's loaders as tensors of torch; `None` for
+        arrays. A `grain.DataLoader` stays as it is: only the structure of its batches is checked.
 
     Raises:
         ValueError: there is no batch; of an iterator, when it is read.
@@ -30,8 +33,10 @@ def checked_stream(x, check):
     elif _is_of(x, "torch.utils.data.", "grain."):
         # Loaders of an endless or unmeasured data set have a `__len__` that raises.
         checked, num_batches = x, operator.length_hint(x, 1)
-        if _is_of(x, "torch.utils.data.dataloader"):
+        if _is_of(x, _TORCH_LOADER):
             checked = _checked_loader(x, check)
+        elif hasattr(x, "map"):
+            checked = x.map(check)
     else:
         return None
     if num_batches == 0:
@@ -106,11 +111,13 @@ class _CheckedPyDataset(keras.utils.PyDataset):
 def _checked_loader(loader, check):
     """Return a copy of a loader of torch, of a class that Keras knows as one."""
     kind = type(loader)
+    of_torch = next(cls for cls in kind.__mro__ if cls.__module__.startswith(_TORCH_LOADER))
+    # A loader that doesn't make batches makes tensors of arrays, and leaves tensors as they are.
+    as_tensors = of_torch([], batch_size=None).collate_fn
 
     def read_checked(self):
         for batch in kind.__iter__(self):
-            check(batch)
-            yield batch
+            yield as_tensors(check(batch))
 
     checked = copy.copy(loader)
     checked.__class__ = type(kind.__name__, (kind,), {"__iter__": read_checked})

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from keras_detr.batches.carried_format import FORMAT_ENTRY
 from keras_detr.batches.shapes import (
     ONE_ARRAY_ADVICE,
     check_box_shapes,
@@ -20,6 +21,8 @@ class BatchParts(NamedTuple):
         boxes: (batch, N, 4).
         classes: (batch, N), 0-based, -1 for padding.
         image_ids: (batch,), by which messages name images; None where they have none.
+        carried_format: the format of the boxes that the batch carries along, see
+            `check_carried_format`; None where it carries none.
     """
 
     images: Any
@@ -27,15 +30,16 @@ class BatchParts(NamedTuple):
     boxes: Any
     classes: Any
     image_ids: Any
+    carried_format: Any
 
 
 def batch_parts(batch):
     """Find images, mask, boxes and classes in a training batch.
 
     Args:
-        batch: dict with "images", "bounding_boxes" and perhaps "pixel_mask" and "image_id", or a
-            tuple (x, bounding_boxes) where x is images or a dict of them. Further keys are left
-            aside.
+        batch: dict with "images", "bounding_boxes" and perhaps "pixel_mask", "image_id" and
+            "bounding_box_format", or a tuple (x, bounding_boxes) where x is images or a dict of
+            them. Further keys are left aside.
 
     Raises:
         ValueError: something is missing, there are sample weights, or `check_images_and_mask`
@@ -45,7 +49,8 @@ def batch_parts(batch):
     images, pixel_mask, image_ids = input_parts(x)
     check_bounding_boxes(bounding_boxes)
     boxes, classes = bounding_boxes["boxes"], bounding_boxes["classes"]
-    return BatchParts(images, pixel_mask, boxes, classes, image_ids)
+    carried_format = x.get(FORMAT_ENTRY) if isinstance(x, dict) else None
+    return BatchParts(images, pixel_mask, boxes, classes, image_ids, carried_format)
 
 
 def training_pair(batch):

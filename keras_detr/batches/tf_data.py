@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_detr.batches.arrays import ragged_rows
+from keras_detr.batches.carried_format import FORMAT_ENTRY
 from keras_detr.batches.shapes import NO_BATCH, check_box_shapes, shape_of
 from keras_detr.batches.structure import batch_parts, input_parts
 from keras_detr.batches.training_batch import check_inputs, check_training_batch
@@ -22,10 +23,10 @@ def checked_training_batches(
 
     Args:
         dataset: tf.data.Dataset of batches: a dict of "images" (batch, height, width, 3),
-            "bounding_boxes" and perhaps "pixel_mask" and "image_id" (batch,), by which messages
-            name images; or a tuple (x, bounding_boxes) where x is images or a dict of them.
-            "bounding_boxes" is a dict of "boxes" (batch, N, 4) and "classes" (batch, N), 0-based,
-            -1 for padding, dense or ragged.
+            "bounding_boxes" and perhaps "pixel_mask", "image_id" (batch,), by which messages name
+            images, and "bounding_box_format"; or a tuple (x, bounding_boxes) where x is images or a
+            dict of them. "bounding_boxes" is a dict of "boxes" (batch, N, 4) and "classes" (batch,
+            N), 0-based, -1 for padding, dense or ragged.
         num_classes: int, classes must be below it.
         bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
         dropped_boxes: `DroppedBoxes` that reports boxes without area, or None.
@@ -43,8 +44,9 @@ def checked_training_batches(
     """
     check_box_format(bounding_box_format)
 
-    def check(images, pixel_mask, image_ids, boxes, classes):
+    def check(images, pixel_mask, image_ids, boxes, classes, carried_format):
         x = {"images": images, "pixel_mask": pixel_mask, "image_id": image_ids}
+        x[FORMAT_ENTRY] = carried_format
         bounding_boxes = {"boxes": boxes, "classes": classes}
         checked = check_training_batch(
             x,
@@ -61,9 +63,8 @@ def checked_training_batches(
         parts = batch_parts(batch[0] if len(batch) == 1 else batch)
         shape = check_box_shapes(parts.boxes, parts.classes, shape_of(parts.images, 4)[:1])
         inputs = parts.images, parts.pixel_mask, parts.image_ids
-        x, (boxes, classes) = _checked(
-            check, *inputs, parts.boxes, parts.classes, dtypes=(tf.float32, tf.int32)
-        )
+        targets = parts.boxes, parts.classes, parts.carried_format
+        x, (boxes, classes) = _checked(check, *inputs, *targets, dtypes=(tf.float32, tf.int32))
         boxes, classes = tf.ensure_shape(boxes, (*shape, 4)), tf.ensure_shape(classes, shape)
         return x, {"boxes": boxes, "classes": classes}
 

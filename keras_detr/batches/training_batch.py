@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_detr.batches.arrays import numpy_parts, to_numpy
 from keras_detr.batches.boxes import check_boxes
+from keras_detr.batches.carried_format import check_carried_format
 from keras_detr.batches.image_ids import known_image_ids
 from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.images import check_images
@@ -26,8 +27,8 @@ def check_training_batch(
 
     Args:
         x: images (batch, height, width, 3), or a dict of "images" and perhaps "pixel_mask"
-            (batch, height, width), 1 image and 0 padding at the bottom and right, and "image_id"
-            (batch,), by which messages name images.
+            (batch, height, width), 1 image and 0 padding at the bottom and right, "image_id"
+            (batch,), by which messages name images, and "bounding_box_format", str.
         bounding_boxes: dict of "boxes" (batch, N, 4) and "classes" (batch, N), 0-based, -1 for
             padding; or, for each, a list with one array an image. Other keys are left aside.
         num_classes: int, classes must be below it.
@@ -41,13 +42,14 @@ def check_training_batch(
         where an image has fewer boxes.
 
     Raises:
-        ValueError: images aren't finite; boxes or classes have another shape or length; a
-            class isn't a whole number in [-1, num_classes); a real box isn't finite or lies
-            wholly outside its image; an image has too many objects.
+        ValueError: the batch carries another format; images aren't finite; boxes or classes have
+            another shape or length; a class isn't a whole number in [-1, num_classes); a real box
+            isn't finite or lies wholly outside its image; an image has too many objects.
     """
     check_box_format(bounding_box_format)
     parts = numpy_parts(batch_parts((x, bounding_boxes)))
-    images, pixel_mask, boxes, classes, image_ids = parts
+    images, pixel_mask, boxes, classes, image_ids, carried_format = parts
+    check_carried_format(carried_format, bounding_box_format)
     image_ids = known_image_ids(image_ids, len(images))
     check_images(images, image_ids, image_range)
     check_labels(classes, num_classes, image_ids)

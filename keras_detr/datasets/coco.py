@@ -14,7 +14,7 @@ def load_coco(
     split,
     *,
     data_dir=None,
-    bounding_box_format="rel_yxyx",
+    bounding_box_format="xyxy",
     crowds=None,
     shuffle_files=None,
     is_downloaded=True,

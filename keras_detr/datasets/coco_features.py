@@ -5,6 +5,7 @@ import re
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from keras_detr.batches.carried_format import FORMAT_ENTRY
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.datasets.image_files import decode_jpeg, with_fallback
 from keras_detr.ops.boxes import check_box_format, convert_box_format
@@ -15,7 +16,7 @@ _SHUFFLE_BUFFER = 1000
 
 
 def elements_from_builder(
-    builder, split, bounding_box_format="rel_yxyx", crowds=None, shuffle_files=None
+    builder, split, bounding_box_format="xyxy", crowds=None, shuffle_files=None
 ):
     """Read a prepared split as elements of images and their boxes.
 
@@ -27,9 +28,9 @@ def elements_from_builder(
     Returns:
         tf.data.Dataset of `{"images": uint8 (height, width, 3), "bounding_boxes": {"boxes":
         float32 (N, 4), "classes": int32 (N,), 0-based, "area": float32 (N,) in pixels,
-        "is_crowd": bool (N,)}, "image_id": int64, "image_size": int32 (height, width)}`. Images
-        without boxes are kept. Its attribute `class_names` lists the names of the classes; a
-        data set mapped from it doesn't have it.
+        "is_crowd": bool (N,)}, "image_id": int64, "image_size": int32 (height, width),
+        "bounding_box_format": str}`. Images without boxes are kept. Its attribute `class_names`
+        lists the names of the classes; a data set mapped from it doesn't have it.
 
     Raises:
         ValueError: the format, `split` or `crowds` is invalid.
@@ -93,6 +94,7 @@ def _element(features, bounding_box_format, is_crowd_dropped):
         "bounding_boxes": bounding_boxes,
         "image_id": features["image/id"],
         "image_size": image_size,
+        FORMAT_ENTRY: tf.constant(bounding_box_format),
     }
 
 

@@ -22,7 +22,7 @@ def load_coco_json(
     images_dir,
     annotations,
     *,
-    bounding_box_format="rel_yxyx",
+    bounding_box_format="xyxy",
     class_names=None,
     crowds="keep",
     shuffle_files=False,
@@ -71,8 +71,8 @@ def load_coco_json(
     Raises:
         FileNotFoundError: the folder or the file doesn't exist.
         ValueError: an argument is invalid, `annotations` isn't COCO-JSON, two categories with boxes
-            have one name, there are boxes of a class that `class_names` lacks, or nothing can be
-            used.
+            have one name, there are boxes of a class that `class_names` lacks, all boxes look
+            relative instead of in pixels, or nothing can be used.
         tf.errors.InvalidArgumentError: while reading, an image can't be decoded, or doesn't have
             the size that the annotation says.
 

@@ -33,6 +33,7 @@ PROBLEM_KINDS = {
     "non_finite_box": ("boxes with NaN or infinity", "box"),
     "no_area_box": ("boxes of no or negative width or height", "box"),
     "outside_box": ("boxes wholly outside their image", "box"),
+    "tiny_box": ("boxes of less than a pixel", None),
     "clipped_box": ("boxes clipped at the edge of their image", None),
     "wrong_area": ("impossible areas, replaced by the box's own", None),
     "repeated_annotation_id": ("different boxes that share an id", None),

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_detr.batches.boxes import LEAST_SIDE, look_relative
 from keras_detr.datasets.image_files import (
     existing_files,
     is_on_its_side,
@@ -77,7 +78,8 @@ def check_records(
         pixels wide and high, and sorted by image and annotation id.
 
     Raises:
-        ValueError: no image is left, or there were boxes and none is left.
+        ValueError: no image is left, or there were boxes and none is left, or all that should be in
+            pixels look relative.
     """
     images = images.copy()
     is_image_kept = _check_images(images, report, is_checked, is_decoded)
@@ -158,10 +160,12 @@ def _check_boxes(images, boxes, is_image_kept, report, is_relative):
     with np.errstate(over="ignore", invalid="ignore"):
         corners = boxes["corners"] * limits if is_relative else boxes["corners"]
         clipped = np.clip(corners, 0, limits)
+        sides = clipped[:, 2:] - clipped[:, :2]
         is_small = (corners[:, 2:] - corners[:, :2] < _SMALLEST_SIDE).any(axis=1)
-        is_outside = (clipped[:, 2:] - clipped[:, :2] < _SMALLEST_SIDE).any(axis=1)
+        is_outside = (sides < _SMALLEST_SIDE).any(axis=1)
+        is_tiny = (sides < 1).all(axis=1) & (sizes.min(axis=1) >= LEAST_SIDE)
         is_clipped = (np.abs(clipped - corners) > _ROUNDING).any(axis=1)
-        own_areas = np.prod(clipped[:, 2:] - clipped[:, :2], axis=1)
+        own_areas = np.prod(sides, axis=1)
     reasons = {
         "box_of_dropped_image": ~is_image_kept[boxes["image_row"]],
         "non_finite_box": ~np.isfinite(corners).all(axis=1),
@@ -172,6 +176,18 @@ def _check_boxes(images, boxes, is_image_kept, report, is_relative):
     for kind, is_affected in reasons.items():
         _list_boxes(report, kind, is_kept & is_affected, images, boxes)
         is_kept &= ~is_affected
+    if not is_relative:
+        xywh = np.concatenate([clipped[:, :2], sides], axis=1)
+        if look_relative(xywh[is_kept], *sizes[is_kept].T):
+            row = np.argmax(is_kept)
+            image = images[boxes["image_row"][row]]
+            raise ValueError(
+                f"{report.source}: boxes must be in pixels, and all of them lie in 0..1, such as "
+                f"that of the {_corners_in(image, clipped[row])}, {image['path']!r}: they look "
+                "relative to their images. Multiply their x by the width of their image and their "
+                "y by its height, and write these into the file."
+            )
+    _list_boxes(report, "tiny_box", is_kept & is_tiny, images, boxes)
     _list_boxes(report, "clipped_box", is_kept & is_clipped, images, boxes)
     areas = boxes["area"]
     is_impossible = ~np.isnan(areas) & ~((areas >= 0) & (areas <= sizes.prod(axis=1)))
@@ -185,12 +201,16 @@ def _check_boxes(images, boxes, is_image_kept, report, is_relative):
 def _list_boxes(report, kind, is_affected, images, boxes):
     for box in boxes[is_affected]:
         image, annotation_id = images[box["image_row"]], int(box["annotation_id"])
-        height, width = image["size"].tolist()
-        corners = ", ".join(f"{number:.6g}" for number in box["corners"])
-        detail = f"corners ({corners}) in an image of {width}x{height} pixels"
+        detail = _corners_in(image, box["corners"])
         if kind == "wrong_area":
             detail = f"area {box['area']:.6g}, {detail}"
         elif kind == "box_of_dropped_image":
             detail = image["path"]
         annotation_id = None if annotation_id == NO_ID else annotation_id
         report.add(kind, int(image["id"]), annotation_id, detail)
+
+
+def _corners_in(image, corners):
+    height, width = image["size"].tolist()
+    corners = ", ".join(f"{number:.6g}" for number in corners)
+    return f"corners ({corners}) in an image of {width}x{height} pixels"

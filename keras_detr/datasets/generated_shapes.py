@@ -86,7 +86,7 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
 
 
 def load_shapes(
-    split, *, data_dir=None, bounding_box_format="rel_yxyx", config=None, shuffle_files=None
+    split, *, data_dir=None, bounding_box_format="xyxy", config=None, shuffle_files=None
 ):
     """Load a split of the generated shapes, generating them on first use.
 

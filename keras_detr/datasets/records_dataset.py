@@ -6,6 +6,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from keras_detr.batches.carried_format import FORMAT_ENTRY
 from keras_detr.batches.class_names import difference_of
 from keras_detr.datasets.broken_images import BrokenImages
 from keras_detr.datasets.data_report import brief
@@ -121,6 +122,7 @@ def _elements(images, boxes, bounding_box_format, shuffle_files, broken):
             "bounding_boxes": {key: column[start:stop] for key, column in columns.items()},
             "image_id": ids[row],
             "image_size": image_sizes[row],
+            FORMAT_ENTRY: tf.constant(bounding_box_format),
         }
 
     rows = tf.data.Dataset.range(len(images))

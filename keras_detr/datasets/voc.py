@@ -25,7 +25,7 @@ def load_voc(
     folder,
     split="trainval",
     *,
-    bounding_box_format="rel_yxyx",
+    bounding_box_format="xyxy",
     class_names=None,
     difficult="keep",
     shuffle_files=None,
@@ -62,7 +62,8 @@ def load_voc(
 
     Raises:
         FileNotFoundError: the folder, one in it, or the split's file doesn't exist.
-        ValueError: an argument is invalid, or nothing can be used.
+        ValueError: an argument is invalid, all boxes look relative instead of in pixels, or nothing
+            can be used.
 
     Source: Everingham et al. 2010; the development kit of VOC2012, sections 4.2 and 5.
     """

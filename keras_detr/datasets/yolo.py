@@ -26,7 +26,7 @@ def load_yolo(
     folder,
     split="train",
     *,
-    bounding_box_format="rel_yxyx",
+    bounding_box_format="xyxy",
     class_names=None,
     shuffle_files=None,
     broken_images="raise",

@@ -17,8 +17,14 @@ def checked(value, condition, message):
     """
     if tf.executing_eagerly():
         if not condition:
-            parts = [str(part.numpy().tolist() if tf.is_tensor(part) else part) for part in message]
-            raise tf.errors.InvalidArgumentError(None, None, " ".join(parts))
+            raise tf.errors.InvalidArgumentError(None, None, " ".join(map(_text, message)))
         return value
     with tf.control_dependencies([tf.debugging.Assert(condition, message, summarize=16)]):
         return tf.nest.map_structure(tf.identity, value)
+
+
+def _text(part):
+    value = part.numpy() if tf.is_tensor(part) else part
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return str(value.tolist() if hasattr(value, "tolist") else value)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_detr.batches.carried_format import FORMAT_ENTRY, format_mismatch
 from keras_detr.batches.structure import check_element
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 from keras_detr.preprocessing.assertions import checked
@@ -16,7 +17,8 @@ class BoxAwareLayer(keras.layers.Layer):
     An element is `{"images": (height, width, 3), "bounding_boxes": {"boxes": (N, 4),
     "classes": (N,)}}`. "bounding_boxes" may be missing (prediction) and may hold more entries
     with one row a box: "area", "is_crowd", "masks" (N, height, width), or any other. Entries
-    beside "images" pass through. Boxes of class -1 are padding and stay as they are.
+    beside "images" pass through; "bounding_box_format", which the loaders of `keras_detr.datasets`
+    add, must be the layer's. Boxes of class -1 are padding and stay as they are.
 
     A batch has one more axis in front, dense or ragged, and draws anew for each of its images.
     Ragged entries come back ragged; dense images come back ragged from a layer that gives them
@@ -120,9 +122,21 @@ class BoxAwareLayer(keras.layers.Layer):
 
     def _transform(self, element):
         element = tf.nest.map_structure(_to_tensor, element)
+        # One format may stand for a whole batch, so it isn't one of the entries of an image.
+        carried = {FORMAT_ENTRY: element.pop(FORMAT_ENTRY)} if FORMAT_ENTRY in element else {}
+        if carried:
+            element["images"] = self._of_own_format(element["images"], carried[FORMAT_ENTRY])
         if is_batched(element):
-            return map_batch(self._transform_one, element, self.is_size_random)
-        return self._transform_one(element)
+            return {**map_batch(self._transform_one, element, self.is_size_random), **carried}
+        return {**self._transform_one(element), **carried}
+
+    def _of_own_format(self, images, carried):
+        """Return images if the format that is carried with them is the layer's."""
+        own = self.bounding_box_format
+        is_own = tf.equal(carried, own)
+        if is_own.shape.rank != 0:
+            is_own = tf.reduce_all(is_own)
+        return checked(images, is_own, [format_mismatch(own, self.name), carried])
 
     def _transform_one(self, element):
         if "bounding_boxes" in element:

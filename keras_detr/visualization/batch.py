@@ -1,6 +1,7 @@
 """Draw a training batch."""
 
 from keras_detr.batches.arrays import numpy_parts
+from keras_detr.batches.carried_format import check_carried_format
 from keras_detr.batches.structure import batch_parts
 from keras_detr.visualization.detections import objects_panel
 from keras_detr.visualization.drawn_objects import unpadded_image
@@ -28,12 +29,13 @@ def plot_batch(batch, bounding_box_format, class_names=None, path=None, max_imag
         `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: the batch has no images or no boxes, a shape is wrong, the format is missing or
-            unknown, or a class has no name.
+        ValueError: the batch has no images or no boxes, or carries another format; a shape is
+            wrong, the format is missing or unknown, or a class has no name.
     """
     if max_images < 1:
         raise ValueError(f"`max_images` must be at least 1. Received: {max_images}.")
-    images, pixel_mask, boxes, classes, _ = numpy_parts(batch_parts(batch))
+    images, pixel_mask, boxes, classes, _, carried_format = numpy_parts(batch_parts(batch))
+    check_carried_format(carried_format, bounding_box_format, "plot_batch")
     panels = []
     for i in range(min(len(images), max_images)):
         image = unpadded_image(images[i], None if pixel_mask is None else pixel_mask[i])

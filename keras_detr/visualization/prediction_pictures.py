@@ -7,6 +7,7 @@ import time
 import keras
 
 from keras_detr.batches.arrays import numpy_parts
+from keras_detr.batches.carried_format import check_carried_format
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.batches.structure import batch_parts
 from keras_detr.visualization.comparison import plot_comparison
@@ -32,7 +33,8 @@ class PredictionPictures(keras.callbacks.Callback):
 
     Raises:
         ImportError: TensorBoard isn't installed.
-        ValueError: `every` is below 1, names aren't names, or the batch has no images or no boxes.
+        ValueError: `every` is below 1, names aren't names, or the batch has no images or no boxes;
+            when `fit` begins: it carries another format than the model's.
 
     Example:
     ```python
@@ -61,11 +63,16 @@ class PredictionPictures(keras.callbacks.Callback):
         self.every = every
         self.confidence_threshold = confidence_threshold
         self.class_names = check_class_names(class_names)
-        images, pixel_mask, boxes, classes, _ = numpy_parts(batch_parts(batch))
+        parts = numpy_parts(batch_parts(batch))
+        images, pixel_mask, boxes, classes, _, self._carried_format = parts
         self._images = images[:max_images]
         self._pixel_mask = None if pixel_mask is None else pixel_mask[:max_images]
         self._boxes = {"boxes": boxes[:max_images], "classes": classes[:max_images]}
         self._writer = None
+
+    def on_train_begin(self, logs=None):
+        """Check that the true boxes are in the model's format."""
+        check_carried_format(self._carried_format, self.model.bounding_box_format)
 
     def on_epoch_end(self, epoch, logs=None):
         """Predict, draw, and log the picture."""

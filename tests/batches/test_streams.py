@@ -80,10 +80,25 @@ def test_a_loader_of_torch():
     checked = checked_stream(loader, even)
     assert isinstance(checked, torch.utils.data.DataLoader)
     batches = iter(checked)
-    # Keras wants the tensors of the loader, which are left as they are.
-    assert [next(batches), next(batches)] == [2, 4]
+    assert [next(batches), next(batches)] == [20, 40]
     with pytest.raises(ValueError, match="1 is odd"):
         next(batches)
     assert list(loader) == [2, 4, 1]
     with pytest.raises(ValueError, match="`x` gave no batch"):
         checked_stream(torch.utils.data.DataLoader([], batch_size=None), even)
+
+
+def test_a_data_set_of_grain():
+    class DataSet(list):
+        """Stand for `grain.MapDataset`, which has `map`, too."""
+
+        __module__ = "grain.stand_in"
+
+        def map(self, function):
+            return DataSet(map(function, self))
+
+    assert checked_stream(DataSet([2, 4]), even) == [20, 40]
+    with pytest.raises(ValueError, match="1 is odd"):
+        checked_stream(DataSet([2, 1]), even)
+    with pytest.raises(ValueError, match="`x` gave no batch"):
+        checked_stream(DataSet(), even)

@@ -104,8 +104,10 @@ class TestRealAnnotations:
     def test_equals_what_tfds_reads(self, split, tmp_path):
         tfds.disable_progress_bar()
         prepare_coco_mini(tmp_path)
-        ours = load_coco_json(*split_paths(split))
-        theirs = load_coco(split, data_dir=tmp_path, crowds="keep")
+        # As TFDS keeps them: nothing is rounded on the way to another format.
+        settings = {"bounding_box_format": "rel_yxyx", "crowds": "keep"}
+        ours = load_coco_json(*split_paths(split), **settings)
+        theirs = load_coco(split, data_dir=tmp_path, **settings)
         assert ours.element_spec == theirs.element_spec
         assert ours.class_names == theirs.class_names
         ours, theirs = elements_of(ours), elements_of(theirs)
@@ -125,8 +127,8 @@ class TestRealAnnotations:
         assert_account_adds_up(dataset.report)
 
     def test_goes_through_the_layers_into_batches(self, split):
-        resize = ResizeShortestSide(64, longest_side=107, bounding_box_format="rel_yxyx")
-        pad = PadToCanvas((107, 107), max_boxes=100, bounding_box_format="rel_yxyx")
+        resize = ResizeShortestSide(64, longest_side=107, bounding_box_format="xyxy")
+        pad = PadToCanvas((107, 107), max_boxes=100, bounding_box_format="xyxy")
         dataset = load_coco_json(*split_paths(split))
         batches = list(dataset.map(resize).map(pad).batch(8).as_numpy_iterator())
         counts = [(batch["bounding_boxes"]["classes"] >= 0).sum() for batch in batches]
@@ -464,3 +466,42 @@ def test_a_missing_file_names_the_one_that_is_meant(tmp_path, stored, annotated)
     assert problem.kind == "missing_file"
     hint = f", but there is {tmp_path / stored}"
     assert problem.detail.endswith(hint) == (annotated != "cat.jpg")
+
+
+RELATIVE = {
+    "corner and size": [[0.1, 0.2, 0.5, 0.4], [0, 0, 1, 1], [0.25, 0.5, 0.5, 0.5]],
+    "center and size": [[0.5, 0.5, 0.9, 0.8], [0.5, 0.5, 1, 1], [0.8, 0.7, 0.3, 0.4]],
+    "corners": [[0.1, 0.2, 0.6, 0.7], [0, 0, 1, 1], [0.25, 0.5, 0.75, 1]],
+}
+
+
+@pytest.mark.parametrize("boxes", RELATIVE.values(), ids=RELATIVE)
+def test_relative_boxes_are_refused(images_dir, tmp_path, boxes):
+    content = sound_content()
+    for entry, box in zip(content["annotations"], boxes, strict=True):
+        entry["bbox"] = box
+    path = tmp_path / "relative.json"
+    path.write_text(json.dumps(content))
+    message = r"relative\.json: boxes .* lie in 0..1.* of 30x20 pixels, '.*a\.png': .*Multiply"
+    for box_format in ("xyxy", "rel_xyxy"):
+        with pytest.raises(ValueError, match=message):
+            load_coco_json(images_dir, path, bounding_box_format=box_format)
+    # One box in pixels, and the others are listed.
+    content["annotations"][0]["bbox"] = [10, 5, 8, 9]
+    report = load_coco_json(images_dir, content).report
+    tiny = [problem for problem in report.problems if problem.kind == "tiny_box"]
+    assert len(tiny) == sum(max(width, height) < 1 for *_, width, height in boxes[1:])
+    assert report.num_boxes == 3
+
+
+def test_boxes_of_a_pixel_are_taken(images_dir):
+    content = sound_content()
+    for entry in content["annotations"]:
+        entry["bbox"] = [0, 0, 1, 1]
+    assert not load_coco_json(images_dir, content).report.problems
+    for name in ("a.png", "b.jpg", "sub/c.bmp"):
+        Image.new("RGB", (8, 9)).save(images_dir / name)
+    for image in content["images"]:
+        image.update(height=9, width=8)
+    content["annotations"][0]["bbox"] = [0.25, 0.5, 0.5, 0.5]
+    assert not load_coco_json(images_dir, content).report.problems

@@ -74,6 +74,7 @@ def test_elements_have_the_one_structure(elements):
     sizes = {element["images"].shape for element in elements}
     assert len(sizes) > 20
     for element in elements:
+        assert element["bounding_box_format"] == b"xyxy"
         assert element["images"].dtype == np.uint8
         assert element["images"].shape[:2] == tuple(element["image_size"])
         assert not element["bounding_boxes"]["is_crowd"].any()

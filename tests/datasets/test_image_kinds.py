@@ -70,6 +70,16 @@ def picture(mode="RGB"):
     return image if mode == "RGBA" else image.convert("RGB").convert(mode)
 
 
+@pytest.mark.parametrize("loader", LOADERS)
+def test_elements_carry_their_format_and_it_is_the_models_by_default(folder, loader):
+    picture().save(folder / "a.png")
+    for settings, expected in (({}, b"xyxy"), ({"bounding_box_format": "xywh"}, b"xywh")):
+        (element,) = LOADERS[loader](folder, **settings).as_numpy_iterator()
+        assert element["bounding_box_format"] == expected
+        corner_or_size = element["bounding_boxes"]["boxes"][0, 2:]
+        assert (corner_or_size > 1).all()
+
+
 def write_kinds(folder):
     """Write images of many kinds; the stems of their names differ."""
     modes = {

@@ -247,7 +247,7 @@ def test_the_size_of_the_file_counts(folder, size, is_listed):
     dataset = load_voc(folder, shuffle_files=False)
     assert dataset.report.counts == ({"wrong_size": 1} if is_listed else {})
     rows = list(dataset.as_numpy_iterator())[2]["bounding_boxes"]
-    np.testing.assert_array_equal(rows["boxes"], [[0, 0, 1, 1]])
+    np.testing.assert_array_equal(rows["boxes"], [[0, 0, 30, 30]])
 
 
 @pytest.mark.parametrize(
@@ -386,3 +386,13 @@ def test_without_lists_all_annotations_are_taken(folder):
     assert dataset.report.num_boxes == 5
     with pytest.raises(FileNotFoundError, match="Without a folder ImageSets"):
         load_voc(folder, "val")
+
+
+def test_relative_boxes_are_refused(folder):
+    for name, corners in (("a", (0.1, 0.2, 0.6, 0.7)), ("c", (0, 0, 1, 1))):
+        write_annotation(folder, name, annotation_xml(SIZES[name], object_xml(corners=corners)))
+    message = r"trainval\.txt: boxes must be in pixels.* lie in 0..1.*0\.6, 0\.7\).*a\.jpg"
+    with pytest.raises(ValueError, match=message):
+        load_voc(folder)
+    write_annotation(folder, "c", annotation_xml(SIZES["c"], object_xml()))
+    assert load_voc(folder).report.counts == {"tiny_box": 1, "clipped_box": 1}

@@ -52,6 +52,13 @@ def test_the_truth_as_prediction_scores_one(bounding_box_format):
     assert evaluate_detector(model, [batch])["AP"] == pytest.approx(1.0)
 
 
+def test_boxes_that_carry_another_format_are_refused():
+    batch = {**batch_in("rel_xyxy"), "bounding_box_format": np.array([b"rel_xyxy"] * 2, object)}
+    evaluate_detector(Oracle("rel_xyxy", BOXES), [batch])
+    with pytest.raises(ValueError, match=r"the model takes boxes as 'rel_xywh'.*'rel_xyxy'"):
+        evaluate_detector(Oracle("rel_xywh", BOXES), [batch])
+
+
 def test_shifted_boxes_score_less():
     batch = batch_in("rel_xyxy")
     model = Oracle("rel_xyxy", BOXES + np.array([0.0, 0.15, 0.0, 0.15]))

@@ -101,6 +101,27 @@ class TestEveryLayer:
         with pytest.raises(ValueError, match=r"batch of images .* \(2, 2, 30, 40, 3\)"):
             build(name, arguments)({"images": images})
 
+    @pytest.mark.parametrize("carried", ["xyxy", b"xyxy", np.array(b"xyxy", object)])
+    def test_the_format_that_an_element_carries_stays(self, name, arguments, carried):
+        layer, given = build(name, arguments), element(bounding_box_format=carried)
+        mapped = next(tf.data.Dataset.from_tensors(given).map(layer).as_numpy_iterator())
+        assert mapped["bounding_box_format"] == layer(given)["bounding_box_format"] == b"xyxy"
+        batch = tf.nest.map_structure(lambda array: np.stack([array] * 2), element())
+        for of_batch in ("xyxy", ["xyxy"] * 2):
+            result = layer({**batch, "bounding_box_format": of_batch})["bounding_box_format"]
+            assert set(np.ravel(result)) == {b"xyxy"}
+
+    def test_another_format_than_an_element_carries_is_refused(self, name, arguments):
+        layer, given = build(name, arguments), element(bounding_box_format="rel_xyxy")
+        message = f"{layer.name} takes boxes as .*xyxy.* Received the entry:.*rel_xyxy"
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            layer(given)
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            list(tf.data.Dataset.from_tensors(given).map(layer))
+        batch = tf.nest.map_structure(lambda array: np.stack([array] * 2), element())
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            layer({**batch, "bounding_box_format": ["xyxy", "rel_xyxy"]})
+
     def test_padded_images_are_refused(self, name, arguments):
         padded = element(pixel_mask=np.ones((30, 40), np.uint8))
         with pytest.raises(ValueError, match="`PadToCanvas` the last layer"):

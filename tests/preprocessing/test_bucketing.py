@@ -67,6 +67,13 @@ def test_every_image_comes_once_and_whole_on_its_smallest_canvas():
     assert sorted(seen) == list(range(60))
 
 
+def test_the_format_of_boxes_comes_once_for_each_image():
+    given = dataset(random_elements(8)).map(lambda e: {**e, "bounding_box_format": "xyxy"})
+    batches = bucketed_batches(given, CANVASES, 4, max_boxes=5, num_measured=0)
+    carried = [batch["bounding_box_format"] for batch in batches.as_numpy_iterator()]
+    assert np.concatenate(carried).tolist() == [b"xyxy"] * 8
+
+
 def test_no_more_shapes_than_canvases_with_full_batches():
     batches = bucketed_batches(
         dataset(random_elements(60)).repeat(3),

@@ -35,6 +35,12 @@ def test_true_objects_are_drawn_without_padding(batch):
         assert box.get_bbox().extents.tolist() == [10, 20, 50, 40]
 
 
+def test_another_format_than_the_batch_carries_is_refused():
+    plot_batch({**BATCH, "bounding_box_format": ["xyxy"] * 5}, "xyxy")
+    with pytest.raises(ValueError, match=r"plot_batch takes boxes as 'xywh'.*entry: 'xyxy'"):
+        plot_batch({**BATCH, "bounding_box_format": ["xyxy"] * 5}, "xywh")
+
+
 def test_four_stand_in_a_row_and_the_rest_below():
     places = [axes.get_position() for axes in plot_batch(BATCH, "xyxy").axes]
     assert [place.y0 for place in places[:4]] == [places[0].y0] * 4

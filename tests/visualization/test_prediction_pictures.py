@@ -55,6 +55,16 @@ def test_pictures_of_a_training(tmp_path):
         np.testing.assert_array_equal(np.asarray(picture), expected.canvas.buffer_rgba())
 
 
+def test_another_format_than_the_models_is_told_before_training(tmp_path):
+    pytest.importorskip("tensorboard", reason="tensorboard isn't installed")
+    batch = {**tiny_batch(batch_size=2), "bounding_box_format": "rel_xyxy"}
+    model = tiny_detr(class_names=NAMES)
+    model.compile()
+    pictures = PredictionPictures(tmp_path / "logs", batch)
+    with pytest.raises(ValueError, match=r"the model takes boxes as 'xyxy'.*entry: 'rel_xyxy'"):
+        model.fit(tiny_batch(batch_size=2), callbacks=[pictures], verbose=0)
+
+
 def test_without_tensorboard(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard.summary.writer", None)
     with pytest.raises(ImportError, match="`pip install tensorboard`"):

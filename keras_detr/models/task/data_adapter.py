@@ -34,7 +34,7 @@ def split_batch(data):
     if targets is not None:
         check_bounding_boxes(targets)
         targets = {name: targets[name] for name in ("boxes", "classes")}
-    return _without_extra_entries(inputs), targets
+    return without_extra_entries(inputs), targets
 
 
 def unpadded_size(inputs):
@@ -130,11 +130,12 @@ def _as_arrays(inputs):
     """Return inputs as arrays that the backend reads, whichever library they come from."""
     return keras.tree.map_structure(
         lambda array: array if ops.is_tensor(array) else to_numpy(array),
-        _without_extra_entries(inputs),
+        without_extra_entries(inputs),
     )
 
 
-def _without_extra_entries(inputs):
-    if not isinstance(inputs, dict):
+def without_extra_entries(inputs):
+    """Return a model's inputs as they are, and of a dict with images only what a model reads."""
+    if not isinstance(inputs, dict) or "images" not in inputs:
         return inputs
     return {name: inputs[name] for name in ("images", "pixel_mask") if inputs.get(name) is not None}

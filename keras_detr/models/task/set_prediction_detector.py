@@ -9,7 +9,7 @@ from keras_detr.batches.image_range import image_range_of
 from keras_detr.batches.structure import input_parts
 from keras_detr.models.backbones.feature_pyramid import pyramid_extractor
 from keras_detr.models.keras_cv_bases import Task
-from keras_detr.models.task.data_adapter import unpadded_size
+from keras_detr.models.task.data_adapter import unpadded_size, without_extra_entries
 from keras_detr.models.task.detector_contract import DetectorContract
 from keras_detr.models.task.from_preset import DetectorPresets
 from keras_detr.models.task.prediction import DetectorPrediction
@@ -106,6 +106,10 @@ class SetPredictionDetector(
         """
         if not self.neck.built:
             self.neck.build(self._pyramid_shapes)
+
+    def __call__(self, inputs, *args, **kwargs):
+        # Keras would make arrays of entries that aren't inputs, and can't of strings.
+        return super().__call__(without_extra_entries(inputs), *args, **kwargs)
 
     def call(self, inputs, training=None, return_auxiliary=True, return_attention=False):
         """Return raw outputs."""
