@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from keras_detr.batches.row_entries import row_entries
 from keras_detr.batches.shapes import (
     ONE_ARRAY_ADVICE,
     check_box_shapes,
@@ -20,6 +21,7 @@ class BatchParts(NamedTuple):
         boxes: (batch, N, 4).
         classes: (batch, N), 0-based, -1 for padding.
         image_ids: (batch,), by which messages name images; None where they have none.
+        entries: dict from `row_entries`, with one row a box.
     """
 
     images: Any
@@ -27,6 +29,7 @@ class BatchParts(NamedTuple):
     boxes: Any
     classes: Any
     image_ids: Any
+    entries: Any
 
 
 def batch_parts(batch):
@@ -35,7 +38,7 @@ def batch_parts(batch):
     Args:
         batch: dict with "images", "bounding_boxes" and perhaps "pixel_mask" and "image_id", or a
             tuple (x, bounding_boxes) where x is images or a dict of them. Further keys are left
-            aside.
+            aside, except those of `row_entries`.
 
     Raises:
         ValueError: something is missing, there are sample weights, or `check_images_and_mask`
@@ -45,7 +48,8 @@ def batch_parts(batch):
     images, pixel_mask, image_ids = input_parts(x)
     check_bounding_boxes(bounding_boxes)
     boxes, classes = bounding_boxes["boxes"], bounding_boxes["classes"]
-    return BatchParts(images, pixel_mask, boxes, classes, image_ids)
+    entries = row_entries(bounding_boxes)
+    return BatchParts(images, pixel_mask, boxes, classes, image_ids, entries)
 
 
 def training_pair(batch):

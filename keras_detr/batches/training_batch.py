@@ -8,6 +8,7 @@ from keras_detr.batches.image_ids import known_image_ids
 from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.images import check_images
 from keras_detr.batches.labels import check_labels, check_num_objects
+from keras_detr.batches.row_entries import check_row_entries
 from keras_detr.batches.structure import batch_parts, input_parts
 from keras_detr.ops.boxes import check_box_format
 
@@ -28,7 +29,8 @@ def check_training_batch(
             (batch, height, width), 1 image and 0 padding at the bottom and right, and "image_id"
             (batch,), by which messages name images.
         bounding_boxes: dict of "boxes" (batch, N, 4) and "classes" (batch, N), 0-based, -1 for
-            padding; or, for each, a list with one array an image. Other keys are left aside.
+            padding; or, for each, a list with one array an image. Other keys are left aside;
+            "area", "is_crowd" and "masks" must have as many rows.
         num_classes: int, classes must be below it.
         bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
         dropped_boxes: `DroppedBoxes` that reports boxes without area, or None.
@@ -40,14 +42,16 @@ def check_training_batch(
         where an image has fewer boxes.
 
     Raises:
-        ValueError: images aren't finite; boxes or classes have another shape or length; a
+        ValueError: images aren't finite; boxes, classes or what has one row a box have another
+            shape or length; a
             class isn't a whole number in [-1, num_classes); a real box isn't finite or lies
             wholly outside its image; an image has too many objects.
     """
     check_box_format(bounding_box_format)
     parts = numpy_parts(batch_parts((x, bounding_boxes)))
-    images, pixel_mask, boxes, classes, image_ids = parts
+    images, pixel_mask, boxes, classes, image_ids, entries = parts
     image_ids = known_image_ids(image_ids, len(images))
+    check_row_entries(bounding_boxes["boxes"], entries, image_ids)
     check_images(images, image_ids, image_range)
     check_labels(classes, num_classes, image_ids)
     sizes = unpadded_sizes(images, pixel_mask)
