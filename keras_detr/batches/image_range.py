@@ -1,8 +1,11 @@
-"""Report images whose values aren't those that a model takes."""
+"""Report images whose values or padding aren't what a model takes."""
 
+import functools
 import logging
 
 import numpy as np
+
+from keras_detr.batches.padded_images import padding_problem
 
 logger = logging.getLogger("keras_detr")
 
@@ -15,7 +18,7 @@ _NUM_PIXELS = 64
 
 
 class ImageRange:
-    """Log once that the images of a batch have other values than a model takes.
+    """Log once that the images of a batch have other values than a model takes, or are padded.
 
     Args:
         takes_raw_images: bool, whether the model takes 0..255 RGB; `None` if nobody knows. See
@@ -24,32 +27,25 @@ class ImageRange:
     """
 
     def __init__(self, takes_raw_images, is_first_only=True):
-        self._takes_raw_images = takes_raw_images
         self._is_first_only = is_first_only
-        self._is_done = takes_raw_images is None
+        self._open = [padding_problem]
+        if takes_raw_images is not None:
+            self._open.append(functools.partial(_range_problem, takes_raw_images))
 
-    def report(self, images, image_ids=None):
-        """Log what is wrong with the values of images, unless it was logged before.
+    def report(self, images, image_ids=None, pixel_mask=None):
+        """Log what is wrong with images, unless it was logged before.
 
         Args:
             images: NumPy array (batch, height, width, 3).
             image_ids: (batch,), or `None`.
+            pixel_mask: anything, or `None` if there is none.
         """
-        if self._is_done:
-            return
-        # Some pixels of every image say enough.
-        height, width = (max(1, side // _NUM_PIXELS) for side in images.shape[1:3])
-        largest = float(np.max(images[:, ::height, ::width]))
-        problem = _problem(largest, images.dtype, self._takes_raw_images)
-        self._is_done = self._is_first_only or problem is not None
-        if problem is not None:
-            ids = "" if image_ids is None else f" (image_id {image_ids[0]} and others)"
-            logger.warning(
-                "`images`: the values of a batch%s go up to %g, and %s This line comes once.",
-                ids,
-                largest,
-                problem,
-            )
+        ids = "" if image_ids is None else f" (image_id {image_ids[0]} and others)"
+        problems = {find: find(images, pixel_mask, f"a batch{ids}") for find in self._open}
+        still_open = () if self._is_first_only else problems
+        self._open = [find for find in still_open if problems[find] is None]
+        for problem in filter(None, problems.values()):
+            logger.warning("`images`: %s This line comes once.", problem)
 
 
 def image_range_of(model, is_first_only=True):
@@ -94,22 +90,27 @@ def check_raw_range(image):
         )
 
 
-def _problem(largest, dtype, takes_raw):
-    is_scaled = 0 < largest <= (_LARGEST_SCALED if dtype.kind not in "iu" else 1)
+def _range_problem(takes_raw, images, _, batch):
+    """Return what is wrong with the values of the images of a `batch`, or `None`."""
+    # Some pixels of every image say enough.
+    height, width = (max(1, side // _NUM_PIXELS) for side in images.shape[1:3])
+    largest = float(np.max(images[:, ::height, ::width]))
+    is_scaled = 0 < largest <= (_LARGEST_SCALED if images.dtype.kind not in "iu" else 1)
+    values = f"the values of {batch} go up to {largest:g}, and"
     if takes_raw and is_scaled:
         return (
-            "the model takes 0..255: it sees black pictures. Leave out the division by 255 or the "
-            "normalization before the model, which does it itself; if the pictures are that dark, "
-            "all is well."
+            f"{values} the model takes 0..255: it sees black pictures. Leave out the division by "
+            "255 or the normalization before the model, which does it itself; if the pictures are "
+            "that dark, all is well."
         )
     if takes_raw and largest > _LARGEST_RAW:
         return (
-            "the model takes 0..255: it sees white pictures. Divide images of 16 bits by 257; "
-            "`keras_detr.detect` does so."
+            f"{values} the model takes 0..255: it sees white pictures. Divide images of 16 bits "
+            "by 257; `keras_detr.detect` does so."
         )
     if not takes_raw and largest > _LARGEST_SCALED * 10:
         return (
-            "the backbone has `include_rescaling=False`: it takes images that are scaled or "
-            "normalized as for its training. Do that before the model."
+            f"{values} the backbone has `include_rescaling=False`: it takes images that are scaled "
+            "or normalized as for its training. Do that before the model."
         )
     return None

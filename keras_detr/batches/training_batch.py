@@ -52,7 +52,7 @@ def check_training_batch(
     images, pixel_mask, boxes, classes, image_ids, entries = parts
     image_ids = known_image_ids(image_ids, len(images))
     check_row_entries(bounding_boxes["boxes"], entries, image_ids)
-    check_images(images, image_ids, image_range)
+    check_images(images, image_ids, image_range, pixel_mask)
     check_labels(classes, num_classes, image_ids)
     sizes = unpadded_sizes(images, pixel_mask)
     is_empty = check_boxes(boxes, classes >= 0, *sizes, bounding_box_format, image_ids)
@@ -74,5 +74,6 @@ def check_inputs(x, image_range=None):
         ValueError: images or mask have another shape or type, or an image holds NaN or infinity;
             the message says which.
     """
-    images, _, image_ids = input_parts(x)
-    check_images(to_numpy(images), known_image_ids(image_ids, len(images)), image_range)
+    images, pixel_mask, image_ids = input_parts(x)
+    image_ids = known_image_ids(image_ids, len(images))
+    check_images(to_numpy(images), image_ids, image_range, pixel_mask)
