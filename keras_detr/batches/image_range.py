@@ -68,6 +68,16 @@ def takes_raw_images(backbone):
     return True if kinds & {"Rescaling", "Normalization"} else None
 
 
+def check_scaled(image):
+    """Raise a ValueError if an array (height, width, ...) holds fractions in 0..1, not 0..255."""
+    largest = np.max(image, initial=0)
+    if image.dtype.kind == "f" and 0 < largest <= 1 and (image != np.round(image)).any():
+        raise ValueError(
+            "`images`: an array must hold numbers in 0..255, and all of this one are in 0..1: it "
+            f"would be a black picture. Multiply it by 255. Received values up to {largest}."
+        )
+
+
 def check_raw_range(image):
     """Check an array that becomes whole numbers in 0..255, where a scaled one would be black.
 
@@ -77,12 +87,8 @@ def check_raw_range(image):
     Raises:
         ValueError: it holds fractions in 0..1; or it is uint16 and goes no further than 255.
     """
+    check_scaled(image)
     largest = np.max(image, initial=0)
-    if image.dtype.kind == "f" and 0 < largest <= 1 and (image != np.round(image)).any():
-        raise ValueError(
-            "`images`: an array must hold numbers in 0..255, and all of this one are in 0..1: it "
-            f"would be a black picture. Multiply it by 255. Received values up to {largest}."
-        )
     if image.dtype == np.uint16 and 0 < largest <= 255:
         raise ValueError(
             "`images`: an array of uint16 is read as 0..65535, and this one would be a black "
