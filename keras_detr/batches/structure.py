@@ -130,10 +130,11 @@ def check_element(element):
             f"Received: {described(element)}."
         )
     shape = shape_of(element["images"], 3)
-    if shape is None or len(shape) not in (3, 4):
+    sizes = (4,) if hasattr(element["images"], "row_splits") else (3, 4)
+    if shape is None or len(shape) not in sizes:
         raise ValueError(
-            "`images` must be one image (height, width, 3), or a batch of images (batch, height, "
-            f"width, 3), dense or ragged. Received: {described(element['images'])}."
+            "`images` must be one image (height, width, 3), or a batch of images (batch, "
+            f"height, width, 3), dense or ragged. Received: {described(element['images'])}."
         )
     if "pixel_mask" in element:
         raise ValueError(
