@@ -1,8 +1,19 @@
 """Read and check the fields of a config.json on the Hub."""
 
+import contextlib
+
 # No model is near these: a number above is a mistake, or meant to take all memory.
 _LARGEST_COUNT = 2**16
 MOST_CHANNELS = 2**14
+
+
+@contextlib.contextmanager
+def naming_file(name):
+    """Put the name of a file before the message of a ValueError in the body of a `with`."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def check(field, value, supported):
