@@ -5,7 +5,7 @@ import numbers
 import keras
 from keras import ops
 
-from keras_detr.layers.primitives.counts import check_counts
+from keras_detr.checkpoints.counts import check_counts
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 
 ACTIVATIONS = ("softmax", "sigmoid")

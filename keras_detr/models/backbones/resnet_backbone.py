@@ -5,7 +5,7 @@ from typing import ClassVar
 import keras
 
 from keras_detr.checkpoints import RESNET_TABLE
-from keras_detr.layers.primitives.counts import MOST_CHANNELS, MOST_LAYERS, check_counts
+from keras_detr.checkpoints.counts import MOST_CHANNELS, MOST_LAYERS, check_counts
 from keras_detr.layers.primitives.frozen_norm_conv2d import FrozenNormConv2D
 from keras_detr.layers.primitives.initializers import kaiming_normal_fan_out
 from keras_detr.layers.primitives.padded_max_pooling2d import PaddedMaxPooling2D

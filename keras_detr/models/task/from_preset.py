@@ -1,7 +1,7 @@
 """Presets: build a detector from published or saved weights, and save it as a preset."""
 
 from keras_detr.batches.class_names import check_class_names
-from keras_detr.layers.primitives.counts import check_counts
+from keras_detr.checkpoints.counts import check_counts
 from keras_detr.models.presets.detector_loading import (
     at_revision,
     find_detector_class,
