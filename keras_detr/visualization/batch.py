@@ -33,7 +33,7 @@ def plot_batch(batch, bounding_box_format, class_names=None, path=None, max_imag
     """
     if max_images < 1:
         raise ValueError(f"`max_images` must be at least 1. Received: {max_images}.")
-    images, pixel_mask, boxes, classes, _ = numpy_parts(batch_parts(batch))
+    images, pixel_mask, boxes, classes, *_ = numpy_parts(batch_parts(batch))
     panels = []
     for i in range(min(len(images), max_images)):
         image = unpadded_image(images[i], None if pixel_mask is None else pixel_mask[i])

@@ -61,7 +61,7 @@ class PredictionPictures(keras.callbacks.Callback):
         self.every = every
         self.confidence_threshold = confidence_threshold
         self.class_names = check_class_names(class_names)
-        images, pixel_mask, boxes, classes, _ = numpy_parts(batch_parts(batch))
+        images, pixel_mask, boxes, classes, *_ = numpy_parts(batch_parts(batch))
         self._images = images[:max_images]
         self._pixel_mask = None if pixel_mask is None else pixel_mask[:max_images]
         self._boxes = {"boxes": boxes[:max_images], "classes": classes[:max_images]}
