@@ -1,10 +1,11 @@
-"""Report images whose values aren't those that a model takes."""
+"""Report images whose values or padding aren't what a model takes."""
 
 import logging
 
 import numpy as np
 
 from keras_detr.batches.arrays import to_numpy
+from keras_detr.batches.padded_images import padding_problem
 
 logger = logging.getLogger("keras_detr")
 
@@ -17,7 +18,7 @@ _NUM_PIXELS = 64
 
 
 class ImageRange:
-    """Log once that the images of a batch have other values than a model takes.
+    """Log once that the images of a batch have other values than a model takes, or are padded.
 
     Args:
         takes_raw_images: bool, whether the model takes 0..255 RGB; `None` if nobody knows. See
@@ -28,31 +29,32 @@ class ImageRange:
     def __init__(self, takes_raw_images, is_first_only=True):
         self._takes_raw_images = takes_raw_images
         self._is_first_only = is_first_only
-        self._is_done = takes_raw_images is None
+        self._is_first = True
+        self._is_range_open = takes_raw_images is not None
 
-    def report(self, images, image_ids=None):
-        """Log what is wrong with the values of images, unless it was logged before.
+    def report(self, images, image_ids=None, pixel_mask=None):
+        """Log what is wrong with images, unless it was logged before.
 
         Args:
             images: NumPy array or tensor of the backend, (batch, height, width, 3).
             image_ids: (batch,), or `None`.
+            pixel_mask: anything, or `None` if there is none.
         """
-        if self._is_done:
-            return
-        # Some pixels of every image say enough.
-        height, width = (max(1, side // _NUM_PIXELS) for side in images.shape[1:3])
-        pixels = to_numpy(images[:, ::height, ::width])
-        largest = float(np.max(pixels))
-        problem = _problem(largest, pixels.dtype, self._takes_raw_images)
-        self._is_done = self._is_first_only or problem is not None
-        if problem is not None:
-            ids = "" if image_ids is None else f" (image_id {image_ids[0]} and others)"
-            logger.warning(
-                "`images`: the values of a batch%s go up to %g, and %s This line comes once.",
-                ids,
-                largest,
-                problem,
-            )
+        batch = "a batch"
+        if image_ids is not None:
+            batch = f"a batch (image_id {image_ids[0]} and others)"
+        problems = []
+        if self._is_first:
+            problems.append(padding_problem(to_numpy(images), pixel_mask, batch))
+        if self._is_range_open:
+            # Some pixels of every image say enough.
+            height, width = (max(1, side // _NUM_PIXELS) for side in images.shape[1:3])
+            pixels = to_numpy(images[:, ::height, ::width])
+            problems.append(_range_problem(self._takes_raw_images, pixels, batch))
+            self._is_range_open = not self._is_first_only and problems[-1] is None
+        self._is_first = False
+        for problem in filter(None, problems):
+            logger.warning("`images`: %s This line comes once.", problem)
 
 
 def image_range_of(model, is_first_only=True):
@@ -75,6 +77,16 @@ def takes_raw_images(backbone):
     return True if kinds & {"Rescaling", "Normalization"} else None
 
 
+def check_scaled(image):
+    """Raise a ValueError if an array (height, width, ...) holds fractions in 0..1, not 0..255."""
+    largest = np.max(image, initial=0)
+    if image.dtype.kind == "f" and 0 < largest <= 1 and (image != np.round(image)).any():
+        raise ValueError(
+            "`images`: an array must hold numbers in 0..255, and all of this one are in 0..1: it "
+            f"would be a black picture. Multiply it by 255. Received values up to {largest}."
+        )
+
+
 def check_raw_range(image):
     """Check an array that becomes whole numbers in 0..255, where a scaled one would be black.
 
@@ -84,12 +96,8 @@ def check_raw_range(image):
     Raises:
         ValueError: it holds fractions in 0..1; or it is uint16 and goes no further than 255.
     """
+    check_scaled(image)
     largest = np.max(image, initial=0)
-    if image.dtype.kind == "f" and 0 < largest <= 1 and (image != np.round(image)).any():
-        raise ValueError(
-            "`images`: an array must hold numbers in 0..255, and all of this one are in 0..1: it "
-            f"would be a black picture. Multiply it by 255. Received values up to {largest}."
-        )
     if image.dtype == np.uint16 and 0 < largest <= 255:
         raise ValueError(
             "`images`: an array of uint16 is read as 0..65535, and this one would be a black "
@@ -97,22 +105,25 @@ def check_raw_range(image):
         )
 
 
-def _problem(largest, dtype, takes_raw):
-    is_scaled = 0 < largest <= (_LARGEST_SCALED if dtype.kind not in "iu" else 1)
+def _range_problem(takes_raw, pixels, batch):
+    """Return what is wrong with the values of some pixels of a `batch`, or `None`."""
+    largest = float(np.max(pixels))
+    is_scaled = 0 < largest <= (_LARGEST_SCALED if pixels.dtype.kind not in "iu" else 1)
+    values = f"the values of {batch} go up to {largest:g}, and"
     if takes_raw and is_scaled:
         return (
-            "the model takes 0..255: it sees black pictures. Leave out the division by 255 or the "
-            "normalization before the model, which does it itself; if the pictures are that dark, "
-            "all is well."
+            f"{values} the model takes 0..255: it sees black pictures. Leave out the division by "
+            "255 or the normalization before the model, which does it itself; if the pictures are "
+            "that dark, all is well."
         )
     if takes_raw and largest > _LARGEST_RAW:
         return (
-            "the model takes 0..255: it sees white pictures. Divide images of 16 bits by 257; "
-            "`keras_detr.detect` does so."
+            f"{values} the model takes 0..255: it sees white pictures. Divide images of 16 bits "
+            "by 257; `keras_detr.detect` does so."
         )
     if not takes_raw and largest > _LARGEST_SCALED * 10:
         return (
-            "the backbone has `include_rescaling=False`: it takes images that are scaled or "
-            "normalized as for its training. Do that before the model."
+            f"{values} the backbone has `include_rescaling=False`: it takes images that are scaled "
+            "or normalized as for its training. Do that before the model."
         )
     return None

@@ -35,14 +35,15 @@ def raw_images(images, argument="images"):
     return images
 
 
-def check_images(images, image_ids=None, image_range=None):
-    """Check that images are finite, and report values that a model doesn't take.
+def check_images(images, image_ids=None, image_range=None, pixel_mask=None):
+    """Check that images are finite, and report values and padding that a model doesn't take.
 
     Args:
         images: NumPy array or tensor of the backend, (batch, height, width, 3). What lies on
             another device than the processor stays there.
         image_ids: (batch,), by which the message names images, or `None`.
-        image_range: `ImageRange` that reports such values, or `None`.
+        image_range: `ImageRange` that reports these, or `None`.
+        pixel_mask: anything, or `None` if there is none.
 
     Raises:
         ValueError: an image holds NaN or infinity; the message says which.
@@ -54,7 +55,7 @@ def check_images(images, image_ids=None, image_range=None):
                 f"{id_in_brackets(index, image_ids)} holds NaN or infinity."
             )
     if image_range is not None:
-        image_range.report(images, image_ids)
+        image_range.report(images, image_ids, pixel_mask)
 
 
 def _are_finite(images):

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from keras_detr.batches.carried_format import FORMAT_ENTRY
+from keras_detr.batches.row_entries import row_entries
 from keras_detr.batches.shapes import (
     ONE_ARRAY_ADVICE,
     check_box_shapes,
@@ -23,6 +24,7 @@ class BatchParts(NamedTuple):
         image_ids: (batch,), by which messages name images; None where they have none.
         carried_format: the format of the boxes that the batch carries along, see
             `check_carried_format`; None where it carries none.
+        entries: dict from `row_entries`, with one row a box.
     """
 
     images: Any
@@ -31,6 +33,7 @@ class BatchParts(NamedTuple):
     classes: Any
     image_ids: Any
     carried_format: Any
+    entries: Any
 
 
 def batch_parts(batch):
@@ -39,7 +42,7 @@ def batch_parts(batch):
     Args:
         batch: dict with "images", "bounding_boxes" and perhaps "pixel_mask", "image_id" and
             "bounding_box_format", or a tuple (x, bounding_boxes) where x is images or a dict of
-            them. Further keys are left aside.
+            them. Further keys are left aside, except those of `row_entries`.
 
     Raises:
         ValueError: something is missing, there are sample weights, or `check_images_and_mask`
@@ -50,7 +53,8 @@ def batch_parts(batch):
     check_bounding_boxes(bounding_boxes)
     boxes, classes = bounding_boxes["boxes"], bounding_boxes["classes"]
     carried_format = x.get(FORMAT_ENTRY) if isinstance(x, dict) else None
-    return BatchParts(images, pixel_mask, boxes, classes, image_ids, carried_format)
+    entries = row_entries(bounding_boxes)
+    return BatchParts(images, pixel_mask, boxes, classes, image_ids, carried_format, entries)
 
 
 def training_pair(batch):
@@ -131,10 +135,11 @@ def check_element(element):
             f"Received: {described(element)}."
         )
     shape = shape_of(element["images"], 3)
-    if shape is None or len(shape) not in (3, 4):
+    sizes = (4,) if hasattr(element["images"], "row_splits") else (3, 4)
+    if shape is None or len(shape) not in sizes:
         raise ValueError(
-            "`images` must be one image (height, width, 3), or a batch of images (batch, height, "
-            f"width, 3), dense or ragged. Received: {described(element['images'])}."
+            "`images` must be one image (height, width, 3), or a batch of images (batch, "
+            f"height, width, 3), dense or ragged. Received: {described(element['images'])}."
         )
     if "pixel_mask" in element:
         raise ValueError(

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from keras_detr.batches.arrays import ragged_rows
 from keras_detr.batches.carried_format import FORMAT_ENTRY
+from keras_detr.batches.row_entries import ROW_ENTRIES
 from keras_detr.batches.shapes import NO_BATCH, check_box_shapes, shape_of
 from keras_detr.batches.structure import batch_parts, input_parts
 from keras_detr.batches.training_batch import check_inputs, check_training_batch
@@ -44,10 +45,10 @@ def checked_training_batches(
     """
     check_box_format(bounding_box_format)
 
-    def check(images, pixel_mask, image_ids, boxes, classes, carried_format):
+    def check(images, pixel_mask, image_ids, carried_format, *rows):
         x = {"images": images, "pixel_mask": pixel_mask, "image_id": image_ids}
         x[FORMAT_ENTRY] = carried_format
-        bounding_boxes = {"boxes": boxes, "classes": classes}
+        bounding_boxes = dict(zip(("boxes", "classes", *ROW_ENTRIES), rows, strict=True))
         checked = check_training_batch(
             x,
             bounding_boxes,
@@ -63,8 +64,9 @@ def checked_training_batches(
         parts = batch_parts(batch[0] if len(batch) == 1 else batch)
         shape = check_box_shapes(parts.boxes, parts.classes, shape_of(parts.images, 4)[:1])
         inputs = parts.images, parts.pixel_mask, parts.image_ids
-        targets = parts.boxes, parts.classes, parts.carried_format
-        x, (boxes, classes) = _checked(check, *inputs, *targets, dtypes=(tf.float32, tf.int32))
+        rows = parts.boxes, parts.classes, *map(parts.entries.get, ROW_ENTRIES)
+        others = parts.carried_format, *rows
+        x, (boxes, classes) = _checked(check, *inputs, *others, dtypes=(tf.float32, tf.int32))
         boxes, classes = tf.ensure_shape(boxes, (*shape, 4)), tf.ensure_shape(classes, shape)
         return x, {"boxes": boxes, "classes": classes}
 

@@ -10,6 +10,7 @@ from keras_detr.batches.image_ids import known_image_ids
 from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.images import check_images
 from keras_detr.batches.labels import check_labels, check_num_objects
+from keras_detr.batches.row_entries import check_row_entries
 from keras_detr.batches.structure import batch_parts, input_parts
 from keras_detr.ops.boxes import check_box_format
 
@@ -30,7 +31,8 @@ def check_training_batch(
             (batch, height, width), 1 image and 0 padding at the bottom and right, "image_id"
             (batch,), by which messages name images, and "bounding_box_format", str.
         bounding_boxes: dict of "boxes" (batch, N, 4) and "classes" (batch, N), 0-based, -1 for
-            padding; or, for each, a list with one array an image. Other keys are left aside.
+            padding; or, for each, a list with one array an image. Other keys are left aside;
+            "area", "is_crowd" and "masks" must have as many rows.
         num_classes: int, classes must be below it.
         bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
         dropped_boxes: `DroppedBoxes` that reports boxes without area, or None.
@@ -42,16 +44,18 @@ def check_training_batch(
         where an image has fewer boxes.
 
     Raises:
-        ValueError: the batch carries another format; images aren't finite; boxes or classes have
-            another shape or length; a class isn't a whole number in [-1, num_classes); a real box
-            isn't finite or lies wholly outside its image; an image has too many objects.
+        ValueError: the batch carries another format; images aren't finite; boxes, classes or what
+            has one row a box have another shape or length; a class isn't a whole number in
+            [-1, num_classes); a real box isn't finite or lies wholly outside its image; an image
+            has too many objects.
     """
     check_box_format(bounding_box_format)
     parts = numpy_parts(batch_parts((x, bounding_boxes)))
-    images, pixel_mask, boxes, classes, image_ids, carried_format = parts
+    images, pixel_mask, boxes, classes, image_ids, carried_format, entries = parts
     check_carried_format(carried_format, bounding_box_format)
     image_ids = known_image_ids(image_ids, len(images))
-    check_images(images, image_ids, image_range)
+    check_row_entries(bounding_boxes["boxes"], entries, image_ids)
+    check_images(images, image_ids, image_range, pixel_mask)
     check_labels(classes, num_classes, image_ids)
     sizes = unpadded_sizes(images, pixel_mask)
     is_empty = check_boxes(boxes, classes >= 0, *sizes, bounding_box_format, image_ids)
@@ -73,7 +77,8 @@ def check_inputs(x, image_range=None):
         ValueError: images or mask have another shape or type, or an image holds NaN or infinity;
             the message says which.
     """
-    images, _, image_ids = input_parts(x)
+    images, pixel_mask, image_ids = input_parts(x)
     if not keras.ops.is_tensor(images):
         images = to_numpy(images)
-    check_images(images, known_image_ids(image_ids, images.shape[0]), image_range)
+    image_ids = known_image_ids(image_ids, images.shape[0])
+    check_images(images, image_ids, image_range, pixel_mask)

@@ -12,7 +12,7 @@ from keras_detr.batches.class_names import check_class_names
 from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
 from keras_detr.datasets.detection_records import BOXES, LARGEST_SIDE, NO_ID, BoxRow
-from keras_detr.datasets.image_files import checked_folder
+from keras_detr.datasets.image_files import checked_folder, path_inside
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
 
 _LARGEST_ID = np.iinfo(np.int64).max
@@ -28,6 +28,7 @@ def load_coco_json(
     shuffle_files=False,
     is_checked=None,
     broken_images="raise",
+    outside_files="refuse",
 ):
     """Load images and boxes annotated in COCO's JSON format.
 
@@ -60,6 +61,9 @@ def load_coco_json(
             on all cores, leaves broken ones out and lists them in `report`; "skip" skips them when
             they are read, logs them and adds them to `report`, and the length of the data set is
             unknown; "raise" raises an error that names the first one that is read.
+        outside_files: "refuse" or "allow" names in the annotation file that lead out of
+            `images_dir`: absolute ones, and those with "..". A file from somebody else could
+            name any file of this machine. Links in the folder are followed either way.
 
     Returns:
         tf.data.Dataset of unbatched elements, see
@@ -72,18 +76,18 @@ def load_coco_json(
         FileNotFoundError: the folder or the file doesn't exist.
         ValueError: an argument is invalid, `annotations` isn't COCO-JSON, two categories with boxes
             have one name, there are boxes of a class that `class_names` lacks, all boxes look
-            relative instead of in pixels, or nothing can be used.
+            relative instead of in pixels, a file is outside, or nothing can be used.
         tf.errors.InvalidArgumentError: while reading, an image can't be decoded, or doesn't have
             the size that the annotation says.
 
     Source: the data format of https://cocodataset.org.
     """
-    check_options(bounding_box_format, crowds, broken_images)
+    check_options(bounding_box_format, crowds, broken_images, outside_files)
     images_dir = checked_folder(images_dir, "images_dir")
     content, source = _read_json(annotations)
     report = DataReport(source)
     ids_by_name = _read_categories(content, source, report)
-    images, rows_by_id = _read_images(content["images"], images_dir, report)
+    images, rows_by_id = _read_images(content["images"], images_dir, report, outside_files)
     boxes = _read_annotations(content["annotations"], images, rows_by_id, ids_by_name, report)
     dataset = dataset_from_tables(
         images,
@@ -196,7 +200,7 @@ def _category_with_boxes(name, ids, used, source, report):
     return kept
 
 
-def _read_images(entries, images_dir, report):
+def _read_images(entries, images_dir, report, outside_files):
     """Return the rows of `IMAGES`, and a dict from image id to row, None for ambiguous ids."""
     report.num_images_read = len(entries)
     names_by_id, usable = {}, []
@@ -219,7 +223,8 @@ def _read_images(entries, images_dir, report):
             rows_by_id[image_id] = None
         else:
             rows_by_id[image_id] = len(rows)
-            path = os.path.join(images_dir, name)
+            where = f"{report.source}, 'file_name' of image {image_id}"
+            path = path_inside(images_dir, name, outside_files, where)
             rows.append((image_id, path, _image_size(entry, image_id, report)))
     return rows, rows_by_id
 

@@ -77,6 +77,37 @@ def checked_folder(folder, argument):
     return folder
 
 
+def path_inside(folder, name, outside_files, source):
+    """Return the path of a file that another file names, relative to a folder.
+
+    Args:
+        folder: path.
+        name: str, the file's name in the other file.
+        outside_files: "allow" or "refuse" names that lead out of the folder. Links in the folder
+            are followed either way.
+        source: str or path, where the name stands, for the error.
+
+    Raises:
+        ValueError: the name leads out of the folder, and that is refused.
+    """
+    path = os.path.join(folder, name)
+    if outside_files == "allow":
+        return path
+    if not is_inside(folder, path):
+        raise ValueError(
+            f"{source}: {name!r:.300} leads out of the folder {str(folder)!r}, and isn't read. "
+            "Correct it; or pass `outside_files='allow'` if you trust the file and know what it "
+            "names."
+        )
+    # After a link ".." would lead elsewhere.
+    return os.path.normpath(path) if ".." in name else path
+
+
+def is_inside(folder, path):
+    """Return whether a path is in a folder by its name, whatever links lead to."""
+    return pathlib.Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
+
+
 def read_header(path, *, is_decoded=False):
     """Read the size of an image file, and decode its pixels if asked to, to check that they can be.
 

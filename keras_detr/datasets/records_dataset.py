@@ -82,7 +82,7 @@ def _labels(labels, names, class_names, source):
     return found
 
 
-def check_options(bounding_box_format, crowds, broken_images, argument="crowds"):
+def check_options(bounding_box_format, crowds, broken_images, outside_files, argument="crowds"):
     """Check arguments of `load_coco_json`, or raise ValueError; `argument` names `crowds` in it."""
     check_box_format(bounding_box_format)
     if crowds not in ("drop", "keep"):
@@ -90,6 +90,10 @@ def check_options(bounding_box_format, crowds, broken_images, argument="crowds")
     if broken_images not in ("raise", "skip", "find"):
         raise ValueError(
             f"`broken_images` must be 'raise', 'skip' or 'find'. Received: {broken_images!r}."
+        )
+    if outside_files not in ("refuse", "allow"):
+        raise ValueError(
+            f"`outside_files` must be 'refuse' or 'allow'. Received: {outside_files!r}."
         )
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import pathlib
 
 from defusedxml import DTDForbidden, ElementTree
 
@@ -9,7 +10,7 @@ from keras_detr.batches.class_names import check_class_names
 from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
 from keras_detr.datasets.detection_records import LARGEST_SIDE, BoxRow
-from keras_detr.datasets.image_files import checked_folder, file_names
+from keras_detr.datasets.image_files import checked_folder, file_names, path_inside
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
 from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES
 
@@ -30,6 +31,7 @@ def load_voc(
     difficult="keep",
     shuffle_files=None,
     broken_images="raise",
+    outside_files="refuse",
 ):
     """Load images and boxes annotated as in Pascal VOC.
 
@@ -54,6 +56,8 @@ def load_voc(
         shuffle_files: bool, whether images are in random order, a new one in each pass. Files are
             shuffled, not decoded images. None is True for "train" and "trainval" only.
         broken_images: "raise", "skip" or "find", see `load_coco_json`.
+        outside_files: "refuse" or "allow" names in the split's file that lead out of the folders
+            of images and annotations, see `load_coco_json`.
 
     Returns:
         tf.data.Dataset of unbatched elements with the attributes `class_names`, `report` and
@@ -62,19 +66,25 @@ def load_voc(
 
     Raises:
         FileNotFoundError: the folder, one in it, or the split's file doesn't exist.
-        ValueError: an argument is invalid, all boxes look relative instead of in pixels, or nothing
-            can be used.
+        ValueError: an argument is invalid, all boxes look relative instead of in pixels, a file is
+            outside, or nothing can be used.
 
     Source: Everingham et al. 2010; the development kit of VOC2012, sections 4.2 and 5.
     """
-    check_options(bounding_box_format, difficult, broken_images, "difficult")
+    check_options(bounding_box_format, difficult, broken_images, outside_files, "difficult")
     folder = checked_folder(folder, "folder")
     images_dir = checked_folder(folder / "JPEGImages", "folder")
     annotations_dir = checked_folder(folder / "Annotations", "folder")
     list_path, names = _read_split(folder / "ImageSets" / "Main", split, annotations_dir)
     class_names = _class_names(class_names, annotations_dir)
     report = DataReport(str(list_path))
-    images, boxes = _read_annotations(names, images_dir, annotations_dir, class_names, report)
+    folders = [
+        functools.partial(
+            path_inside, images_or_annotations, outside_files=outside_files, source=str(list_path)
+        )
+        for images_or_annotations in (images_dir, annotations_dir)
+    ]
+    images, boxes = _read_annotations(names, *folders, class_names, report)
     return dataset_from_tables(
         images,
         boxes,
@@ -146,8 +156,11 @@ def _read_file(path):
     return root
 
 
-def _read_annotations(names, images_dir, annotations_dir, class_names, report):
-    """Return the rows of `IMAGES` and `BOXES` of the images that a split names."""
+def _read_annotations(names, image_path, annotation_path, class_names, report):
+    """Return the rows of `IMAGES` and `BOXES` of the images that a split names.
+
+    `image_path` and `annotation_path` are functions from names to paths.
+    """
     report.num_images_read = len(names)
     labels = {name: label for label, name in enumerate(class_names)}
     images_in = functools.cache(_images_by_stem)
@@ -157,7 +170,7 @@ def _read_annotations(names, images_dir, annotations_dir, class_names, report):
             report.add("duplicate_image", image_id, detail=name)
             continue
         seen.add(name)
-        path = annotations_dir / f"{name}.xml"
+        path = pathlib.Path(annotation_path(f"{name}.xml"))
         size = (0, 0)
         try:
             root = _read_file(path)
@@ -176,7 +189,7 @@ def _read_annotations(names, images_dir, annotations_dir, class_names, report):
                     kind, detail = problem.args
                     where = f"{path.name}, object {number}: {detail}"
                     report.add(kind, image_id, detail=where)
-        image_folder, stem = os.path.split(os.path.join(images_dir, name))
+        image_folder, stem = os.path.split(image_path(name))
         image = images_in(image_folder).get(stem, f"{stem}.jpg")
         images.append((image_id, os.path.join(image_folder, image), size))
     return images, boxes

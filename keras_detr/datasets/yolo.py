@@ -9,7 +9,7 @@ from keras_detr.batches.class_names import check_class_names
 from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
 from keras_detr.datasets.detection_records import BoxRow
-from keras_detr.datasets.image_files import checked_folder
+from keras_detr.datasets.image_files import checked_folder, is_inside, path_inside
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
 from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES
 
@@ -30,6 +30,7 @@ def load_yolo(
     class_names=None,
     shuffle_files=None,
     broken_images="raise",
+    outside_files="refuse",
 ):
     """Load images and boxes annotated for Ultralytics' YOLO.
 
@@ -51,6 +52,9 @@ def load_yolo(
         shuffle_files: bool, whether images are in random order, a new one in each pass. Files are
             shuffled, not decoded images. None is True for the split "train" only.
         broken_images: "raise", "skip" or "find", see `load_coco_json`.
+        outside_files: "refuse" or "allow" folders and files in data.yaml, or in a list of images,
+            that lead out of `folder`, see `load_coco_json`. "../train/images" is taken as
+            "train/images", which is what exporters mean by it.
 
     Returns:
         tf.data.Dataset of unbatched elements with the attributes `class_names`, `report` and
@@ -60,18 +64,18 @@ def load_yolo(
     Raises:
         FileNotFoundError: the folder, data.yaml, or the split's folder doesn't exist, or no image
             has a label file.
-        ValueError: an argument or data.yaml is invalid, or nothing can be used.
+        ValueError: an argument or data.yaml is invalid, a file is outside, or nothing can be used.
 
     Source: https://docs.ultralytics.com/datasets/detect.
     """
-    check_options(bounding_box_format, "keep", broken_images)
+    check_options(bounding_box_format, "keep", broken_images, outside_files)
     folder = checked_folder(folder, "folder")
     settings = _read_settings(folder / "data.yaml")
     names = _class_names(settings, folder)
     num_keypoint_values = _num_keypoint_values(settings, folder)
-    sources = _image_sources(settings, folder, split)
+    sources = _image_sources(settings, folder, split, outside_files)
     report = DataReport(", ".join(map(str, sources)))
-    paths = [path for source in sources for path in _images_of(source, folder)]
+    paths = [path for source in sources for path in _images_of(source, folder, outside_files)]
     images, boxes = _read_labels(paths, len(names), num_keypoint_values, report)
     _report_labels_without_image(sources, paths, report)
     return dataset_from_tables(
@@ -136,7 +140,7 @@ def _is_count(text):
     return isinstance(text, str) and text.isdecimal() and 1 <= int(text[:9]) <= _MOST_KEYPOINTS
 
 
-def _image_sources(settings, folder, split):
+def _image_sources(settings, folder, split, outside_files):
     """Return the folders of a split's images, or files that list them."""
     if split not in _KEYS:
         raise ValueError(f"`split` must be one of {list(_KEYS)}. Received: {split!r}.")
@@ -148,25 +152,33 @@ def _image_sources(settings, folder, split):
             f"{split!r} ({' or '.join(_KEYS[split])}), or list several. Received: "
             f"{brief(entries)}."
         )
-    return [_found_source(name, settings, folder, split) for name in names]
+    return [_found_source(name, settings, folder, split, outside_files) for name in names]
 
 
-def _found_source(name, settings, folder, split):
+def _found_source(name, settings, folder, split, outside_files):
     root = settings.get("path")
     roots = [folder / root, folder] if isinstance(root, str) else [folder]
     # Some exporters write paths relative to a subfolder.
     inside = name.removeprefix("../")
     found = [root / entry for root in roots for entry in (name, inside)]
-    for candidate in found:
+    allowed = [path for path in found if outside_files == "allow" or is_inside(folder, path)]
+    for candidate in allowed:
         if candidate.is_dir() or (candidate.suffix == ".txt" and candidate.is_file()):
             return candidate
+    if not allowed:
+        path_inside(folder, name, outside_files, f"{folder / 'data.yaml'}, split {split!r}")
+    outside = (
+        ""
+        if len(allowed) == len(found)
+        else f", or pass `outside_files='allow'` to look outside of {str(folder)!r} too"
+    )
     raise FileNotFoundError(
-        f"The images of the split {split!r} are in none of {[str(path) for path in found]}. "
-        f"Correct {str(folder / 'data.yaml')!r}."
+        f"The images of the split {split!r} are in none of {[str(path) for path in allowed]}. "
+        f"Correct {str(folder / 'data.yaml')!r}{outside}."
     )
 
 
-def _images_of(source, folder):
+def _images_of(source, folder, outside_files):
     """Return the paths of the images below a folder, or those that a file lists."""
     if source.is_dir():
         return sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
@@ -175,7 +187,9 @@ def _images_of(source, folder):
     except (OSError, ValueError) as error:
         raise ValueError(f"{str(source)!r} can't be read as a list of images: {error}") from error
     # "./" stands for the folder of the list.
-    return [(source.parent if line.startswith("./") else folder) / line for line in lines]
+    here = os.path.relpath(source.parent, folder)
+    names = [os.path.join(here, line) if line.startswith("./") else line for line in lines]
+    return [pathlib.Path(path_inside(folder, name, outside_files, source)) for name in names]
 
 
 def _lines_of(path):

@@ -1,11 +1,16 @@
 """From raw outputs to detections."""
 
+import numbers
+
 import keras
 from keras import ops
 
+from keras_detr.checkpoints.counts import check_counts
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 
 ACTIVATIONS = ("softmax", "sigmoid")
+# More than there are candidates stands for all.
+_LARGEST_COUNT = 2**31
 
 
 @keras.saving.register_keras_serializable("keras_detr")
@@ -50,6 +55,14 @@ class SetPredictionDecoder(keras.layers.Layer):
         if activation not in ACTIVATIONS:
             raise ValueError(
                 f"`activation` must be one of {ACTIVATIONS}. Received: {activation!r}."
+            )
+        check_counts(_LARGEST_COUNT, max_detections=max_detections)
+        if confidence_threshold is not None and not (
+            isinstance(confidence_threshold, numbers.Real) and 0 <= confidence_threshold <= 1
+        ):
+            raise ValueError(
+                "`confidence_threshold` must be a number in [0, 1], or None. Received: "
+                f"{confidence_threshold!r}."
             )
         self.bounding_box_format = bounding_box_format
         self.activation = activation

@@ -16,7 +16,7 @@ _HOMES = {
     "ResizingLayer": "resize",
     "CANVASES": "bucketing",
     "bucketed_batches": "bucketing",
-    "resized_size": "resize_shortest_side",
+    "resized_size": "short_side_sizes",
     "scaled_canvases": "bucketing",
 }
 

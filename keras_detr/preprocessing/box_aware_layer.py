@@ -9,6 +9,7 @@ from keras_detr.batches.structure import check_element
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 from keras_detr.preprocessing.assertions import checked
 from keras_detr.preprocessing.batched_elements import is_batched, map_batch
+from keras_detr.preprocessing.padding import checked_rows
 
 
 class BoxAwareLayer(keras.layers.Layer):
@@ -126,6 +127,9 @@ class BoxAwareLayer(keras.layers.Layer):
         carried = {FORMAT_ENTRY: element.pop(FORMAT_ENTRY)} if FORMAT_ENTRY in element else {}
         if carried:
             element["images"] = self._of_own_format(element["images"], carried[FORMAT_ENTRY])
+        if "bounding_boxes" in element:
+            boxes = checked_rows(element["bounding_boxes"], self.name)
+            element = {**element, "bounding_boxes": boxes}
         if is_batched(element):
             return {**map_batch(self._transform_one, element, self.is_size_random), **carried}
         return {**self._transform_one(element), **carried}
@@ -163,14 +167,7 @@ def _image_size(images):
 
 
 def _typed_boxes(bounding_boxes, layer):
-    boxes = tf.cast(bounding_boxes["boxes"], tf.float32)
-    classes = bounding_boxes["classes"]
-    num_boxes, num_classes = tf.shape(boxes)[0], tf.shape(classes)[0]
-    boxes = checked(
-        boxes,
-        tf.equal(num_boxes, num_classes),
-        [f"{layer}: `boxes` and `classes` of one image differ in number:", num_boxes, num_classes],
-    )
+    boxes, classes = tf.cast(bounding_boxes["boxes"], tf.float32), bounding_boxes["classes"]
     if classes.dtype.is_floating:
         fraction = tf.boolean_mask(classes, tf.not_equal(classes, tf.round(classes)))
         classes = checked(

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from keras_detr.preprocessing.assertions import checked
-from keras_detr.preprocessing.padding import checked_number
+from keras_detr.preprocessing.padding import checked_number, checked_rows
 from keras_detr.preprocessing.padding_report import PaddingReport
 
 # For short side 800, longest side 1333. On COCO, each image on the smallest canvas that holds it,
@@ -119,8 +119,8 @@ def bucketed_batches(
         mask = tf.ones(tf.shape(element["images"])[:2], tf.uint8)
         element = {**element, "pixel_mask": mask}
         if "bounding_boxes" in element:
-            boxes = checked_number(element["bounding_boxes"], max_boxes, "bucketed_batches")
-            element["bounding_boxes"] = boxes
+            boxes = checked_rows(element["bounding_boxes"], "bucketed_batches")
+            element["bounding_boxes"] = checked_number(boxes, max_boxes, "bucketed_batches")
         return element
 
     dataset = dataset.map(with_mask, num_parallel_calls=tf.data.AUTOTUNE)

@@ -5,7 +5,8 @@ import numpy as np
 
 from keras_detr.batches.images import raw_images
 from keras_detr.preprocessing.bucketing import scaled_canvases
-from keras_detr.preprocessing.resize_shortest_side import ResizeShortestSide, resized_size
+from keras_detr.preprocessing.resize_shortest_side import ResizeShortestSide
+from keras_detr.preprocessing.short_side_sizes import resized_size
 
 
 @keras.saving.register_keras_serializable("keras_detr")

@@ -30,6 +30,10 @@ FORMATS = {
 IMAGE_SUFFIXES = (*sorted(suffix for suffixes in FORMATS.values() for suffix in suffixes), ".tga")
 # 65535 = 257 * 255.
 _FROM_16_BIT = 257
+_BLACK = (
+    "its pixels are of 16 bits and none is above 255, so it would be a black picture; save it with "
+    "8 bits a channel"
+)
 _ORIENTATION = ExifTags.Base.Orientation
 
 
@@ -116,13 +120,24 @@ def rgb_of_picture(picture, *, is_turned=True):
         ValueError: it can't become RGB; see `check_picture`.
     """
     check_picture(picture)
+    # PIL keeps the upper 8 bits of colors, and after decoding doesn't say that there were 16.
+    has_16_bits = any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ()))
     # What is right already stays as it is: copies would hold a large image three times.
     if is_turned and orientation_of(picture) != 1:
         picture = ImageOps.exif_transpose(picture)
+    pixels = _rgb(picture)
+    if has_16_bits and not picture.mode.startswith("I") and not pixels.any():
+        raise ValueError(_BLACK)
+    return pixels
+
+
+def _rgb(picture):
     if picture.mode.startswith("I"):
         # PIL would clip them.
-        values = np.asarray(picture).astype("int64")
-        return rgb_of_array(values.clip(0, 65535).astype("uint16"))
+        values = np.asarray(picture).astype("int64").clip(0, 65535)
+        if 0 < values.max() <= 255:
+            raise ValueError(_BLACK)
+        return rgb_of_array(values.astype("uint16"))
     if picture.mode == "RGB":
         return np.asarray(picture)
     # PIL warns where a palette would lose its transparency.

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from keras_detr.batches.row_entries import ROW_ADVICE, row_entries
 from keras_detr.preprocessing.assertions import checked
 
 
@@ -38,6 +39,31 @@ def padded_boxes(bounding_boxes, number):
         key: padded(rows, (number,), -1 if key in ("boxes", "classes") else 0)
         for key, rows in bounding_boxes.items()
     }
+
+
+def checked_rows(bounding_boxes, caller):
+    """Return bounding boxes if all have one row a box; the error names the caller.
+
+    Args:
+        bounding_boxes: dict of tensors of one image, or of tensors and ragged tensors of a batch.
+    """
+    boxes, classes = bounding_boxes["boxes"], bounding_boxes["classes"]
+    axis = (boxes.shape.rank or 2) - 2
+    number = _num_rows(boxes, axis)
+    for name, rows in {"classes": classes, **row_entries(bounding_boxes)}.items():
+        found = _num_rows(rows, axis)
+        advice = "" if name == "classes" else f". {ROW_ADVICE}"
+        message = [f"{caller}: `{name}` must have one row a box. Received:", found]
+        message += ["rows and", number, f"boxes of each image{advice}"]
+        boxes = checked(boxes, tf.reduce_all(found == number), message)
+    return {**bounding_boxes, "boxes": boxes}
+
+
+def _num_rows(rows, axis):
+    """Return the number of rows of an image, or of each image of a batch."""
+    if isinstance(rows, tf.RaggedTensor):
+        return rows.row_lengths() if axis else rows.nrows()
+    return tf.shape(rows, tf.int64)[axis]
 
 
 def checked_number(bounding_boxes, max_boxes, caller):

@@ -5,7 +5,8 @@ import tensorflow as tf
 
 from keras_detr.preprocessing.random_draws import RandomDraws
 from keras_detr.preprocessing.resize import ResizingLayer
-from keras_detr.preprocessing.resize_shortest_side import check_sides, size_for_short_side
+from keras_detr.preprocessing.resize_shortest_side import check_sides
+from keras_detr.preprocessing.short_side_sizes import size_for_short_side
 
 
 @keras.saving.register_keras_serializable("keras_detr")

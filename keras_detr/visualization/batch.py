@@ -34,7 +34,7 @@ def plot_batch(batch, bounding_box_format, class_names=None, path=None, max_imag
     """
     if max_images < 1:
         raise ValueError(f"`max_images` must be at least 1. Received: {max_images}.")
-    images, pixel_mask, boxes, classes, _, carried_format = numpy_parts(batch_parts(batch))
+    images, pixel_mask, boxes, classes, _, carried_format, _ = numpy_parts(batch_parts(batch))
     check_carried_format(carried_format, bounding_box_format, "plot_batch")
     panels = []
     for i in range(min(len(images), max_images)):

@@ -64,7 +64,7 @@ class PredictionPictures(keras.callbacks.Callback):
         self.confidence_threshold = confidence_threshold
         self.class_names = check_class_names(class_names)
         parts = numpy_parts(batch_parts(batch))
-        images, pixel_mask, boxes, classes, _, self._carried_format = parts
+        images, pixel_mask, boxes, classes, _, self._carried_format, _ = parts
         self._images = images[:max_images]
         self._pixel_mask = None if pixel_mask is None else pixel_mask[:max_images]
         self._boxes = {"boxes": boxes[:max_images], "classes": classes[:max_images]}

@@ -294,6 +294,29 @@ def test_ragged_lengths_that_disagree_are_refused(check):
         check(THREE_IMAGES, ragged(classes=[[0, 2], [], [1]], inner_shape=(4,)))
 
 
+@BOTH
+@pytest.mark.parametrize("name", ["area", "is_crowd", "masks"])
+def test_rows_out_of_step_with_boxes_are_refused(check, name):
+    x, boxes = batch(image_id=np.array([42, 77]))
+    check(x, {**boxes, name: np.zeros((2, 2))})
+    message = rf"(?s)`{name}` must have one row a box.*3 rows and 2 boxes.*image_id 42"
+    with pytest.raises(REFUSALS, match=message) as raised:
+        check(x, {**boxes, name: np.zeros((2, 3))})
+    assert "`keras_detr.preprocessing`" in str(raised.value)
+    with pytest.raises(REFUSALS, match="0 rows and 2 boxes"):
+        check(x, {**boxes, name: np.zeros(2)})
+
+
+@BOTH
+def test_rows_of_ragged_boxes_out_of_step_are_refused(check):
+    boxes = ragged(inner_shape=(4,))
+    check(THREE_IMAGES, {**boxes, "area": tf.ragged.constant([[1.0, 2], [3], []])})
+    with pytest.raises(REFUSALS, match=r"(?s)`area`.*2 rows and 1 boxes for image 1 "):
+        check(THREE_IMAGES, {**boxes, "area": tf.ragged.constant([[1.0, 2], [3, 4], []])})
+    with pytest.raises(REFUSALS, match=r"(?s)`area`.*2 rows and 1 boxes for image 1 "):
+        check(THREE_IMAGES, {**boxes, "area": np.zeros((3, 2))})
+
+
 def test_lists_of_arrays_become_dense():
     boxes = [np.array(row, np.float32).reshape(-1, 4) for row in ROWS]
     classes = [np.array(row, np.int32) for row in ROW_CLASSES]

@@ -151,6 +151,17 @@ def test_what_looks_like_an_image_is_counted(load, folder):
 
 
 @pytest.mark.parametrize("load", LOADERS.values(), ids=LOADERS)
+def test_black_pictures_of_16_bits_are_told(load, folder):
+    picture().save(folder / "a.png")
+    Image.fromarray(np.full((HEIGHT, WIDTH), 200, "uint16")).save(folder / "deep.png")
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"deep\.png.*none is above 255"):
+        list(load(folder))
+    report = load(folder, broken_images="find").report
+    assert report.counts == {"unreadable_file": 1, "box_of_dropped_image": 1}
+    assert "save it with 8 bits" in str(report)
+
+
+@pytest.mark.parametrize("load", LOADERS.values(), ids=LOADERS)
 class TestBrokenPixels:
     def test_the_error_names_the_file(self, load, folder):
         names = write_broken(folder)

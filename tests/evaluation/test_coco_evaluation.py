@@ -218,6 +218,13 @@ def test_a_batch_that_lacks_an_entry_is_refused_before_training(key):
     assert int(model.optimizer.iterations) == 0
 
 
+def test_rows_out_of_step_are_refused_before_training():
+    batch = batch_with_sizes()
+    batch["bounding_boxes"] = {**batch["bounding_boxes"], "area": np.ones((2, 1))}
+    with pytest.raises(ValueError, match="`area` must have one row a box"):
+        fit([COCOEvaluation([batch])])
+
+
 def test_pairs_are_refused_before_training():
     batch = batch_with_sizes()
     with pytest.raises(ValueError, match=r"must be a dict of 'images', 'image_size'.*tuple"):

@@ -74,6 +74,14 @@ def test_areas_are_those_of_the_original_image():
     assert figures["AP_medium"] == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("name", ["area", "is_crowd"])
+def test_rows_out_of_step_with_boxes_are_refused(name):
+    with pytest.raises(ValueError, match=f"`{name}` must have one row a box.*3 rows and 2 boxes"):
+        evaluate_detector(
+            Oracle("rel_xyxy", BOXES), [batch_in("rel_xyxy", **{name: CLASSES[:, [0, 1, 1]]})]
+        )
+
+
 def test_a_batch_without_original_sizes_is_refused():
     batch = batch_in("rel_xyxy")
     del batch["image_size"]

@@ -8,7 +8,7 @@ from PIL import Image
 
 from keras_detr.export.resizing import resize_images, resized_size
 from keras_detr.preprocessing import ResizeShortestSide
-from keras_detr.preprocessing.resize_shortest_side import resized_size as original_size
+from keras_detr.preprocessing.short_side_sizes import resized_size as original_size
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="only tensorflow has sizes as tensors"

@@ -143,6 +143,25 @@ def test_folders_batches_and_lists(tmp_path):
         find_images(tmp_path.joinpath("empty").mkdir() or tmp_path / "empty")
 
 
+@pytest.mark.parametrize("kind", ["grey.png", "rgb.png", "rgba.png", "grey.tif"])
+def test_files_of_16_bits_that_would_be_black_pictures(tmp_path, kind):
+    for factor in (1, 257):
+        path = tmp_path / kind
+        if kind.startswith("grey"):
+            Image.fromarray(GREY.astype("uint16") * factor).save(path)
+        else:
+            tf = pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
+            pixels = np.repeat(GREY[..., None], len(kind) - 4, -1).astype("uint16")
+            path.write_bytes(tf.io.encode_png(pixels * factor).numpy())
+        if factor == 257:
+            np.testing.assert_allclose(read_image(path)[..., 0], GREY, atol=1)
+            continue
+        with pytest.raises(ValueError, match=rf"{kind} .*of 16 bits and none is above 255.*8 bits"):
+            read_image(path)
+        Image.fromarray(np.zeros((2, 2), "uint16")).save(path)
+        read_image(path)
+
+
 @pytest.mark.parametrize(
     ("array", "message"),
     [

@@ -141,6 +141,12 @@ def test_pixels_need_a_size():
         ((None,), "`bounding_box_format` is missing"),
         (("coco",), "`bounding_box_format` must be one of"),
         (("xyxy", "relu"), r"`activation` must be one of .*'relu'"),
+        (("xyxy", "softmax", -1), "`max_detections` must be a whole number .*-1"),
+        (("xyxy", "softmax", 0), "`max_detections` must be a whole number"),
+        (("xyxy", "softmax", 1.5), "`max_detections` must be a whole number"),
+        (("xyxy", "softmax", 9, np.nan), r"`confidence_threshold` must be .* in \[0, 1\].*nan"),
+        (("xyxy", "softmax", 9, 50), r"`confidence_threshold` must be .*50"),
+        (("xyxy", "softmax", 9, "a"), r"`confidence_threshold` must be .*'a'"),
     ],
 )
 def test_bad_arguments(arguments, message):

@@ -103,6 +103,14 @@ BAD_TARGETS = {
     ),
     "fewer images": ({name: rows[:1] for name, rows in TARGETS.items()}, "agree in length"),
     "no images": (NONE_LEFT, "agree in length"),
+    "another number of areas": (
+        {**TARGETS, "area": np.ones((2, 2))},
+        "`area` must have one row a box.*2 rows and 3 boxes for image 0",
+    ),
+    "lists of other lengths": (
+        {**LISTS, "is_crowd": [[True] * 9, []]},
+        "`is_crowd` must have one row a box.*9 rows",
+    ),
     "lists of fewer images": ({name: rows[:1] for name, rows in LISTS.items()}, "agree in length"),
 }
 

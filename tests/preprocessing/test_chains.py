@@ -9,7 +9,12 @@ tf = pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
 
 import keras_cv
 
-from keras_detr.preprocessing import PadToCanvas, RandomHorizontalFlip, ResizeShortestSide
+from keras_detr.preprocessing import (
+    PadToCanvas,
+    RandomHorizontalFlip,
+    ResizeShortestSide,
+    bucketed_batches,
+)
 
 FORMAT = {"bounding_box_format": "xyxy"}
 RANGE = {"value_range": (0, 255)}
@@ -58,3 +63,42 @@ def test_colors_change_and_boxes_do_not(name):
         np.testing.assert_allclose(colored["bounding_boxes"][key], expected, atol=1e-4)
     np.testing.assert_array_equal(colored["pixel_mask"], plain["pixel_mask"])
     assert np.abs(colored["images"] - plain["images"]).mean() > 1
+
+
+class TestRowsOutOfStep:
+    """A layer dropped a box, and left its area: all that comes after says so."""
+
+    def element(self):
+        rows = {
+            "boxes": np.array([[2, 3, 10, 20]], np.float32),
+            "classes": np.array([1], np.int32),
+            "area": np.array([50.0, 60.0], np.float32),
+        }
+        return {"images": np.zeros((30, 40, 3), np.uint8), "bounding_boxes": rows}
+
+    def elements(self):
+        element = self.element()
+        specs = tf.nest.map_structure(
+            lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), element
+        )
+        return tf.data.Dataset.from_generator(lambda: [element] * 2, output_signature=specs)
+
+    @pytest.mark.parametrize(
+        "chained",
+        [
+            lambda elements: elements.map(RandomHorizontalFlip(1.0, **FORMAT)),
+            lambda elements: elements.map(PadToCanvas((40, 40), max_boxes=3, **FORMAT)),
+            lambda elements: elements.ragged_batch(2).map(ResizeShortestSide(20, **FORMAT)),
+            lambda elements: elements.batch(2).map(RandomHorizontalFlip(1.0, **FORMAT)),
+            lambda elements: bucketed_batches(elements, [(40, 40)], num_measured=0),
+        ],
+    )
+    def test_in_a_chain(self, chained):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="`area` must have one row a box"):
+            next(iter(chained(self.elements())))
+
+    def test_in_an_array(self):
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match=r"`area`.*Received: 2 rows and 1 boxes"
+        ):
+            RandomHorizontalFlip(1.0, **FORMAT)(self.element())

@@ -112,7 +112,13 @@ def _to_array(path, name, view):
             f"The tensor {name!r} of {str(path)!r} has the dtype {view['dtype']}, which NumPy "
             f"lacks. Save it as float32, or as one of {', '.join(_DTYPES)}."
         )
-    array = np.frombuffer(view["data"], dtype=_DTYPES[view["dtype"]]).reshape(view["shape"])
+    try:
+        array = np.frombuffer(view["data"], dtype=_DTYPES[view["dtype"]]).reshape(view["shape"])
+    except ValueError as error:
+        raise ValueError(
+            f"The tensor {name!r} of {str(path)!r} has a shape of {len(view['shape'])} axes, "
+            f"{view['shape']!s:.60}, which NumPy lacks."
+        ) from error
     return array.astype(np.float32) if view["dtype"] in ("F16", "BF16") else array
 
 

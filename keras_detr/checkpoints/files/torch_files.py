@@ -27,10 +27,10 @@ def read_torch(path):
         # The official training script stores its arguments in the file. A plain Namespace is
         # harmless; everything else that isn't a tensor stays forbidden.
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-            # Of pickles that aren't torch's own, which are refused anyway.
-            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
+            # Of pickles that aren't torch's own, and of rare kinds of tensors: both are refused.
+            warnings.simplefilter("ignore", UserWarning)
             content = torch.load(path, map_location="cpu", weights_only=True)
-        arrays = _to_arrays(torch, _unwrapped(content), _LARGEST_GROWTH * path.stat().st_size)
+        tensors = _tensors_of(torch, _unwrapped(content), _LARGEST_GROWTH * path.stat().st_size)
     except Exception as error:  # torch raises almost any type for damaged bytes.
         # What torch says of a pickle is how to run its code.
         is_pickle_refused = isinstance(error, pickle.UnpicklingError)
@@ -44,9 +44,9 @@ def read_torch(path):
             raise unreadable(path, "its pickle isn't one that torch.save writes") from None
         reason = str(error).strip().split("\n")[0].rstrip(".") or "the file ends too early"
         raise unreadable(path, f"{type(error).__name__}: {reason}") from error
-    if not arrays:
+    if not tensors:
         raise unreadable(path, "it holds no dictionary of tensors")
-    return arrays
+    return {name: _to_array(torch, path, name, tensor) for name, tensor in tensors.items()}
 
 
 def _check_archive(path):
@@ -72,15 +72,27 @@ def _unwrapped(content):
     return content
 
 
-def _to_arrays(torch, content, most_bytes):
-    """Return the tensors of a dictionary as arrays, without its other values."""
+def _tensors_of(torch, content, most_bytes):
+    """Return the tensors of a dictionary, without its other values."""
     if not isinstance(content, Mapping):
         return {}
     tensors = {str(k): v.detach() for k, v in content.items() if isinstance(v, torch.Tensor)}
     # A few bytes can describe a tensor that repeats one number very often.
     _check_size(sum(v.numel() * v.element_size() for v in tensors.values()), most_bytes)
-    narrow = (torch.bfloat16, torch.float16)
-    return {k: (v.float() if v.dtype in narrow else v).numpy() for k, v in tensors.items()}
+    return tensors
+
+
+def _to_array(torch, path, name, tensor):
+    """Return a tensor as an array, or raise an error that names it if NumPy has no such arrays."""
+    is_narrow = tensor.dtype in (torch.bfloat16, torch.float16)
+    try:
+        return (tensor.float() if is_narrow else tensor).numpy()
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(
+            f"The tensor {name!r} of {str(path)!r} is no plain array of numbers (dtype "
+            f"{tensor.dtype}, layout {tensor.layout}): {str(error).rstrip('.')}. Save it dense and "
+            "as float32, without quantization."
+        ) from error
 
 
 def _check_size(size, most_bytes):

@@ -6,7 +6,8 @@ and 5, whose defaults replace missing keys.
 
 import re
 
-from .fields import MOST_CHANNELS, check, check_count, check_type, count, items
+from ..counts import MOST_CHANNELS, check_counts
+from .fields import OF_CONFIG, check, check_type, count, items
 
 # Depth: block type, blocks of each stage, output channels of the stem and of each stage.
 _RESNETS = {
@@ -116,10 +117,9 @@ def _described_resnet(backbone):
             f"have 4 stages. Received: {blocks} and {channels}."
         )
     block, expansion = _BLOCK_TYPES[block_type]
-    for number in blocks:
-        check_count("backbone_config.depths", number, _MOST_BLOCKS)
+    check_counts(_MOST_BLOCKS, of=OF_CONFIG, **{"backbone_config.depths": blocks})
+    check_counts(MOST_CHANNELS, of=OF_CONFIG, **{"backbone_config.hidden_sizes": channels})
     for size in channels:
-        check_count("backbone_config.hidden_sizes", size, MOST_CHANNELS)
         if size % expansion:
             raise ValueError(
                 "`backbone_config.hidden_sizes` of the Hub config must be multiples of "

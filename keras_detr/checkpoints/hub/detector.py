@@ -4,8 +4,9 @@ Source: transformers models/detr/configuration_detr.py and
 models/deformable_detr/configuration_deformable_detr.py.
 """
 
+from ..counts import MOST_CHANNELS
 from .backbone import backbone_settings
-from .fields import MOST_CHANNELS, check, check_type, count, shared_count
+from .fields import check, check_type, count, shared_count
 
 _UNUSED_LABEL = "N/A"
 _MOST_LAYERS = 100

@@ -1,8 +1,19 @@
 """Read and check the fields of a config.json on the Hub."""
 
-# No model is near these: a number above is a mistake, or meant to take all memory.
-_LARGEST_COUNT = 2**16
-MOST_CHANNELS = 2**14
+import contextlib
+
+from ..counts import LARGEST_COUNT, check_counts
+
+OF_CONFIG = " of the Hub config"
+
+
+@contextlib.contextmanager
+def naming_file(name):
+    """Put the name of a file before the message of a ValueError in the body of a `with`."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def check(field, value, supported):
@@ -28,18 +39,11 @@ def items(config, field, default, kind, expected):
     return tuple(check_type(field, value, kind, f"a list of {expected}") for value in values)
 
 
-def count(config, field, default, largest=_LARGEST_COUNT):
+def count(config, field, default, largest=LARGEST_COUNT):
     """Return a positive integer of the config, of at most `largest`."""
-    return check_count(field, config.get(field.rsplit(".", 1)[-1], default), largest)
-
-
-def check_count(field, value, largest=_LARGEST_COUNT):
-    """Return a value, or raise an error that names the field if it isn't an int in 1..largest."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
-        raise ValueError(
-            f"`{field}` of the Hub config must be an int above 0, and at most {largest}. "
-            f"Received: {value!r:.80}."
-        )
+    value = config.get(field.rsplit(".", 1)[-1], default)
+    # A list would stand for several.
+    check_counts(largest, of=OF_CONFIG, **{field: (value,)})
     return value
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from ..files.regular_files import read_json_object
 from ..files.tensor_files import WEIGHT_FILE_NAMES, read_tensors, shard_names
 from .download import CorruptedFileError, HubFile, NotInRepositoryError, fetch
+from .fields import naming_file
 from .preprocessor import preprocessor_normalization, preprocessor_sizes
 
 logger = logging.getLogger("keras_detr")
@@ -79,7 +80,15 @@ class HubFolder:
             "Colors are normalized by default, with ImageNet's mean and standard deviation, not as "
             "the model says"
         )
-        return None if config is None else preprocessor_normalization(config)
+        if config is None:
+            return None
+        with naming_file(self._name_of(_PREPROCESSOR_FILE)):
+            return preprocessor_normalization(config)
+
+    def _name_of(self, name):
+        """Return what to call a file of the folder in a message."""
+        is_on_hub = isinstance(self.location, HubFile)
+        return f"hf://{self.location.repo_id}/{name}" if is_on_hub else str(self.location / name)
 
     def _read_preprocessor_config(self, consequence):
         """Return the content of preprocessor_config.json, or None if there is no such file.

@@ -5,7 +5,7 @@ from typing import ClassVar
 import keras
 
 from keras_detr.checkpoints import RESNET_TABLE
-from keras_detr.layers.primitives.counts import MOST_CHANNELS, MOST_LAYERS, check_counts
+from keras_detr.checkpoints.counts import MOST_CHANNELS, MOST_LAYERS, check_counts
 from keras_detr.layers.primitives.frozen_norm_conv2d import FrozenNormConv2D
 from keras_detr.layers.primitives.initializers import kaiming_normal_fan_out
 from keras_detr.layers.primitives.padded_max_pooling2d import PaddedMaxPooling2D
@@ -18,6 +18,7 @@ from keras_detr.models.presets.saved_preset import save_preset
 NUM_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 BOTTLENECK_DEPTHS = (50, 101)
 BOTTLENECK_EXPANSION = 4
+_NUM_STAGES = 5  # With the stem.
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STANDARD_DEVIATION = (58.395, 57.12, 57.375)
 
@@ -54,7 +55,8 @@ class ResNetBackbone(Backbone):
         float (batch, height / 32, width / 32, channels), the features of the last stage.
 
     Raises:
-        ValueError: `depth` is unknown, or a stackwise argument doesn't have four entries.
+        ValueError: `depth` is unknown, a stackwise argument doesn't have four entries, or a number
+            is out of range.
 
     Source: He et al. 2016; torchvision's resnet.py for version 1.5; models/backbone.py of the
         original.
@@ -91,6 +93,9 @@ class ResNetBackbone(Backbone):
             if len(value) != 4:
                 raise ValueError(f"`{name}` must have 4 entries, one a stage. Received: {value}.")
 
+        if dilation not in (False, True):
+            raise ValueError(f"`dilation` must be True or False. Received: {dilation!r:.80}.")
+        check_counts(_NUM_STAGES, least=0, num_frozen_stages=num_frozen_stages)
         check_counts(MOST_LAYERS, stackwise_num_blocks=blocks)
         check_counts(MOST_CHANNELS, stackwise_num_filters=stackwise_num_filters)
         check_counts(MOST_CHANNELS, stem_num_filters=stem_num_filters)

@@ -12,11 +12,11 @@ from keras_detr.checkpoints import (
     deformable_detr_settings,
     resolve_shared_heads,
 )
+from keras_detr.checkpoints.counts import MOST_CHANNELS, MOST_LAYERS, check_counts
 from keras_detr.layers.deformable_detr.decoder import DeformableDecoder
 from keras_detr.layers.deformable_detr.encoder import DeformableEncoder
 from keras_detr.layers.deformable_detr.encoder_proposals import EncoderProposals
 from keras_detr.layers.multilayer_perceptron import MultilayerPerceptron
-from keras_detr.layers.primitives.counts import MOST_CHANNELS, MOST_LAYERS, check_counts
 from keras_detr.layers.primitives.initializers import (
     HostNormal,
     torch_linear_initializers,

@@ -6,10 +6,10 @@ import keras
 from keras import ops
 
 from keras_detr.checkpoints import DETR_TABLE, detr_settings
+from keras_detr.checkpoints.counts import MOST_CHANNELS, MOST_LAYERS, check_counts
 from keras_detr.layers.detr.decoder import DETRDecoder
 from keras_detr.layers.detr.encoder import DETREncoder
 from keras_detr.layers.multilayer_perceptron import MultilayerPerceptron
-from keras_detr.layers.primitives.counts import MOST_CHANNELS, MOST_LAYERS, check_counts
 from keras_detr.layers.primitives.initializers import torch_linear_initializers
 from keras_detr.layers.primitives.token_dense import TokenDense
 from keras_detr.layers.set_prediction_decoder import SetPredictionDecoder

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_detr.layers.primitives.counts import MOST_CHANNELS, MOST_LAYERS, check_counts
+from keras_detr.checkpoints.counts import MOST_CHANNELS, MOST_LAYERS, check_counts
 from keras_detr.layers.primitives.group_norm import GroupNorm
 from keras_detr.layers.primitives.initializers import HostNormal, xavier_uniform
 from keras_detr.models.necks.token_maps import flatten_map, mask_of_map

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_detr.layers.primitives.counts import MOST_CHANNELS, check_counts
+from keras_detr.checkpoints.counts import MOST_CHANNELS, check_counts
 from keras_detr.layers.primitives.initializers import torch_linear_initializers
 from keras_detr.models.necks.token_maps import flatten_map, mask_of_map
 from keras_detr.models.necks.token_neck import TokenNeck

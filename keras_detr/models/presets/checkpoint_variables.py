@@ -152,11 +152,18 @@ def fill_variables(variables, tensors, source):
         for name in variables
         if name in tensors and tuple(tensors[name].shape) != variables[name].torch_shape
     ]
-    if missing or unexpected or misshapen:
+    # Numbers of another kind stand for others, as quantized ones do for their multiples.
+    unreal = [
+        f"{name}: {tensors[name].dtype}"
+        for name in variables
+        if name in tensors and not np.issubdtype(tensors[name].dtype, np.floating)
+    ]
+    if missing or unexpected or misshapen or unreal:
         problems = (
             ("not in the checkpoint", missing),
             ("not in the model", unexpected),
             ("of another shape", misshapen),
+            ("not of real numbers", unreal),
         )
         text = "; ".join(
             f"{len(names)} {what} ({_some(names)})" for what, names in problems if names

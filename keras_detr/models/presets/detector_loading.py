@@ -4,6 +4,7 @@ from pathlib import Path
 
 from keras_detr.batches.class_names import repaired_class_names
 from keras_detr.checkpoints import fetch, read_tensors, resolve_hub_folder, to_canonical_names
+from keras_detr.checkpoints.hub.fields import naming_file
 from keras_detr.models.presets.backbone_loading import NO_REVISION
 from keras_detr.models.presets.checkpoint_variables import fill_variables, read_variables
 from keras_detr.models.presets.saved_preset import (
@@ -69,7 +70,8 @@ def load_detector(cls, preset, weights, load_weights, revision, arguments):
         read = _tensors_of_file(cls.presets[preset].weights_at(revision))
     elif _is_hub_folder(preset):
         hub_folder = resolve_hub_folder(preset)
-        settings = cls.checkpoint_settings(hub_folder.config)
+        with naming_file(f"{preset!s}/config.json"):
+            settings = cls.checkpoint_settings(hub_folder.config)
         normalization = hub_folder.read_normalization()
         if normalization is not None:
             mean, standard_deviation = normalization

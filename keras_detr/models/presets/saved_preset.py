@@ -91,16 +91,21 @@ def rebuild(cls, preset, saved, arguments):
             f"The folder {str(preset)!r} holds a {saved.get('registered_name')!r}, not a "
             f"{cls.__name__}. Use `from_preset` of the class that was saved."
         )
+    changed = saved
     if arguments:
         config = cls.override_config(saved["config"], arguments)
-        saved = {**saved, "config": config, "build_config": None}
+        changed = {**saved, "config": config, "build_config": None}
     try:
-        return keras.saving.deserialize_keras_object(saved, custom_objects={cls.__name__: cls})
+        return keras.saving.deserialize_keras_object(changed, custom_objects={cls.__name__: cls})
     except Exception as error:  # Of a file edited by hand anything may be wrong.
-        if arguments and not isinstance(error, ValueError):
-            raise
         # Keras shows the whole configuration before it.
         reason = str(error).rsplit("Exception encountered: ", 1)[-1]
+        if arguments:
+            # What is wrong with the file is said here; otherwise it is the arguments.
+            rebuild(cls, preset, saved, {})
+            if type(error) not in (TypeError, ValueError):
+                raise
+            raise type(error)(reason) from error
         path = str(Path(preset) / CONFIG_FILE)
         raise ValueError(f"No model can be built from {path!r}: {reason}") from error
 

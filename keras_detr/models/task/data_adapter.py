@@ -22,6 +22,7 @@ from keras_detr.batches.structure import (
     training_pair,
 )
 from keras_detr.batches.training_batch import check_inputs, check_training_batch
+from keras_detr.models.task.raw_images import report_unresized
 
 
 def split_batch(data):
@@ -113,7 +114,10 @@ def prediction_inputs(model, x):
 
         return checked_prediction_batches(x, reported)
     checked = checked_stream(x, lambda batch: (prediction_batch(model, batch, reported),))
-    return prediction_batch(model, x, reported) if checked is None else checked
+    if checked is None:
+        checked = prediction_batch(model, x, reported)
+        report_unresized(model, checked)
+    return checked
 
 
 def prediction_batch(model, batch, reported=None):

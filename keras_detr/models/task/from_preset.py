@@ -1,6 +1,7 @@
 """Presets: build a detector from published or saved weights, and save it as a preset."""
 
 from keras_detr.batches.class_names import check_class_names
+from keras_detr.checkpoints.counts import check_counts
 from keras_detr.models.presets.detector_loading import (
     at_revision,
     find_detector_class,
@@ -84,6 +85,8 @@ class DetectorPresets:
             config: dict, from `get_config`, in the form that files hold.
             arguments: dict of the constructor's arguments.
         """
+        if "num_queries" in arguments:
+            check_counts(num_queries=arguments["num_queries"])
         saved_queries = config.get("num_queries")
         config = {**config, **arguments}
         if "backbone" in arguments:

@@ -1,16 +1,25 @@
 """Predict on raw images of any sizes: resize, batch, predict, and bring boxes back."""
 
+import logging
+
 import keras
 import numpy as np
 
+from keras_detr.batches.image_range import check_scaled, takes_raw_images
 from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.images import raw_images
-from keras_detr.batches.shapes import check_batch_size
+from keras_detr.batches.shapes import check_batch_size, shape_of
+from keras_detr.batches.structure import input_parts
 from keras_detr.ops.boxes import convert_box_format
 from keras_detr.ops.installed_packages import is_installed
+from keras_detr.preprocessing.short_side_sizes import resized_size
+
+logger = logging.getLogger("keras_detr")
 
 # The short side and the long side's limit, in pixels, of the published weights.
 PREPROCESSOR_SIZES = (800, 1333)
+# Of a side. Images that were resized and rounded to whole numbers differ by a pixel or two.
+_LARGEST_DIFFERENCE = 0.02
 
 
 def is_list_of_images(x):
@@ -48,6 +57,34 @@ def build_preprocessor(sizes, bounding_box_format):
     )
 
 
+def report_unresized(model, x):
+    """Log once for a model that an array of raw images isn't resized, as a list of them would be.
+
+    Args:
+        model: `SetPredictionDetector`.
+        x: images or a dict of them, checked; anything else isn't looked at.
+    """
+    images, pixel_mask, _ = input_parts(x)
+    # Images that were resized are real numbers.
+    is_raw = "int" in str(images.dtype)
+    if not is_raw or pixel_mask is not None or model._untracked.is_unresized_reported:
+        return
+    size = shape_of(images)[1:3]
+    wanted = resized_size(*size, *model.preprocessor_sizes)
+    if np.allclose(size, wanted, rtol=_LARGEST_DIFFERENCE):
+        return
+    model._untracked.is_unresized_reported = True
+    logger.warning(
+        "`x`: a batch of whole numbers, as raw images are, of (height, width) %s. `predict` "
+        "doesn't resize a batch; a list of images is resized, here to %s (`preprocessor_sizes` "
+        "%s), and finds other boxes. Pass `list(images)`, or real numbers if this size is wanted. "
+        "This line comes once.",
+        tuple(size),
+        wanted,
+        model.preprocessor_sizes,
+    )
+
+
 def predict_raw_images(model, images, batch_size=None, verbose="auto"):
     """Return what a detector's `predict` does for a list of raw images, in the order of these.
 
@@ -60,6 +97,9 @@ def predict_raw_images(model, images, batch_size=None, verbose="auto"):
     """
     check_batch_size(batch_size)
     images = raw_images(images, "x")
+    if takes_raw_images(model.backbone):
+        for image in images:
+            check_scaled(image)
     if batch_size is None:
         batch_size = 1 if getattr(model.backbone, "dilation", False) else 8
     is_shown = len(images) >= 20 if verbose == "auto" else bool(verbose)

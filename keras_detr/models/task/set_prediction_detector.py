@@ -94,6 +94,7 @@ class SetPredictionDetector(
         self._untracked = SimpleNamespace(
             attention_model=None,
             image_range=image_range_of(self, is_first_only=False),
+            is_unresized_reported=False,
             mean_loss=None,
             preprocessor=None,
             trained_paths=None,

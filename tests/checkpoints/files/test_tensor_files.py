@@ -6,6 +6,7 @@ import os
 import pickle
 import sys
 import tempfile
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -177,14 +178,59 @@ def test_torch_files_that_unpack_to_far_more(tmp_path):
 
 def test_tensors_that_numpy_has_not(tmp_path):
     torch = pytest.importorskip("torch")
-    for name, tensor in (
-        ("sparse", torch.eye(3).to_sparse()),
-        ("meta", torch.zeros(3, device="meta")),
-        ("float8", torch.zeros(3, dtype=torch.float8_e4m3fn)),
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*quantized tensor creation", UserWarning)
+        quantized = torch.quantize_per_tensor(torch.eye(3), 0.1, 0, torch.qint8)
+    for name, tensor, kind in (
+        ("sparse", torch.eye(3).to_sparse(), "sparse_coo"),
+        ("meta", torch.zeros(3, device="meta"), "meta"),
+        ("float8", torch.zeros(3, dtype=torch.float8_e4m3fn), "float8_e4m3fn"),
+        ("quantized", quantized, "qint8"),
     ):
-        torch.save({"x": tensor}, tmp_path / f"{name}.pth")
-        with pytest.raises(ValueError, match=rf"{name}\.pth"):
+        torch.save({"x": torch.eye(3), "y": tensor}, tmp_path / f"{name}.pth")
+        message = rf"tensor 'y' of .*{name}\.pth' is no plain array.*{kind}.*Save it dense"
+        with pytest.raises(ValueError, match=message):
             read_tensors(tmp_path / f"{name}.pth")
+
+
+def safetensors_file(path, content, data=b""):
+    content = content if isinstance(content, bytes) else json.dumps(content).encode()
+    path.write_bytes(len(content).to_bytes(8, "little") + content + data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("shape", "length", "message"),
+    [
+        ([1] * 65, 4, "tensor 'x' of .*has a shape of 65 axes"),
+        ([0, 2**62], 0, "tensor 'x' of .*has a shape of 2 axes"),
+        ([2**63, 2**63], 0, "overflow"),
+        ([-1, 1], 4, "invalid value"),
+        ([1.5], 4, "invalid type"),
+        ([3], 4, "invalid"),
+    ],
+)
+def test_odd_shapes(tmp_path, shape, length, message):
+    entry = {"dtype": "F32", "shape": shape, "data_offsets": [0, length]}
+    path = safetensors_file(tmp_path / "odd.safetensors", {"x": entry}, b"\0" * length)
+    with pytest.raises(ValueError, match=rf"(?is){message}") as raised:
+        read_tensors(path)
+    assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b'{"a":' * 5000 + b"1" + b"}" * 5000, b'{"__metadata__":' + b"[" * 20000]
+)
+def test_deep_headers(tmp_path, content):
+    with pytest.raises(ValueError, match=r"deep\.safetensors"):
+        read_tensors(safetensors_file(tmp_path / "deep.safetensors", content))
+
+
+@pytest.mark.parametrize("content", ['{"weight_map":' * 100_000, "[" * 100_000 + "]" * 100_000])
+def test_deep_indices(tmp_path, content):
+    (tmp_path / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(ValueError, match=r"index\.json' .*isn't JSON"):
+        read_tensors(tmp_path)
 
 
 def test_without_torch(tmp_path, monkeypatch):

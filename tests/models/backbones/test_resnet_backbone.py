@@ -158,6 +158,11 @@ def test_the_config_survives_a_round_trip(overrides, tmp_path):
         (152, {}, r"`depth` must be one of \[18, 34, 50, 101\]. Received: 152"),
         (50, {"stackwise_num_filters": (8, 16)}, "`stackwise_num_filters` must have 4 entries"),
         (50, {"stackwise_num_blocks": (1, 1, 1)}, "`stackwise_num_blocks` must have 4 entries"),
+        (50, {"dilation": 2}, "`dilation` must be True or False. Received: 2"),
+        (50, {"dilation": "P5"}, "`dilation` must be True or False. Received: 'P5'"),
+        (50, {"num_frozen_stages": 6}, "`num_frozen_stages` must be .* from 0 to 5.*6"),
+        (50, {"num_frozen_stages": -1}, "`num_frozen_stages` must be .* from 0 to 5.*-1"),
+        (50, {"num_frozen_stages": 1.5}, "`num_frozen_stages` must be .* from 0 to 5.*1.5"),
     ],
 )
 def test_bad_arguments(depth, overrides, message):

@@ -26,6 +26,10 @@ ABSURD = [
     (("backbone", "config", "stackwise_num_blocks"), [10**9] * 4, "`stackwise_num_blocks` must"),
     (("backbone", "config", "stackwise_num_filters"), [10**9] * 4, "`stackwise_num_filters` must"),
     (("backbone", "config", "stem_num_filters"), -1, "`stem_num_filters` must be"),
+    (("backbone", "config", "num_frozen_stages"), 99, "`num_frozen_stages` must be"),
+    (("backbone", "config", "dilation"), [4], r"`dilation` must be .*\[4\]"),
+    (("prediction_decoder", "config", "max_detections"), -1, "`max_detections` must be"),
+    (("prediction_decoder", "config", "confidence_threshold"), 9, "`confidence_threshold` must"),
 ]
 
 
@@ -69,4 +73,42 @@ def test_a_keras_file(name, tmp_path, place, value, message):
 def test_nesting_without_end(tmp_path):
     (tmp_path / "config.json").write_text("[" * 100_000 + "]" * 100_000)
     with pytest.raises(ValueError, match=r"config\.json' isn't JSON"):
+        SetPredictionDetector.from_preset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_queries": -1}, "`num_queries` must be a whole number"),
+        ({"num_classes": 0}, "`num_classes` must be an integer of at least 1"),
+        ({"bounding_box_format": "a"}, "`bounding_box_format` must be one of"),
+        ({"nonsense": 3}, "nonsense"),
+    ],
+)
+def test_arguments_of_the_caller_are_not_the_files_fault(name, arguments, message):
+    with pytest.raises((TypeError, ValueError), match=message) as raised:
+        SetPredictionDetector.from_preset(FOLDER / name / "preset", **arguments)
+    assert "config.json" not in str(raised.value)
+    assert len(str(raised.value)) < 300
+
+
+def test_a_wrong_file_is_at_fault_whatever_the_arguments(name, tmp_path):
+    saved = json.loads((FOLDER / name / "preset" / "config.json").read_text())
+    changed(saved["model"]["config"], ("num_heads",), "a")
+    (tmp_path / "config.json").write_text(json.dumps(saved))
+    with pytest.raises(ValueError, match=r"config\.json'.*`num_heads` must be"):
+        SetPredictionDetector.from_preset(tmp_path, num_classes=2)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("config.json", {"encoder_layers": 10**6}, "`encoder_layers` of the Hub config"),
+        ("preprocessor_config.json", {"image_std": [1e-9] * 3}, "`image_std`"),
+    ],
+)
+def test_a_config_of_the_hub(tmp_path, file, content, message):
+    (tmp_path / "config.json").write_text('{"model_type": "detr"}')
+    (tmp_path / file).write_text(json.dumps({"model_type": "detr", **content}))
+    with pytest.raises(ValueError, match=rf"/{file}: {message}"):
         SetPredictionDetector.from_preset(tmp_path)

@@ -210,13 +210,15 @@ def broken_files(file):
     yield wide, r"input_proj\.weight: \(64, 32, 1, 1\) instead of \(32, 32, 1, 1\)"
     yield small, "has 2 classes, but the model has 3. Pass `num_classes=2`"
     yield large, "has 11 classes, but the model has 3. Pass `num_classes=11`"
+    whole = {**tensors, "input_proj.bias": np.ones(32, "int8")}
+    yield whole, r"not of real numbers \(input_proj\.bias: int8\)"
     yield content[: len(content) // 2], "broken"
     yield content[:4], "broken"
     yield b"", "broken"
 
 
 @pytest.mark.every_backend
-@pytest.mark.parametrize("index", range(9))
+@pytest.mark.parametrize("index", range(10))
 def test_broken_checkpoints_change_nothing(tiny_preset, tmp_path, monkeypatch, index):
     content, message = list(broken_files(tiny_preset))[index]
     file = tmp_path / "broken.safetensors"

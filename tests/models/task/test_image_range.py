@@ -25,10 +25,10 @@ def scaled(factor):
     return {**batch, "images": batch["images"] * np.float32(factor)}
 
 
-def told(caplog):
+def told(caplog, beginning="`images`: the values of a batch"):
     lines = [record.getMessage() for record in caplog.records]
     caplog.clear()
-    return [line for line in lines if line.startswith("`images`: the values of a batch")]
+    return [line for line in lines if line.startswith(beginning)]
 
 
 @pytest.mark.once
@@ -89,3 +89,24 @@ def test_data_sets_are_told(model, caplog):
     for call in (model.fit, model.evaluate, model.predict):
         call(dataset, verbose=0)
         assert told(caplog)
+
+
+def test_padding_without_a_mask_is_told_once_by_each_call(caplog):
+    model, batch = compiled(), scaled(1)
+    batch["images"] = np.random.default_rng(0).uniform(0, 255, batch["images"].shape)
+    batch["images"][:, 48:] = 0
+    beginning = "`images`: 2 of 2 images of a batch end in a band of one colour"
+    without = {**batch}
+    without.pop("pixel_mask", None)
+    for call in (
+        lambda batch: model.fit(batch, epochs=2, verbose=0),
+        lambda batch: model.evaluate(iter([batch, batch]), steps=2, verbose=0),
+        lambda batch: model.predict(batch, verbose=0),
+        model.predict_on_batch,
+    ):
+        call({**without, "pixel_mask": np.ones(batch["images"].shape[:3], "uint8")})
+        assert not told(caplog, beginning)
+        call(without)
+        assert len(told(caplog, beginning)) == 1
+    model.predict_on_batch(without)
+    assert not told(caplog, beginning)

@@ -121,3 +121,8 @@ def test_raw_images_are_padded_together():
     assert np.all(batch["images"][0, :20] == 9)
     assert not batch["images"][0, 20:].any()
     assert batch["images"].dtype == np.float32
+
+
+def test_a_backbone_that_takes_scaled_images_gets_them(images):
+    model = detector(backbone=tiny_backbone(include_rescaling=False))
+    model.predict([image / 255 for image in images[:2]])
