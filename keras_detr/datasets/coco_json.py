@@ -26,6 +26,7 @@ def load_coco_json(
     shuffle_files=False,
     is_checked=None,
     broken_images="raise",
+    exif="apply",
 ):
     """Load images and boxes annotated in COCO's JSON format.
 
@@ -33,8 +34,6 @@ def load_coco_json(
     without area, outside their image or of an unknown category, and others of
     `keras_detr.datasets.data_report.PROBLEM_KINDS`. Boxes that cross the edge are clipped. If there
     is anything to report, a summary is logged once.
-
-    Images are read as they are stored; EXIF tags don't rotate them.
 
     Args:
         images_dir: path, the folder that the "file_name" of an image is relative to.
@@ -55,6 +54,12 @@ def load_coco_json(
             on all cores, leaves broken ones out and lists them in `report`; "skip" skips them when
             they are read, logs them and adds them to `report`, and the length of the data set is
             unknown; "raise" raises an error that names the first one that is read.
+        exif: "apply": images come as they are displayed, turned as their EXIF tag says, and boxes
+            are taken as displayed; only where the annotated size is the stored one, and not the
+            displayed one, they are taken as stored, and turned with the image. "ignore": images
+            come as they are stored, and boxes are taken as stored; an image whose annotated size
+            is only the displayed one is left out. All images where it matters are in `report`;
+            with `is_checked=False` they are added when they are read.
 
     Returns:
         tf.data.Dataset of unbatched elements, see
@@ -72,7 +77,7 @@ def load_coco_json(
 
     Source: the data format of https://cocodataset.org.
     """
-    check_options(bounding_box_format, crowds, broken_images)
+    check_options(bounding_box_format, crowds, broken_images, exif)
     images_dir = checked_folder(images_dir, "images_dir")
     content, source = _read_json(annotations)
     category_ids, class_names = _read_categories(content["categories"], source)
@@ -89,6 +94,7 @@ def load_coco_json(
         shuffle_files=shuffle_files,
         is_checked=is_checked,
         broken_images=broken_images,
+        exif=exif,
     )
     dataset.category_ids = tuple(category_ids)
     return dataset

@@ -29,6 +29,7 @@ def load_voc(
     difficult="keep",
     shuffle_files=None,
     broken_images="raise",
+    exif="apply",
 ):
     """Load images and boxes annotated as in Pascal VOC.
 
@@ -53,6 +54,7 @@ def load_voc(
         shuffle_files: bool, whether images are in random order, a new one in each pass. Files are
             shuffled, not decoded images. None is True for "train" and "trainval" only.
         broken_images: "raise", "skip" or "find", see `load_coco_json`.
+        exif: "apply" or "ignore" the EXIF tag that turns an image, see `load_coco_json`.
 
     Returns:
         tf.data.Dataset of unbatched elements with the attributes `class_names`, `report` and
@@ -65,7 +67,7 @@ def load_voc(
 
     Source: Everingham et al. 2010; the development kit of VOC2012, sections 4.2 and 5.
     """
-    check_options(bounding_box_format, difficult, broken_images, "difficult")
+    check_options(bounding_box_format, difficult, broken_images, exif, "difficult")
     folder = checked_folder(folder, "folder")
     images_dir = checked_folder(folder / "JPEGImages", "folder")
     annotations_dir = checked_folder(folder / "Annotations", "folder")
@@ -83,6 +85,7 @@ def load_voc(
         shuffle_files=split in _TRAINING_SPLITS if shuffle_files is None else shuffle_files,
         is_checked=True,
         broken_images=broken_images,
+        exif=exif,
     )
 
 

@@ -28,6 +28,7 @@ def load_yolo(
     bounding_box_format="rel_yxyx",
     shuffle_files=None,
     broken_images="raise",
+    exif="apply",
 ):
     """Load images and boxes annotated for Ultralytics' YOLO.
 
@@ -47,6 +48,7 @@ def load_yolo(
         shuffle_files: bool, whether images are in random order, a new one in each pass. Files are
             shuffled, not decoded images. None is True for the split "train" only.
         broken_images: "raise", "skip" or "find", see `load_coco_json`.
+        exif: "apply" or "ignore" the EXIF tag that turns an image, see `load_coco_json`.
 
     Returns:
         tf.data.Dataset of unbatched elements with the attributes `class_names`, `report` and
@@ -60,7 +62,7 @@ def load_yolo(
 
     Source: https://docs.ultralytics.com/datasets/detect.
     """
-    check_options(bounding_box_format, "keep", broken_images)
+    check_options(bounding_box_format, "keep", broken_images, exif)
     folder = checked_folder(folder, "folder")
     settings = _read_settings(folder / "data.yaml")
     class_names = _class_names(settings, folder)
@@ -80,6 +82,7 @@ def load_yolo(
         shuffle_files=split == "train" if shuffle_files is None else shuffle_files,
         is_checked=True,
         broken_images=broken_images,
+        exif=exif,
         is_relative=True,
     )
 

@@ -4,10 +4,11 @@ import contextlib
 import os
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 
 from keras_detr.checkpoints.files.regular_files import check_regular
 from keras_detr.ops.printable_text import printable
+from keras_detr.preprocessing.exif_orientation import orientation_of, oriented_pixels
 
 # The formats that are read, and how their files' names end. PIL knows more, among them formats that
 # start other programs to be read.
@@ -30,7 +31,6 @@ FORMATS = {
 IMAGE_SUFFIXES = (*sorted(suffix for suffixes in FORMATS.values() for suffix in suffixes), ".tga")
 # 65535 = 257 * 255.
 _FROM_16_BIT = 257
-_ORIENTATION = ExifTags.Base.Orientation
 
 
 def read_image(path, *, is_turned=True):
@@ -100,11 +100,6 @@ def check_picture(picture):
         raise ValueError("its pixels are real numbers; save it with 8 or 16 bits a channel")
 
 
-def orientation_of(picture):
-    """Return the EXIF tag of a `PIL.Image.Image` for its orientation, 1 where there is none."""
-    return picture.getexif().get(_ORIENTATION, 1)
-
-
 def rgb_of_picture(picture, *, is_turned=True):
     """Return a PIL image as uint8 (height, width, 3).
 
@@ -116,14 +111,18 @@ def rgb_of_picture(picture, *, is_turned=True):
         ValueError: it can't become RGB; see `check_picture`.
     """
     check_picture(picture)
-    # What is right already stays as it is: copies would hold a large image three times.
-    if is_turned and orientation_of(picture) != 1:
-        picture = ImageOps.exif_transpose(picture)
+    # Decoding may take the tag away.
+    orientation = orientation_of(picture)
+    return oriented_pixels(picture, _rgb(picture), orientation, is_turned=is_turned)
+
+
+def _rgb(picture):
     if picture.mode.startswith("I"):
         # PIL would clip them.
         values = np.asarray(picture).astype("int64")
         return rgb_of_array(values.clip(0, 65535).astype("uint16"))
     if picture.mode == "RGB":
+        # A copy would hold a large image twice.
         return np.asarray(picture)
     # PIL warns where a palette would lose its transparency.
     mode = "RGBA" if "transparency" in picture.info else "RGB"

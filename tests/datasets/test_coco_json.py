@@ -302,19 +302,6 @@ class TestProblems:
         assert "9 boxes of an image that isn't listed, left out (unknown_image)" in text
         assert "image 5, annotation 2; ..." in text
 
-    def test_image_annotated_as_turned_is_left_out(self, images_dir):
-        exif = Image.Exif()
-        exif[274] = 6
-        Image.new("RGB", (WIDTH, HEIGHT)).save(images_dir / "turned.jpg", exif=exif)
-        as_shown = changed_content("images", 2, file_name="turned.jpg", height=30, width=20)
-        report = load_coco_json(images_dir, as_shown).report
-        assert report.counts == {"rotated_image": 1}
-        assert "exif_transpose" in report.problems[0].detail
-        as_stored = changed_content("images", 2, file_name="turned.jpg")
-        dataset = load_coco_json(images_dir, as_stored)
-        assert dataset.report.problems == []
-        assert elements_of(dataset)[12]["images"].shape == (HEIGHT, WIDTH, 3)
-
 
 class TestUncheckedFiles:
     def test_a_wrong_size_is_an_error_that_names_the_file(self, images_dir):
