@@ -108,11 +108,11 @@ def read_json(path):
 
 def with_classes(part, names):
     """Return a part with only these categories; images without them are kept."""
-    known = {category["name"]: category for category in part.annotations["categories"]}
-    missing = sorted(set(names) - set(known))
+    known = {category["name"] for category in part.annotations["categories"]}
+    missing = sorted(set(names) - known)
     if missing:
-        sys.exit(f"no category is named {', '.join(missing)}; there are {', '.join(known)}")
-    categories = [known[name] for name in names]
+        sys.exit(f"no category is named {', '.join(missing)}; there are {', '.join(sorted(known))}")
+    categories = [entry for entry in part.annotations["categories"] if entry["name"] in names]
     ids = {category["id"] for category in categories}
     boxes = [box for box in part.annotations["annotations"] if box["category_id"] in ids]
     return part._replace(
@@ -134,13 +134,14 @@ def held_out(part):
     return parts
 
 
-def load(part, is_training):
+def load(part, is_training, class_names=None):
     """Return the data set of a part, or exit with an error message."""
     try:
         return load_coco_json(
             part.images_dir,
             part.annotations,
             bounding_box_format=BOX_FORMAT,
+            class_names=class_names,
             crowds="drop" if is_training else "keep",
             shuffle_files=is_training,
         )
@@ -246,12 +247,12 @@ def main():
     if arguments.classes:
         training_part = with_classes(training_part, arguments.classes)
         validation_part = with_classes(validation_part, arguments.classes)
-    training, validation = load(training_part, True), load(validation_part, False)
+    training = load(training_part, True)
+    # A label of both parts is one class, whatever its id and place in their files.
+    validation = load(validation_part, False, training.class_names)
     counts = describe("training", training, training_part)
     describe("validation", validation, validation_part)
     check_trainable(training, validation, counts)
-    if training.class_names != validation.class_names:
-        sys.exit("the training part and the validation part have different categories")
     run = open_run(arguments, training_part, validation_part)
     if run.is_finished:
         print(f"the training in {arguments.output} is finished: choose another --output for more")

@@ -52,6 +52,11 @@ class ImageRange:
             )
 
 
+def image_range_of(model, is_first_only=True):
+    """Return the `ImageRange` that knows what a model's backbone takes, if it has one."""
+    return ImageRange(takes_raw_images(getattr(model, "backbone", None)), is_first_only)
+
+
 def takes_raw_images(backbone):
     """Return whether a backbone takes 0..255 RGB and normalizes it, `None` if it doesn't say.
 

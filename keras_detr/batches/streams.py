@@ -48,6 +48,32 @@ def _checked_batches(batches, check):
         raise ValueError(NO_BATCH)
 
 
+def with_first_checked(x, checked, check):
+    """Check the first batch of a data set now, and return what `checked_stream` made of it.
+
+    Args:
+        x: the data set or iterator.
+        checked: the same with its batches checked when they are read. Of an iterator, the first
+            batch is read from here, and comes again.
+        check: function of a batch, which raises where it is wrong.
+
+    Raises:
+        ValueError: there is no batch.
+    """
+    if isinstance(x, collections.abc.Iterator):
+        return _with_first(next(checked), checked)
+    batch = x[0] if isinstance(x, keras.utils.PyDataset) else next(iter(x), None)
+    if batch is None:
+        raise ValueError(NO_BATCH)
+    check(batch)
+    return checked
+
+
+def _with_first(first, others):
+    yield first
+    yield from others
+
+
 class _CheckedPyDataset(keras.utils.PyDataset):
     """Pass the batches of another data set through a check."""
 

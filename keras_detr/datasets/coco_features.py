@@ -5,6 +5,7 @@ import re
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from keras_detr.batches.class_names import check_class_names
 from keras_detr.datasets.image_files import decode_jpeg, with_fallback
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 from keras_detr.preprocessing.assertions import checked
@@ -56,7 +57,8 @@ def elements_from_builder(
     if is_shuffled:
         dataset = dataset.shuffle(_SHUFFLE_BUFFER)
     dataset = dataset.map(element, num_parallel_calls=tf.data.AUTOTUNE)
-    dataset.class_names = list(builder.info.features["objects"]["label"].names)
+    names = builder.info.features["objects"]["label"].names
+    dataset.class_names = list(check_class_names(names, what="The classes of the data set"))
     return dataset
 
 

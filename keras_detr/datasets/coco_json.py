@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 
+from keras_detr.batches.class_names import check_class_names
 from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
 from keras_detr.datasets.detection_records import BOXES, LARGEST_SIDE, NO_ID, BoxRow
@@ -22,6 +23,7 @@ def load_coco_json(
     annotations,
     *,
     bounding_box_format="rel_yxyx",
+    class_names=None,
     crowds="keep",
     shuffle_files=False,
     is_checked=None,
@@ -42,6 +44,9 @@ def load_coco_json(
             read.
         bounding_box_format: str, the format of the boxes returned, one of
             `keras_detr.ops.boxes.BOX_FORMATS`.
+        class_names: sequence of str, the classes in order, for validation data those of the
+            training data, whatever their ids and order are in this file. The file may lack some.
+            None is the order of the category ids.
         crowds: "drop" or "keep" boxes that stand for a crowd: "drop" for training, as the
             original does; evaluation needs "keep".
         shuffle_files: bool, whether images are in random order, a new one in each pass: True for
@@ -64,13 +69,14 @@ def load_coco_json(
     Returns:
         tf.data.Dataset of unbatched elements, see
         `keras_detr.datasets.coco_features.elements_from_builder`. Its attributes (a data set
-        mapped from it doesn't have them): `class_names`, list of str in the order of the
-        category ids, which become the classes 0..N-1; `category_ids`, the tuple of these ids;
-        `report`, a `DataReport`; `file_names`, dict from image id to path.
+        mapped from it doesn't have them): `class_names`, list of str, the classes 0..N-1;
+        `category_ids`, the tuple of their ids, None for a class that the file lacks; `report`, a
+        `DataReport`; `file_names`, dict from image id to path.
 
     Raises:
         FileNotFoundError: the folder or the file doesn't exist.
-        ValueError: an argument is invalid, `annotations` isn't COCO-JSON, or nothing in it can be
+        ValueError: an argument is invalid, `annotations` isn't COCO-JSON, two categories with boxes
+            have one name, there are boxes of a class that `class_names` lacks, or nothing can be
             used.
         tf.errors.InvalidArgumentError: while reading, an image can't be decoded, or doesn't have
             the size that the annotation says.
@@ -80,15 +86,16 @@ def load_coco_json(
     check_options(bounding_box_format, crowds, broken_images, exif)
     images_dir = checked_folder(images_dir, "images_dir")
     content, source = _read_json(annotations)
-    category_ids, class_names = _read_categories(content["categories"], source)
     report = DataReport(source)
+    ids_by_name = _read_categories(content, source, report)
     images, rows_by_id = _read_images(content["images"], images_dir, report)
-    boxes = _read_annotations(content["annotations"], images, rows_by_id, category_ids, report)
+    boxes = _read_annotations(content["annotations"], images, rows_by_id, ids_by_name, report)
     dataset = dataset_from_tables(
         images,
         boxes,
-        class_names,
+        tuple(ids_by_name),
         report,
+        class_names=check_class_names(class_names),
         bounding_box_format=bounding_box_format,
         crowds=crowds,
         shuffle_files=shuffle_files,
@@ -96,7 +103,7 @@ def load_coco_json(
         broken_images=broken_images,
         exif=exif,
     )
-    dataset.category_ids = tuple(category_ids)
+    dataset.category_ids = tuple(map(ids_by_name.get, dataset.class_names))
     return dataset
 
 
@@ -137,28 +144,62 @@ def _parse(path):
         ) from error
 
 
-def _read_categories(entries, source):
-    """Return the ids in ascending order, and their names.
+def _read_categories(content, source, report):
+    """Return the category ids by name, in ascending order.
 
-    Every entry must be valid: leaving one out would renumber the classes.
+    Every entry must be valid: leaving one out would renumber the classes. Of several with one name
+    only one may have boxes. The others, which stand for a group of categories in some exports, are
+    left out.
     """
     names_by_id = {}
-    for entry in entries:
+    for entry in content["categories"]:
         entry_id = _whole_number(entry.get("id")) if isinstance(entry, dict) else None
         if entry_id is None or not isinstance(entry.get("name"), str):
             raise ValueError(
                 f"{source}: each of 'categories' must be a dict with a whole number 'id' and a "
                 f"text 'name'. Received: {brief(entry)}."
             )
-        if names_by_id.setdefault(entry_id, entry["name"]) != entry["name"]:
+        name = entry["name"].strip()
+        if names_by_id.setdefault(entry_id, name) != name:
             raise ValueError(
                 f"{source}: the category id {entry_id} stands for {names_by_id[entry_id]!r} and "
-                f"for {entry['name']!r}. Give each category an id of its own."
+                f"for {name!r}. Give each category an id of its own."
             )
     if not names_by_id:
         raise ValueError(f"{source}: 'categories' is empty. List at least one category.")
-    category_ids = sorted(names_by_id)
-    return category_ids, [names_by_id[entry_id] for entry_id in category_ids]
+    if len(set(names_by_id.values())) < len(names_by_id):
+        names_by_id = _without_groups(names_by_id, content["annotations"], source, report)
+    ids = sorted(names_by_id)
+    names = [names_by_id[entry_id] for entry_id in ids]
+    names = check_class_names(names, what=f"{source}: the names of 'categories'")
+    return dict(zip(names, ids, strict=True))
+
+
+def _without_groups(names_by_id, annotations, source, report):
+    """Return categories with one of each name, that with boxes, and report the others."""
+    used = {_whole_number(e.get("category_id")) for e in annotations if isinstance(e, dict)}
+    ids_by_name = {}
+    for entry_id in sorted(names_by_id):
+        ids_by_name.setdefault(names_by_id[entry_id], []).append(entry_id)
+    return {
+        _category_with_boxes(name, ids, used, source, report): name
+        for name, ids in ids_by_name.items()
+    }
+
+
+def _category_with_boxes(name, ids, used, source, report):
+    """Return which id of one name is in use, the last one if none is, and report the others."""
+    found = [entry_id for entry_id in ids if entry_id in used]
+    if len(found) > 1:
+        raise ValueError(
+            f"{source}: the categories of the ids {brief(found)} have one name, {name!r}, and all "
+            "have boxes. Give each a name of its own, or make them one category."
+        )
+    kept = (found or ids)[-1]
+    for entry_id in ids:
+        if entry_id != kept:
+            report.add("repeated_category", detail=f"{name!r}, id {entry_id}; {kept} is kept")
+    return kept
 
 
 def _read_images(entries, images_dir, report):
@@ -200,10 +241,10 @@ def _image_size(entry, image_id, report):
     return 0, 0
 
 
-def _read_annotations(entries, images, rows_by_id, category_ids, report):
+def _read_annotations(entries, images, rows_by_id, ids_by_name, report):
     """Return the well-formed annotations as an array of `BOXES`."""
     report.num_boxes_read = len(entries)
-    labels_by_id = {category_id: label for label, category_id in enumerate(category_ids)}
+    labels_by_id = {entry_id: label for label, entry_id in enumerate(ids_by_name.values())}
     rows = []
     for entry in entries:
         try:

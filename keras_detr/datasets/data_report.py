@@ -24,6 +24,7 @@ PROBLEM_KINDS = {
     "turned_boxes": ("images annotated as stored, turned with their boxes by the EXIF tag", None),
     "exif_orientation": ("images with an EXIF tag that turns them, see `exif`", None),
     "no_annotation": ("images without an annotation file, taken as empty", None),
+    "repeated_category": ("categories without boxes that have the name of another", "category"),
     "malformed_annotation": ("annotations with missing or unusable entries", "box"),
     "unknown_image": ("boxes of an image that isn't listed", "box"),
     "unknown_category": ("boxes of a category that isn't listed", "box"),

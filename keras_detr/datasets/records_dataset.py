@@ -6,7 +6,9 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from keras_detr.batches.class_names import difference_of
 from keras_detr.datasets.broken_images import BrokenImages
+from keras_detr.datasets.data_report import brief
 from keras_detr.datasets.detection_records import BOXES, IMAGES, check_records
 from keras_detr.datasets.image_files import decode_image
 from keras_detr.ops.boxes import check_box_format, convert_box_format
@@ -19,9 +21,10 @@ logger = logging.getLogger("keras_detr")
 def dataset_from_tables(
     images,
     boxes,
-    class_names,
+    names,
     report,
     *,
+    class_names=None,
     bounding_box_format,
     crowds,
     shuffle_files,
@@ -34,18 +37,22 @@ def dataset_from_tables(
 
     Args:
         images: list of (id, path, (height, width)), see `check_records`.
-        boxes: table, or list of its rows.
-        class_names: list of str.
+        boxes: table, or list of its rows, see `check_records`.
+        names: sequence of str, the classes of the boxes.
         report: `DataReport`, filled here, and logged if anything was dropped or changed.
+        class_names: sequence of str, the classes that the elements are to have; None for `names`.
         is_relative: bool, see `check_records`.
 
     Other arguments, the result and the errors are those of
     `keras_detr.datasets.load_coco_json`, except `category_ids`. Images are shuffled before they
     are read and decoded.
     """
+    boxes = np.array(boxes, BOXES)
+    if class_names is not None:
+        boxes["class"] = _labels(boxes["class"], names, class_names, report.source)
     images, boxes = check_records(
         np.array([(*image, 0) for image in images], IMAGES),
-        np.array(boxes, BOXES),
+        boxes,
         report,
         exif=exif,
         is_relative=is_relative,
@@ -58,10 +65,24 @@ def dataset_from_tables(
     num_boxes = np.bincount(boxes["image_row"], minlength=len(images))
     broken = BrokenImages(images, num_boxes, report, is_skipped=broken_images == "skip")
     dataset = _elements(images, boxes, bounding_box_format, shuffle_files, broken)
-    dataset.class_names = list(class_names)
+    dataset.class_names = list(names if class_names is None else class_names)
     dataset.report = report
     dataset.file_names = dict(zip(images["id"].tolist(), images["path"], strict=True))
     return dataset
+
+
+def _labels(labels, names, class_names, source):
+    """Return labels that stand for `names` as those that stand for `class_names`."""
+    table = np.array([class_names.index(name) if name in class_names else -1 for name in names])
+    found = table[labels]
+    if (found < 0).any():
+        lacking = [names[label] for label in np.unique(labels[found < 0])]
+        raise ValueError(
+            f"`class_names` must have all classes with boxes, and lacks {brief(lacking)} of "
+            f"{source}. {difference_of(tuple(names), tuple(class_names))} Correct names that are "
+            "written differently, or leave these boxes out of the file."
+        )
+    return found
 
 
 def check_options(bounding_box_format, crowds, broken_images, exif, argument="crowds"):

@@ -5,6 +5,7 @@ import os
 
 from defusedxml import DTDForbidden, ElementTree
 
+from keras_detr.batches.class_names import check_class_names
 from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
 from keras_detr.datasets.detection_records import LARGEST_SIDE, BoxRow
@@ -121,14 +122,7 @@ def _class_names(class_names, annotations_dir):
                 "`class_names`."
             )
         return sorted(found)
-    names = list(class_names) if isinstance(class_names, (list, tuple)) else []
-    is_right = names and all(isinstance(name, str) for name in names)
-    if not is_right or len(set(names)) < len(names):
-        raise ValueError(
-            "`class_names` must be a list of the names of the classes, each once. "
-            f"Received: {brief(class_names)}."
-        )
-    return names
+    return check_class_names(class_names)
 
 
 def _names_in(path):

@@ -5,6 +5,7 @@ import pathlib
 
 import yaml
 
+from keras_detr.batches.class_names import check_class_names
 from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
 from keras_detr.datasets.detection_records import BoxRow
@@ -26,6 +27,7 @@ def load_yolo(
     split="train",
     *,
     bounding_box_format="rel_yxyx",
+    class_names=None,
     shuffle_files=None,
     broken_images="raise",
     exif="apply",
@@ -45,6 +47,8 @@ def load_yolo(
         split: "train", "validation" or "test".
         bounding_box_format: str, the format of the boxes returned, one of
             `keras_detr.ops.boxes.BOX_FORMATS`.
+        class_names: sequence of str, the classes in order, see `load_coco_json`. None is the order
+            of data.yaml.
         shuffle_files: bool, whether images are in random order, a new one in each pass. Files are
             shuffled, not decoded images. None is True for the split "train" only.
         broken_images: "raise", "skip" or "find", see `load_coco_json`.
@@ -65,18 +69,19 @@ def load_yolo(
     check_options(bounding_box_format, "keep", broken_images, exif)
     folder = checked_folder(folder, "folder")
     settings = _read_settings(folder / "data.yaml")
-    class_names = _class_names(settings, folder)
+    names = _class_names(settings, folder)
     num_keypoint_values = _num_keypoint_values(settings, folder)
     sources = _image_sources(settings, folder, split)
     report = DataReport(", ".join(map(str, sources)))
     paths = [path for source in sources for path in _images_of(source, folder)]
-    images, boxes = _read_labels(paths, len(class_names), num_keypoint_values, report)
+    images, boxes = _read_labels(paths, len(names), num_keypoint_values, report)
     _report_labels_without_image(sources, paths, report)
     return dataset_from_tables(
         images,
         boxes,
-        class_names,
+        names,
         report,
+        class_names=check_class_names(class_names),
         bounding_box_format=bounding_box_format,
         crowds="keep",
         shuffle_files=split == "train" if shuffle_files is None else shuffle_files,
@@ -114,7 +119,7 @@ def _class_names(settings, folder):
             f"'names' of {str(folder / 'data.yaml')!r} must list the classes, or map 0, 1, 2, ... "
             f"to them without holes. Received: {brief(settings.get('names'))}."
         )
-    return names
+    return check_class_names(names, what=f"'names' of {str(folder / 'data.yaml')!r}")
 
 
 def _num_keypoint_values(settings, folder):

@@ -4,8 +4,10 @@ import itertools
 
 import keras
 
+from keras_detr.batches.class_names import check_same_classes
+from keras_detr.batches.image_range import image_range_of
 from keras_detr.evaluation.coco_metrics import COCOMetrics
-from keras_detr.evaluation.detector_evaluation import check_entries, each_batch, evaluate_detector
+from keras_detr.evaluation.detector_evaluation import check_batch, each_batch, evaluate_detector
 from keras_detr.evaluation.summary import class_table, summary_table
 
 
@@ -34,7 +36,7 @@ class COCOEvaluation(keras.callbacks.Callback):
 
     Raises:
         ValueError: `every` isn't a positive integer; `dataset` can be read only once, or never
-            ends; when `fit` begins: a batch has no "image_size".
+            ends; when `fit` begins: the first batch isn't as `evaluate_detector` takes it.
         TypeError: when `fit` begins: the model is no detector.
     """
 
@@ -53,12 +55,11 @@ class COCOEvaluation(keras.callbacks.Callback):
         self._figures = None
 
     def on_train_begin(self, logs=None):
-        """Check the model and the data set before training starts."""
+        """Check the model and the first batch of the data set before training starts."""
         _check_detector(self.model)
-        spec = getattr(self.dataset, "element_spec", None)
-        batches = each_batch(self.dataset) if spec is None else [spec]
-        for batch in itertools.islice(batches, 1):
-            check_entries(batch)
+        check_same_classes(self.dataset, self.model)
+        for batch in itertools.islice(each_batch(self.dataset), 1):
+            check_batch(self.model, batch, image_range_of(self.model))
         self._figures = None
 
     def on_epoch_end(self, epoch, logs=None):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_detr.batches.arrays import to_numpy
+from keras_detr.batches.class_names import check_class_names
 from keras_detr.evaluation.class_evaluation import evaluate_by_class
 from keras_detr.evaluation.summary import MEANINGS
 from keras_detr.ops.boxes import check_box_format, convert_box_format
@@ -31,19 +32,9 @@ class COCOMetrics:
 
     def __init__(self, bounding_box_format=None, *, num_classes, class_names=None):
         box_format = check_box_format(bounding_box_format)
-        if class_names is not None and len(class_names) != num_classes:
-            raise ValueError(
-                f"`class_names` must hold `num_classes` names, {num_classes}. "
-                f"Received: {len(class_names)} names."
-            )
-        if class_names is not None and len(set(class_names)) != num_classes:
-            raise ValueError(
-                "`class_names` must differ, or the AP of one class would hide another's. "
-                f"Received: {list(class_names)}."
-            )
         self.bounding_box_format = bounding_box_format
         self.num_classes = num_classes
-        self.class_names = class_names
+        self.class_names = check_class_names(class_names, num_classes)
         self._is_relative = box_format.is_relative
         self.reset_state()
 

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_detr.batches.arrays import to_numpy
+from keras_detr.batches.class_names import check_same_classes
 from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.structure import input_parts
 from keras_detr.batches.training_batch import check_training_batch
@@ -35,7 +36,7 @@ def evaluate_detector(model, batches, verbose=0, *, metrics=None, on_batch=None)
 
     Raises:
         ValueError: there are no images, a batch lacks an entry, its images or boxes aren't as `fit`
-            takes them, or `metrics` takes another format.
+            takes them, its `class_names` aren't the model's, or `metrics` takes another format.
     """
     if metrics is None:
         metrics = COCOMetrics("rel_xyxy", num_classes=model.num_classes)
@@ -44,14 +45,12 @@ def evaluate_detector(model, batches, verbose=0, *, metrics=None, on_batch=None)
             '`metrics` must be made with the format "rel_xyxy", in which a detector is scored. '
             f"Received one of {metrics.bounding_box_format!r}."
         )
+    check_same_classes(batches, model)
     progress = keras.utils.Progbar(_length(batches), verbose=verbose, unit_name="batch")
     num_batches = 0
     predict = _PaddedBatches(model)
     for batch in each_batch(batches):
-        check_entries(batch)
-        check_training_batch(
-            batch, batch["bounding_boxes"], model.num_classes, model.bounding_box_format
-        )
+        check_batch(model, batch)
         images, pixel_mask, _ = input_parts(batch)
         inputs = {"images": to_numpy(images)}
         if pixel_mask is not None:
@@ -93,14 +92,16 @@ def each_batch(batches):
         yield from batches
 
 
-def check_entries(batch):
-    """Check that COCO's metrics can be computed from a batch.
+def check_batch(model, batch, image_range=None):
+    """Check that a batch is as `fit` takes it, and that COCO's metrics can be computed from it.
 
     Args:
-        batch: dict, a batch or the `element_spec` of batches.
+        model: as in `evaluate_detector`.
+        batch: dict.
+        image_range: `ImageRange` that reports images of other values than a model takes, or None.
 
     Raises:
-        ValueError: it isn't a dict, or an entry is missing; the message says which.
+        ValueError: an entry is missing, or images or boxes are wrong; the message says which.
     """
     if not isinstance(batch, dict):
         raise ValueError(
@@ -114,6 +115,13 @@ def check_entries(batch):
             "original images, in which COCO measures objects. Received the keys: "
             f"{sorted(batch)}."
         )
+    check_training_batch(
+        batch,
+        batch["bounding_boxes"],
+        model.num_classes,
+        model.bounding_box_format,
+        image_range=image_range,
+    )
 
 
 class _PaddedBatches:

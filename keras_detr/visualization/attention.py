@@ -61,7 +61,7 @@ def plot_attention(
             f"{queries}."
         )
     seen_size, canvas_size = _sizes(batch)
-    names = class_names or model.class_names
+    names = model.class_names if class_names is None else class_names
     found = {
         "boxes": convert_box_format(
             attention["boxes"], model.bounding_box_format, "rel_xyxy", seen_size, np.stack

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_detr.batches.class_names import check_class_names
 from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 
@@ -58,6 +59,7 @@ def drawn_objects(
         ValueError: a shape is wrong, the format is missing or unknown, or a class has no name.
     """
     check_box_format(bounding_box_format)
+    class_names = check_class_names(class_names)
     classes = np.asarray(boxes["classes"]).astype("int64")
     corners = np.asarray(boxes["boxes"], dtype="float64")
     if classes.ndim != 1 or corners.shape != (len(classes), 4):
@@ -93,4 +95,4 @@ def _name(class_id, class_names):
             f"`class_names` has {len(class_names)} names, and there is an object of class "
             f"{class_id}. Pass a name for every class."
         )
-    return str(class_names[class_id])
+    return class_names[class_id]

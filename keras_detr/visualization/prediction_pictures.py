@@ -7,6 +7,7 @@ import time
 import keras
 
 from keras_detr.batches.arrays import numpy_parts
+from keras_detr.batches.class_names import check_class_names
 from keras_detr.batches.structure import batch_parts
 from keras_detr.visualization.comparison import plot_comparison
 
@@ -31,7 +32,7 @@ class PredictionPictures(keras.callbacks.Callback):
 
     Raises:
         ImportError: TensorBoard isn't installed.
-        ValueError: `every` is below 1, or the batch has no images or no boxes.
+        ValueError: `every` is below 1, names aren't names, or the batch has no images or no boxes.
 
     Example:
     ```python
@@ -59,7 +60,7 @@ class PredictionPictures(keras.callbacks.Callback):
         self.log_dir = os.fspath(log_dir)
         self.every = every
         self.confidence_threshold = confidence_threshold
-        self.class_names = class_names
+        self.class_names = check_class_names(class_names)
         images, pixel_mask, boxes, classes, _ = numpy_parts(batch_parts(batch))
         self._images = images[:max_images]
         self._pixel_mask = None if pixel_mask is None else pixel_mask[:max_images]

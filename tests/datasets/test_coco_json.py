@@ -153,6 +153,37 @@ class TestElements:
         assert elements[12]["bounding_boxes"]["boxes"].shape == (0, 4)
         assert dataset.report.num_empty_images == 1
 
+    def test_classes_are_matched_by_name(self, images_dir):
+        content = sound_content()
+        expected = elements_of(load_coco_json(images_dir, content))
+        others = copy.deepcopy(content)
+        # Another order of the ids, blanks, and a class without boxes.
+        names = [{"id": 3, "name": " seven"}, {"id": 7, "name": "three"}, {"id": 1, "name": "one"}]
+        others["categories"] = names
+        for entry in others["annotations"]:
+            entry["category_id"] = 10 - entry["category_id"]
+        dataset = load_coco_json(images_dir, others, class_names=["three", "seven", "two"])
+        assert dataset.class_names == ["three", "seven", "two"]
+        assert dataset.category_ids == (7, 3, None)
+        tf.nest.map_structure(np.testing.assert_array_equal, elements_of(dataset), expected)
+        message = r"lacks \['seven'\] of `annotations`.*not expected.*'seven'.*missing \['Seven'\]"
+        with pytest.raises(ValueError, match=message):
+            load_coco_json(images_dir, others, class_names=["three", "Seven"])
+        with pytest.raises(ValueError, match="`class_names` must be a list"):
+            load_coco_json(images_dir, others, class_names="three")
+
+    def test_a_group_that_has_the_name_of_its_class_is_left_out(self, images_dir, caplog):
+        content = sound_content()
+        content["categories"] += [{"id": 0, "name": "seven"}, {"id": 9, "name": "three "}]
+        dataset = load_coco_json(images_dir, content)
+        assert (dataset.class_names, dataset.category_ids) == (["three", "seven"], (3, 7))
+        assert dataset.report.counts == {"repeated_category": 2}
+        assert "'seven', id 0; 7 is kept" in caplog.text
+        np.testing.assert_array_equal(elements_of(dataset)[10]["bounding_boxes"]["classes"], [1, 0])
+        content["annotations"][0]["category_id"] = 9
+        with pytest.raises(ValueError, match=r"ids \[3, 9\] have one name, 'three'"):
+            load_coco_json(images_dir, content)
+
     def test_files_of_all_kinds_give_the_pixels_of_pil(self, images_dir):
         content = sound_content()
         rng = np.random.default_rng(1)

@@ -122,6 +122,8 @@ def drawn_content(draw):
         }
         annotations.append(annotation)
     categories = [{"id": 3, "name": "three"}, {"id": 5, "name": "five"}]
+    if len(annotations) == 7:
+        categories.insert(0, {"id": 1, "name": "three"})
     return {"images": images, "annotations": annotations, "categories": categories}
 
 

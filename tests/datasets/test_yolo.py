@@ -214,6 +214,34 @@ def test_words_of_yaml_stay_names(folder):
         load_yolo(folder, "validation")
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("[cat, dog, cat]", "'cat' at the positions 0 and 2"),
+        ("{0: cat, 1: }", "aren't empty.*position 1"),
+        ("[cat, '']", "aren't empty.*position 1"),
+        ("cat", "must list the classes"),
+        ("{0: {name: cat}, 1: dog}", "must list the classes"),
+    ],
+)
+def test_names_are_checked(folder, names, message):
+    (folder / "data.yaml").write_text(f"train: images/train\nnames: {names}")
+    with pytest.raises(ValueError, match=rf"'names' of .*data\.yaml' .*{message}"):
+        load_yolo(folder)
+
+
+def test_classes_are_matched_by_name(folder):
+    settings = {"shuffle_files": False, "class_names": ["dog", "emu", "cat"]}
+    dataset = load_yolo(folder, **settings)
+    assert dataset.class_names == ["dog", "emu", "cat"]
+    classes = [element["bounding_boxes"]["classes"] for element in dataset.as_numpy_iterator()]
+    assert [row.tolist() for row in classes] == [[0, 2], [], [], [2]]
+    with pytest.raises(ValueError, match=r"lacks \['dog'\] of .*train.*not expected \['dog'\]"):
+        load_yolo(folder, class_names=["cat"])
+    with pytest.raises(ValueError, match="`class_names` must be a list"):
+        load_yolo(folder, class_names="cat")
+
+
 @pytest.mark.parametrize("key", ["names", "train", "more"])
 @pytest.mark.parametrize("line", ["[*{0}, *{0}]", "{{<<: [*{0}, *{0}]}}"])
 def test_nested_aliases_do_not_run_away(folder, key, line):

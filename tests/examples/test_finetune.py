@@ -150,6 +150,24 @@ def test_every_fifth_image_is_held_out(example, tmp_path):
     assert len(validation.annotations["annotations"]) == 2
 
 
+def test_classes_of_both_parts_are_matched_by_name(example, preset, tmp_path, monkeypatch):
+    coco_layout(tmp_path)
+    path = tmp_path / "annotations" / "instances_val2017.json"
+    annotations = json.loads(path.read_text())
+    annotations["categories"] = [{"id": 2, "name": "square"}, {"id": 5, "name": "bar"}]
+    path.write_text(json.dumps(annotations))
+    training, validation = (example.load(part, False) for part in example.find_parts(tmp_path))
+    assert (training.class_names, validation.class_names) == (["bar", "square"], ["square", "bar"])
+    validation = example.load(example.find_parts(tmp_path)[1], False, training.class_names)
+    first = next(validation.as_numpy_iterator())["bounding_boxes"]
+    # In this file the smaller box is the square.
+    assert dict(zip(first["classes"], first["area"], strict=True)) == {0: 400, 1: 150}
+    annotations["categories"][0]["name"] = "box"
+    path.write_text(json.dumps(annotations))
+    with pytest.raises(SystemExit, match=r"lacks \['box'\].*missing \['square'\]"):
+        run(example, monkeypatch, tmp_path, "--preset", preset, "--output", tmp_path / "output")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [([], "no boxes, so there is nothing to learn"), (["--classes", "dog"], "no category.*dog")],

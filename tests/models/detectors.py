@@ -139,3 +139,17 @@ def tiny_batch(seed=0, batch_size=4):
 def inputs_of(batch):
     """Return a batch without its targets."""
     return {"images": batch["images"], "pixel_mask": batch["pixel_mask"]}
+
+
+class Batches(keras.utils.PyDataset):
+    """Give batches as they are."""
+
+    def __init__(self, *batches):
+        super().__init__()
+        self.batches = batches
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, index):
+        return self.batches[index]

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_detr.models.task import raw_images
 
-from .detectors import inputs_of, tiny_batch, tiny_detr
+from .detectors import Batches, inputs_of, tiny_batch, tiny_detr
 
 pytestmark = pytest.mark.every_backend
 
@@ -26,20 +26,6 @@ def model():
     model = tiny_detr(num_encoder_layers=1, num_decoder_layers=1)
     model.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
     return model
-
-
-class Batches(keras.utils.PyDataset):
-    """Give batches as they are."""
-
-    def __init__(self, *batches):
-        super().__init__()
-        self.batches = batches
-
-    def __len__(self):
-        return len(self.batches)
-
-    def __getitem__(self, index):
-        return self.batches[index]
 
 
 def masked(pixel_mask):

@@ -1,6 +1,7 @@
 """Files that an earlier version wrote load, compute what they did, and train on."""
 
 import json
+import zipfile
 
 import keras
 import numpy as np
@@ -53,3 +54,24 @@ def test_preset_folder_loads(name):
 def test_paths_of_variables_stay(name):
     paths = json.loads((FOLDER / name / "variables.json").read_text())
     assert variable_paths(MODELS[name]()) == paths
+
+
+@pytest.mark.once
+def test_names_that_models_no_longer_take_are_changed(tmp_path, caplog):
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(FOLDER / "detr/model.keras") as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "config.json":
+                content = json.loads(content)
+                content["config"]["class_names"] = ["cat", "cat", None]
+                content = json.dumps(content).encode()
+            new.writestr(name, content)
+    model = keras.saving.load_model(path)
+    check_outputs(model, "detr")
+    assert model.class_names == ("cat", "cat (class 1)", "class 2")
+    assert caplog.text.count("Class names of the saved model") == 1
+    with pytest.raises(ValueError, match="'cat' at the positions 0 and 1"):
+        keras_detr.SetPredictionDetector.from_preset(
+            FOLDER / "detr/preset", class_names=["cat", "cat", "fox"]
+        )

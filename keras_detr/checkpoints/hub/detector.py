@@ -57,7 +57,9 @@ def _classes_in_use(config):
     if labels is None:
         labels = {i: f"LABEL_{i}" for i in range(count(config, "num_labels", 2))}
     try:
-        by_row = dict(sorted((int(row), str(label)) for row, label in labels.items()))
+        by_row = dict(
+            sorted((int(row), "" if label is None else str(label)) for row, label in labels.items())
+        )
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(
             f"`id2label` of the Hub config must map class ids to names. Received: {labels!r:.80}."

@@ -5,6 +5,7 @@ from typing import ClassVar
 import keras
 
 from keras_detr.checkpoints import RESNET_TABLE
+from keras_detr.layers.primitives.counts import MOST_CHANNELS, MOST_LAYERS, check_counts
 from keras_detr.layers.primitives.frozen_norm_conv2d import FrozenNormConv2D
 from keras_detr.layers.primitives.initializers import kaiming_normal_fan_out
 from keras_detr.layers.primitives.padded_max_pooling2d import PaddedMaxPooling2D
@@ -90,6 +91,9 @@ class ResNetBackbone(Backbone):
             if len(value) != 4:
                 raise ValueError(f"`{name}` must have 4 entries, one a stage. Received: {value}.")
 
+        check_counts(MOST_LAYERS, stackwise_num_blocks=blocks)
+        check_counts(MOST_CHANNELS, stackwise_num_filters=stackwise_num_filters)
+        check_counts(MOST_CHANNELS, stem_num_filters=stem_num_filters)
         is_bottleneck = depth in BOTTLENECK_DEPTHS
         num_convolutions = 3 if is_bottleneck else 2
         images = keras.Input(shape=input_shape, name="images")

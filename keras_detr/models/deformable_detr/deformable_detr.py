@@ -16,6 +16,7 @@ from keras_detr.layers.deformable_detr.decoder import DeformableDecoder
 from keras_detr.layers.deformable_detr.encoder import DeformableEncoder
 from keras_detr.layers.deformable_detr.encoder_proposals import EncoderProposals
 from keras_detr.layers.multilayer_perceptron import MultilayerPerceptron
+from keras_detr.layers.primitives.counts import MOST_CHANNELS, MOST_LAYERS, check_counts
 from keras_detr.layers.primitives.initializers import (
     HostNormal,
     torch_linear_initializers,
@@ -99,6 +100,13 @@ class DeformableDETR(SetPredictionDetector):
                 "`use_two_stage` needs `use_box_refinement=True`: proposals are boxes for the "
                 "decoder to refine."
             )
+        check_counts(
+            num_queries=num_queries, num_heads=num_heads, feed_forward_dim=feed_forward_dim
+        )
+        check_counts(MOST_CHANNELS, hidden_dim=hidden_dim)
+        check_counts(MOST_LAYERS, least=0, num_encoder_layers=num_encoder_layers)
+        check_counts(MOST_LAYERS, num_decoder_layers=num_decoder_layers)
+        check_counts(MOST_LAYERS, num_levels=num_levels, num_points=num_points)
         super().__init__(
             backbone,
             num_classes,

@@ -9,6 +9,7 @@ from keras_detr.checkpoints import DETR_TABLE, detr_settings
 from keras_detr.layers.detr.decoder import DETRDecoder
 from keras_detr.layers.detr.encoder import DETREncoder
 from keras_detr.layers.multilayer_perceptron import MultilayerPerceptron
+from keras_detr.layers.primitives.counts import MOST_CHANNELS, MOST_LAYERS, check_counts
 from keras_detr.layers.primitives.initializers import torch_linear_initializers
 from keras_detr.layers.primitives.token_dense import TokenDense
 from keras_detr.layers.set_prediction_decoder import SetPredictionDecoder
@@ -77,6 +78,12 @@ class DETR(SetPredictionDetector):
         class_names=None,
         **kwargs,
     ):
+        check_counts(
+            num_queries=num_queries, num_heads=num_heads, feed_forward_dim=feed_forward_dim
+        )
+        check_counts(MOST_CHANNELS, hidden_dim=hidden_dim)
+        check_counts(MOST_LAYERS, least=0, num_encoder_layers=num_encoder_layers)
+        check_counts(MOST_LAYERS, num_decoder_layers=num_decoder_layers)
         super().__init__(
             backbone,
             num_classes,

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_detr.layers.primitives.counts import MOST_CHANNELS, MOST_LAYERS, check_counts
 from keras_detr.layers.primitives.group_norm import GroupNorm
 from keras_detr.layers.primitives.initializers import HostNormal, xavier_uniform
 from keras_detr.models.necks.token_maps import flatten_map, mask_of_map
@@ -42,6 +43,8 @@ class MultiScaleNeck(TokenNeck):
     def __init__(
         self, hidden_dim=256, num_levels=4, num_groups=32, position_embedding=None, **kwargs
     ):
+        check_counts(MOST_CHANNELS, hidden_dim=hidden_dim, num_groups=num_groups)
+        check_counts(MOST_LAYERS, num_levels=num_levels)
         if hidden_dim % num_groups:
             raise ValueError(
                 "`hidden_dim` must be a multiple of `num_groups`. Received: "

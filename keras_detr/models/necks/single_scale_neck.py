@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_detr.layers.primitives.counts import MOST_CHANNELS, check_counts
 from keras_detr.layers.primitives.initializers import torch_linear_initializers
 from keras_detr.models.necks.token_maps import flatten_map, mask_of_map
 from keras_detr.models.necks.token_neck import TokenNeck
@@ -31,6 +32,7 @@ class SingleScaleNeck(TokenNeck):
     """
 
     def __init__(self, hidden_dim=256, position_embedding=None, **kwargs):
+        check_counts(MOST_CHANNELS, hidden_dim=hidden_dim)
         super().__init__(hidden_dim, position_embedding, **kwargs)
 
     def build(self, pyramid_shape, pixel_mask_shape=None):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from keras_detr.batches.class_names import repaired_class_names
 from keras_detr.checkpoints import fetch, read_tensors, resolve_hub_folder, to_canonical_names
 from keras_detr.models.presets.backbone_loading import NO_REVISION
 from keras_detr.models.presets.checkpoint_variables import fill_variables, read_variables
@@ -83,6 +84,8 @@ def load_detector(cls, preset, weights, load_weights, revision, arguments):
             f"layout (config.json and model.safetensors), or 'hf://owner/name'. Received: "
             f"{described(preset)}."
         )
+    names = repaired_class_names(settings.get("class_names"), str(preset))
+    settings = {**settings, "class_names": names}
     model = cls(**_override({**cls.checkpoint_arguments(settings), **sizes}, arguments))
     class_rows = settings.get("class_rows")
     if weights is not None:

@@ -94,7 +94,15 @@ def rebuild(cls, preset, saved, arguments):
     if arguments:
         config = cls.override_config(saved["config"], arguments)
         saved = {**saved, "config": config, "build_config": None}
-    return keras.saving.deserialize_keras_object(saved, custom_objects={cls.__name__: cls})
+    try:
+        return keras.saving.deserialize_keras_object(saved, custom_objects={cls.__name__: cls})
+    except Exception as error:  # Of a file edited by hand anything may be wrong.
+        if arguments and not isinstance(error, ValueError):
+            raise
+        # Keras shows the whole configuration before it.
+        reason = str(error).rsplit("Exception encountered: ", 1)[-1]
+        path = str(Path(preset) / CONFIG_FILE)
+        raise ValueError(f"No model can be built from {path!r}: {reason}") from error
 
 
 def saved_class_name(saved):
@@ -115,7 +123,7 @@ def _read_config(folder):
         return None
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{str(path)!r} isn't JSON: {error}. Copy the preset again, or remove the file and "
             "save the preset again."

@@ -6,10 +6,15 @@ import keras
 from keras import ops
 
 from keras_detr.batches.arrays import to_numpy
+from keras_detr.batches.class_names import check_same_classes
 from keras_detr.batches.dropped_boxes import DroppedBoxes
-from keras_detr.batches.image_range import ImageRange, takes_raw_images
+from keras_detr.batches.image_range import image_range_of
 from keras_detr.batches.image_sizes import unpadded_sizes
-from keras_detr.batches.streams import checked_stream, is_tensorflow_dataset
+from keras_detr.batches.streams import (
+    checked_stream,
+    is_tensorflow_dataset,
+    with_first_checked,
+)
 from keras_detr.batches.structure import (
     batch_pair,
     check_bounding_boxes,
@@ -38,25 +43,27 @@ def unpadded_size(inputs):
     return tuple(ops.cast(side, "float32") for side in unpadded_sizes(images, pixel_mask, ops))
 
 
-def training_data(model, x, y=None):
+def training_data(model, x, y=None, is_first_checked=False):
     """Return the `x` and `y` with which Keras' trainers are to be called.
 
     Args:
         model: the detector, whose classes, box format and number of queries targets must fit.
         x: what the user passed: a data set, a generator, or arrays.
         y: what the user passed: bounding boxes of arrays, or `None`.
+        is_first_checked: bool, whether the first batch of a data set is read and checked now.
 
     Raises:
-        ValueError: arrays don't fit the model, or there is no batch. Data sets raise when a wrong
-            batch is read.
+        ValueError: arrays or the names of classes don't fit the model, or there is no batch. Data
+            sets raise when a wrong batch is read.
     """
-    reports = {"dropped_boxes": DroppedBoxes(), "image_range": image_range(model)}
+    check_same_classes(x, model)
+    reports = {"dropped_boxes": DroppedBoxes(), "image_range": image_range_of(model)}
+    check = functools.partial(training_batch, model, **reports)
     if is_tensorflow_dataset(x):
         from keras_detr.batches.tf_data import checked_training_batches
 
         checked = checked_training_batches(x, **_expected(model), **reports)
     else:
-        check = functools.partial(training_batch, model, **reports)
         checked = checked_stream(x, check)
     if checked is None:
         return training_batch(model, x, y, **reports)
@@ -65,7 +72,7 @@ def training_data(model, x, y=None):
             "`y` must be left out beside a data set or a generator, whose batches hold the boxes. "
             f"Received: `x` a {type(x).__name__}, and `y`."
         )
-    return checked, None
+    return with_first_checked(x, checked, check) if is_first_checked else checked, None
 
 
 def training_batch(model, x, y=None, **reports):
@@ -90,11 +97,6 @@ def _expected(model):
     return {name: getattr(model, name) for name in names}
 
 
-def image_range(model, is_first_only=True):
-    """Return the `ImageRange` that knows what the model's backbone takes."""
-    return ImageRange(takes_raw_images(model.backbone), is_first_only)
-
-
 def prediction_inputs(model, x):
     """Return what the user passed to `predict`, checked, without targets and extra entries.
 
@@ -105,7 +107,7 @@ def prediction_inputs(model, x):
     Raises:
         ValueError: as in `training_data`.
     """
-    reported = image_range(model)
+    reported = image_range_of(model)
     if is_tensorflow_dataset(x):
         from keras_detr.batches.tf_data import checked_prediction_batches
 

@@ -1,5 +1,6 @@
 """Presets: build a detector from published or saved weights, and save it as a preset."""
 
+from keras_detr.batches.class_names import check_class_names
 from keras_detr.models.presets.detector_loading import (
     at_revision,
     find_detector_class,
@@ -59,6 +60,8 @@ class DetectorPresets:
         }
         arguments = {name: value for name, value in chosen.items() if value is not None}
         arguments.update(overrides)
+        # A saved preset's own names are repaired where they are wrong; these are an error.
+        check_class_names(arguments.get("class_names"))
         preset = at_revision(preset, revision)
         if DetectorPresets in cls.__bases__:
             # The abstract task itself, whose subclasses are the detectors.

@@ -4,6 +4,7 @@ import copy
 
 import keras
 
+from keras_detr.batches.class_names import repaired_class_names
 from keras_detr.models.task.frozen_layers import apply_frozen_paths, frozen_paths
 from keras_detr.models.task.random_state import load_random_state, save_random_state
 from keras_detr.models.task.trained_variables import build_optimizer
@@ -36,12 +37,21 @@ class DetectorSaving:
         config = dict(config)
         frozen = config.pop("frozen", ())
         levels = config.pop("pyramid_level_inputs", None)
+        for name in ("backbone", "neck", "prediction_decoder"):
+            if not isinstance(config.get(name, {}), (dict, keras.Layer, type(None))):
+                raise ValueError(
+                    f"`{name}` must be the configuration of a layer. Received: "
+                    f"{config[name]!r:.80}."
+                )
         for name, value in config.items():
             if isinstance(value, dict) and "class_name" in value:
                 # Keras changes what it is given; that of functional models, too.
                 config[name] = keras.saving.deserialize_keras_object(copy.deepcopy(value))
         if levels and not getattr(config["backbone"], "pyramid_level_inputs", None):
             config["backbone"].pyramid_level_inputs = levels
+        if "class_names" in config:
+            source = f"the saved model {config.get('name')!r:.80}"
+            config["class_names"] = repaired_class_names(config["class_names"], source)
         model = cls(**config)
         apply_frozen_paths(model, frozen)
         return model

@@ -4,10 +4,12 @@ from types import SimpleNamespace
 
 from keras import ops
 
+from keras_detr.batches.class_names import check_class_names
+from keras_detr.batches.image_range import image_range_of
 from keras_detr.batches.structure import input_parts
 from keras_detr.models.backbones.feature_pyramid import pyramid_extractor
 from keras_detr.models.keras_cv_bases import Task
-from keras_detr.models.task.data_adapter import image_range, unpadded_size
+from keras_detr.models.task.data_adapter import unpadded_size
 from keras_detr.models.task.detector_contract import DetectorContract
 from keras_detr.models.task.from_preset import DetectorPresets
 from keras_detr.models.task.prediction import DetectorPrediction
@@ -77,25 +79,21 @@ class SetPredictionDetector(
                 "`num_classes` must be an integer of at least 1, the number of real classes "
                 f"(no-object isn't one of them). Received: {num_classes!r}."
             )
-        if class_names is not None and len(class_names) != num_classes:
-            raise ValueError(
-                f"`class_names` must have one name for each of {num_classes} classes. Received: "
-                f"{len(class_names)} names."
-            )
+        class_names = check_class_names(class_names, num_classes)
         # Images stay in float32 until the backbone has normalized them.
         super().__init__(autocast=False, **kwargs)
         self.backbone = backbone
         self.num_classes = num_classes
         self.bounding_box_format = bounding_box_format
         self.prediction_decoder = prediction_decoder
-        self.class_names = None if class_names is None else tuple(class_names)
+        self.class_names = class_names
         self.preprocessor_sizes = tuple(preprocessor_sizes)
         self._extract_pyramid, self._pyramid_shapes = pyramid_extractor(backbone)
         self._loss_trackers = None
         # Keras doesn't look inside, and so doesn't count these among the model's layers.
         self._untracked = SimpleNamespace(
             attention_model=None,
-            image_range=image_range(self, is_first_only=False),
+            image_range=image_range_of(self, is_first_only=False),
             mean_loss=None,
             preprocessor=None,
             trained_paths=None,

@@ -161,7 +161,8 @@ class DetectorTraining:
                 batch is a dict of "images", optionally "pixel_mask", and "bounding_boxes" (a dict
                 of "boxes" and "classes"), or a pair (inputs, bounding_boxes).
             y: dict of "boxes" and "classes", if `x` holds arrays of inputs.
-            validation_data: like `x`, or a pair (x, y) of arrays.
+            validation_data: like `x`, or a pair (x, y) of arrays. Arrays, and the first batch of a
+                data set, are checked before training starts.
             initial_epoch: int, the epoch to begin with if there is no backup.
 
         Raises:
@@ -174,7 +175,7 @@ class DetectorTraining:
         _refuse_class_weight(kwargs)
         x, y = training_data(self, x, y)
         if validation_data is not None:
-            validation_data, targets = training_data(self, validation_data, None)
+            validation_data, targets = training_data(self, validation_data, is_first_checked=True)
             validation_data = validation_data if targets is None else (validation_data, targets)
         if y is None and not isinstance(x, keras.utils.PyDataset):
             # Data sets have their own order; Keras warns if its default asks for another.

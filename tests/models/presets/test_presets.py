@@ -296,6 +296,18 @@ def test_a_preset_of_the_hub_that_was_fine_tuned(fine_tuned, tiny_preset):
     assert other.class_names == ("x", "y")
 
 
+def test_names_of_the_hub_that_are_no_names(fine_tuned, caplog):
+    path = fine_tuned / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"id2label": dict(enumerate(["a", "a", None, "", "e"]))}))
+    model = DETR.from_preset(fine_tuned)
+    assert model.class_names == ("a", "a (class 1)", "class 2", "class 3", "e")
+    assert caplog.text.count("Class names of") == 1
+    assert DETR.from_preset(fine_tuned, class_names=list("vwxyz"))
+    with pytest.raises(ValueError, match="`class_names` must be a list"):
+        DETR.from_preset(fine_tuned, class_names="vwxyz")
+
+
 def test_sizes_of_raw_images_travel_with_the_model(fine_tuned, tmp_path, caplog):
     def sizes(source, **arguments):
         return DETR.from_preset(source, load_weights=False, **arguments).preprocessor_sizes
