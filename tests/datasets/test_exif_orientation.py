@@ -203,16 +203,30 @@ class TestUncheckedFiles:
         )
         assert_boxes_are_where_the_paint_is(dataset, set(STORED), "ignore")
 
-    def test_a_tag_behind_a_long_header_is_found(self, tmp_path):
-        (tmp_path / "images").mkdir()
-        save(tmp_path / "images" / "6.jpg", 6)
-        content = (tmp_path / "images" / "6.jpg").read_bytes()
-        comment = b"\xff\xfe\xff\xff" + bytes(65533)
-        (tmp_path / "images" / "6.jpg").write_bytes(content[:2] + comment * 2 + content[2:])
-        annotations = [("6.jpg", *annotated(6, "displayed"))]
-        dataset = load_as_coco(tmp_path, annotations, bounding_box_format="xyxy", is_checked=False)
+    # TensorFlow reads the tag in the second of these headers, and PIL in the others.
+    @pytest.mark.parametrize("comments", [(3_990,), (3_000, 3_000), (50_000, 60_000)])
+    def test_a_tag_behind_comments_is_found(self, tmp_path, comments):
+        comments = b"".join(b"\xff\xfe" + (n + 2).to_bytes(2, "big") + bytes(n) for n in comments)
+        self.assert_tag_is_found(tmp_path, "6.jpg", lambda data: data[:2] + comments + data[2:])
+
+    def test_a_tag_behind_the_pixels_is_found(self, tmp_path):
+        def moved(data):
+            place = data.index(b"eXIf") - 4
+            stop = place + 12 + int.from_bytes(data[place : place + 4], "big")
+            return data[:place] + data[stop:-12] + data[place:stop] + data[-12:]
+
+        self.assert_tag_is_found(tmp_path, "6.png", moved)
+
+    def assert_tag_is_found(self, folder, name, changed):
+        (folder / "images").mkdir()
+        path = folder / "images" / name
+        save(path, 6)
+        path.write_bytes(changed(path.read_bytes()))
+        annotations = [(name, *annotated(6, "displayed"))]
+        dataset = load_as_coco(folder, annotations, bounding_box_format="xyxy", is_checked=False)
         (element,) = dataset.as_numpy_iterator()
         assert painted_box(element["images"]) == BOX
+        assert dataset.report.counts == {"exif_orientation": 1}
 
 
 @pytest.mark.parametrize("broken_images", ["find", "skip"])
