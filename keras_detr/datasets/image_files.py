@@ -9,7 +9,7 @@ import urllib.parse
 import tensorflow as tf
 
 from keras_detr.preprocessing.exif_orientation import orientation_of, stored_size
-from keras_detr.preprocessing.image_reading import opened_picture, rgb_of_picture
+from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES, opened_picture, rgb_of_picture
 
 # PIL reads larger images, as it has a limit that users set.
 _MOST_PIXELS = 80_000_000
@@ -46,18 +46,27 @@ def similar_files(paths):
     """Return for each missing file one that it may stand for, or `None`.
 
     Annotations that were written on another system differ by case, by how accents are composed, by
-    backslashes, by "%20", or name folders that aren't there.
+    backslashes, by "%20", by the suffix, or name folders that aren't there.
     """
-    names_in = functools.cache(lambda folder: {_folded(name): name for name in file_names(folder)})
+    names_in = functools.cache(_names_by_folded_name)
     return [_similar_file(path, names_in) for path in paths]
+
+
+def _names_by_folded_name(folder):
+    """Return a dict to the names of a folder's files, from them and, for images, their stems."""
+    names = sorted(file_names(folder))
+    splits = [os.path.splitext(name) for name in names]
+    stems = {_folded(stem): stem + end for stem, end in splits if end.lower() in IMAGE_SUFFIXES}
+    return stems | {_folded(name): name for name in names}
 
 
 def _similar_file(path, names_in):
     folder, name = os.path.split(urllib.parse.unquote(path.replace("\\", "/")))
     while True:
-        found = names_in(folder).get(_folded(name))
-        if found is not None:
-            return os.path.join(folder, found)
+        names = names_in(folder)
+        for key in (_folded(name), _folded(os.path.splitext(name)[0])):
+            if key in names:
+                return os.path.join(folder, names[key])
         above = os.path.dirname(folder)
         if above == folder or os.path.isdir(folder):
             return None
