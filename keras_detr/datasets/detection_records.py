@@ -126,6 +126,7 @@ def _check_images(images, report, exif, is_checked, is_decoded):
         else:
             hint = f", but there is {similar}" if similar else ""
             report.add("missing_file", int(image["id"]), detail=f"{path}{hint}")
+    _report_repeated_files(images[is_kept], report)
     is_known = (images["size"] > 0).all(axis=1)
     if is_checked is None:
         is_checked = is_kept.sum() <= _MOST_HEADERS_READ_BY_DEFAULT
@@ -147,6 +148,16 @@ def _check_images(images, report, exif, is_checked, is_decoded):
         images["size"][row] = sizes[is_turned]
         images["orientation"][row] = orientation if is_turned else 1
     return is_kept, box_orientations
+
+
+def _report_repeated_files(images, report):
+    first_ids = {}
+    for image in images:
+        image_id = int(image["id"])
+        first_id = first_ids.setdefault(os.path.normpath(image["path"]), image_id)
+        if first_id != image_id:
+            detail = f"{image['path']} is image {first_id} too; none may have all boxes"
+            report.add("repeated_file", image_id, detail=detail)
 
 
 def _headers(paths, is_decoded):

@@ -60,12 +60,17 @@ def dataset_from_tables(
         is_crowd_dropped=crowds == "drop",
         is_decoded=broken_images == "find",
     )
-    if report.problems:
+    class_names = list(names if class_names is None else class_names)
+    labels = set(boxes["class"].tolist())
+    report.classes_without_boxes = [
+        name for label, name in enumerate(class_names) if label not in labels
+    ]
+    if report.problems or not report.num_boxes_read:
         logger.warning("%s\n`dataset.report.problems` lists all.", report)
     num_boxes = np.bincount(boxes["image_row"], minlength=len(images))
     broken = BrokenImages(images, num_boxes, report, is_skipped=broken_images == "skip")
     dataset = _elements(images, boxes, bounding_box_format, shuffle_files, broken)
-    dataset.class_names = list(names if class_names is None else class_names)
+    dataset.class_names = class_names
     dataset.report = report
     dataset.file_names = dict(zip(images["id"].tolist(), images["path"], strict=True))
     return dataset

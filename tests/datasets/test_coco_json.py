@@ -308,6 +308,29 @@ class TestProblems:
         assert report.counts == {"ambiguous_image_id": 2, "box_of_dropped_image": 2}
         assert_account_adds_up(report)
 
+    @pytest.mark.parametrize("name", ["a.png", "./sub/../a.png"])
+    def test_one_file_of_two_ids_is_listed(self, images_dir, name):
+        content = changed_content("images", 1, file_name=name)
+        report = load_coco_json(images_dir, content).report
+        assert report.counts == {"repeated_file": 1}
+        assert report.num_boxes == 3
+        (problem,) = report.problems
+        assert problem.image_id == 11
+        assert problem.detail == f"{images_dir}/{name} is image 10 too; none may have all boxes"
+        assert_account_adds_up(report)
+
+    def test_classes_without_boxes_are_named(self, images_dir):
+        content = sound_content()
+        del content["annotations"][0]
+        report = load_coco_json(images_dir, content).report
+        assert report.classes_without_boxes == ["seven"]
+        assert str(report).endswith("\n  no boxes of 1 classes: 'seven'")
+        many = ["three", *(f"class {number}" for number in range(12))]
+        report = load_coco_json(images_dir, content, class_names=many).report
+        assert report.classes_without_boxes == many[1:]
+        assert str(report).endswith("no boxes of 12 classes: 'class 0', 'class 1', 'class 2', ...")
+        assert report.problems == []
+
     def test_repeated_annotation_is_left_out_once(self, images_dir):
         content = sound_content()
         content["annotations"].append(dict(content["annotations"][0]))
@@ -401,8 +424,10 @@ class TestRefused:
         with pytest.raises(ValueError, match=r"(?s)No box can be used.*category_id 7"):
             load_coco_json(images_dir, content)
 
-    def test_no_annotations_are_no_error(self, images_dir):
+    def test_no_annotations_are_no_error(self, images_dir, caplog):
         dataset = load_coco_json(images_dir, {**sound_content(), "annotations": []})
+        (record,) = caplog.records
+        assert "there are no boxes: correct the annotations" in record.getMessage()
         assert dataset.report.num_empty_images == len(elements_of(dataset)) == 3
 
     @pytest.mark.parametrize(
@@ -433,6 +458,8 @@ class TestRefused:
         ("part/dog.jpg", "part\\dog.jpg"),
         ("dog.jpg", "images\\train\\dog.jpg"),
         ("dog.jpg", "images/train/dog.jpg"),
+        ("dog.PNG", "dog.jpg"),
+        ("dog.jpg", "dog"),
         ("dog.jpg", "cat.jpg"),
     ],
 )

@@ -121,6 +121,8 @@ def drawn_content(draw):
             "area": draw.uniform(0, 400),
         }
         annotations.append(annotation)
+    if len(annotations) == 6:
+        images[2]["file_name"] = "./a.png"
     categories = [{"id": 3, "name": "three"}, {"id": 5, "name": "five"}]
     if len(annotations) == 7:
         categories.insert(0, {"id": 1, "name": "three"})
