@@ -38,6 +38,7 @@ PROBLEM_KINDS = {
     "clipped_box": ("boxes clipped at the edge of their image", None),
     "wrong_area": ("impossible areas, replaced by the box's own", None),
     "repeated_annotation_id": ("different boxes that share an id", None),
+    "pose": ("boxes of poses, of which 'kpt_shape' in data.yaml says nothing", None),
     "polygon": ("polygons, replaced by the box around them", None),
 }
 
