@@ -150,7 +150,7 @@ class DataReport:
             names = ", ".join(map(repr, self.classes_without_boxes[:_NUM_EXAMPLES]))
             num_classes = len(self.classes_without_boxes)
             more = ", ..." if num_classes > _NUM_EXAMPLES else ""
-            lines.append(f"  no boxes of {num_classes} classes: {printable(names)}{more}")
+            lines.append(f"  classes without boxes ({num_classes}): {printable(names)}{more}")
         for kind, count in self.counts.items():
             meaning, drops = PROBLEM_KINDS[kind]
             found = [problem for problem in self.problems if problem.kind == kind]

@@ -152,11 +152,10 @@ def _check_images(images, report, exif, is_checked, is_decoded):
 
 def _report_repeated_files(images, report):
     first_ids = {}
-    for image in images:
-        image_id = int(image["id"])
-        first_id = first_ids.setdefault(os.path.normpath(image["path"]), image_id)
+    for image_id, path in zip(images["id"].tolist(), images["path"], strict=True):
+        first_id = first_ids.setdefault(os.path.normpath(path), image_id)
         if first_id != image_id:
-            detail = f"{image['path']} is image {first_id} too; none may have all boxes"
+            detail = f"{path} is image {first_id} too; none may have all boxes"
             report.add("repeated_file", image_id, detail=detail)
 
 

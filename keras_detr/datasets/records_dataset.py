@@ -66,7 +66,8 @@ def dataset_from_tables(
         name for label, name in enumerate(class_names) if label not in labels
     ]
     if report.problems or not report.num_boxes_read:
-        logger.warning("%s\n`dataset.report.problems` lists all.", report)
+        more = "\n`dataset.report.problems` lists all." if report.problems else ""
+        logger.warning("%s%s", report, more)
     num_boxes = np.bincount(boxes["image_row"], minlength=len(images))
     broken = BrokenImages(images, num_boxes, report, is_skipped=broken_images == "skip")
     dataset = _elements(images, boxes, bounding_box_format, shuffle_files, broken)
