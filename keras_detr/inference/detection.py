@@ -51,9 +51,9 @@ def detect(
 ):
     """Return the objects in images of any size, in pixels of each image.
 
-    Grey, CMYK, palette, transparent and 16-bit images are
-    converted to RGB. A file that can't be read is logged, and its result has an `error`; the other
-    images are processed. Only a few images are in memory at a time.
+    Grey, CMYK, palette, transparent and 16-bit images are converted to RGB. A file that can't be
+    read is logged, and its result has an `error`; the other images are processed. Only a few images
+    are in memory at a time.
 
     Args:
         model: a detector of keras_detr.
