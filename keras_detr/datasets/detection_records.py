@@ -175,6 +175,8 @@ def _header_problem(image, sizes, orientation, error, is_turned):
     if error:
         return "unreadable_file", error
     annotated_size = tuple(image["size"].tolist())
+    if orientation == 1 and annotated_size in ((0, 0), sizes[0]):
+        return None
     size, other = sizes[is_turned], sizes[not is_turned]
     tag = f"the EXIF tag says orientation {orientation}"
     detail = f"{image['path']}: (height, width) is {size}, and {annotated_size} in the annotation"
@@ -184,7 +186,7 @@ def _header_problem(image, sizes, orientation, error, is_turned):
         return "rotated_image", f"{detail}, as displayed; {tag}: pass `exif='apply'`"
     if annotated_size not in ((0, 0), size):
         return "wrong_size", detail
-    if orientation == 1 or (is_turned and annotated_size == size != other):
+    if is_turned and annotated_size == size != other:
         return None
     frame = "displayed" if is_turned else "stored"
     return "exif_orientation", f"{image['path']}: {tag}; boxes are taken as {frame}"
