@@ -29,6 +29,7 @@ def load_coco_json(
     is_checked=None,
     broken_images="raise",
     outside_files="refuse",
+    exif="apply",
 ):
     """Load images and boxes annotated in COCO's JSON format.
 
@@ -36,8 +37,6 @@ def load_coco_json(
     without area, outside their image or of an unknown category, and others of
     `keras_detr.datasets.data_report.PROBLEM_KINDS`. Boxes that cross the edge are clipped. If there
     is anything to report, a summary is logged once.
-
-    Images are read as they are stored; EXIF tags don't rotate them.
 
     Args:
         images_dir: path, the folder that the "file_name" of an image is relative to.
@@ -64,6 +63,12 @@ def load_coco_json(
         outside_files: "refuse" or "allow" names in the annotation file that lead out of
             `images_dir`: absolute ones, and those with "..". A file from somebody else could
             name any file of this machine. Links in the folder are followed either way.
+        exif: "apply": images come as they are displayed, turned as their EXIF tag says, and boxes
+            are taken as displayed; only where the annotated size is the stored one, and not the
+            displayed one, they are taken as stored, and turned with the image. "ignore": images
+            come as they are stored, and boxes are taken as stored; an image whose annotated size
+            is only the displayed one is left out. All images where it matters are in `report`;
+            with `is_checked=False` they are added when they are read.
 
     Returns:
         tf.data.Dataset of unbatched elements, see
@@ -82,7 +87,7 @@ def load_coco_json(
 
     Source: the data format of https://cocodataset.org.
     """
-    check_options(bounding_box_format, crowds, broken_images, outside_files)
+    check_options(bounding_box_format, crowds, broken_images, outside_files, exif)
     images_dir = checked_folder(images_dir, "images_dir")
     content, source = _read_json(annotations)
     report = DataReport(source)
@@ -100,6 +105,7 @@ def load_coco_json(
         shuffle_files=shuffle_files,
         is_checked=is_checked,
         broken_images=broken_images,
+        exif=exif,
     )
     dataset.category_ids = tuple(map(ids_by_name.get, dataset.class_names))
     return dataset

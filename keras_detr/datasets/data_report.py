@@ -19,9 +19,12 @@ PROBLEM_KINDS = {
     "ambiguous_image_id": ("images that share their id with another file", "image"),
     "missing_file": ("image files that aren't there", "image"),
     "unreadable_file": ("image files that can't be read", "image"),
-    "rotated_image": ("images annotated as turned by their EXIF tag", "image"),
+    "rotated_image": ("images annotated as turned by the EXIF tag that is ignored", "image"),
     "unreadable_annotation": ("annotation files that can't be read", "image"),
     "wrong_size": ("images annotated with a size that isn't the file's", None),
+    "turned_boxes": ("images annotated as stored, turned with their boxes by the EXIF tag", None),
+    "exif_orientation": ("images with an EXIF tag that turns them, see `exif`", None),
+    "repeated_file": ("images that have the file of an earlier one", None),
     "no_annotation": ("images without an annotation file, taken as empty", None),
     "repeated_category": ("categories without boxes that have the name of another", "category"),
     "malformed_annotation": ("annotations with missing or unusable entries", "box"),
@@ -37,6 +40,7 @@ PROBLEM_KINDS = {
     "clipped_box": ("boxes clipped at the edge of their image", None),
     "wrong_area": ("impossible areas, replaced by the box's own", None),
     "repeated_annotation_id": ("different boxes that share an id", None),
+    "pose": ("boxes of poses, of which 'kpt_shape' in data.yaml says nothing", None),
     "polygon": ("polygons, replaced by the box around them", None),
 }
 
@@ -87,6 +91,7 @@ class DataReport:
         most_boxes: int, the most boxes of an image: `max_boxes` of `bucketed_batches` and
             `PadToCanvas` must be at least as large.
         num_crowds_left_out: int, usable boxes left out because the caller drops crowds.
+        classes_without_boxes: list of str, the names of the classes that no box is of.
         problems: list of `Problem`, one for each dropped or changed entry.
     """
 
@@ -98,6 +103,7 @@ class DataReport:
     num_empty_images: int = 0
     most_boxes: int = 0
     num_crowds_left_out: int = 0
+    classes_without_boxes: list[str] = dataclasses.field(default_factory=list)
     problems: list[Problem] = dataclasses.field(default_factory=list)
 
     def add(self, kind, image_id=None, annotation_id=None, detail=""):
@@ -140,6 +146,13 @@ class DataReport:
         ]
         if self.num_crowds_left_out:
             lines.append(f"  {self.num_crowds_left_out} boxes left out as asked for")
+        if not self.num_boxes_read:
+            lines.append("  there are no boxes: correct the annotations if there should be some")
+        elif self.classes_without_boxes:
+            names = ", ".join(map(repr, self.classes_without_boxes[:_NUM_EXAMPLES]))
+            num_classes = len(self.classes_without_boxes)
+            more = ", ..." if num_classes > _NUM_EXAMPLES else ""
+            lines.append(f"  classes without boxes ({num_classes}): {printable(names)}{more}")
         for kind, count in self.counts.items():
             meaning, drops = PROBLEM_KINDS[kind]
             found = [problem for problem in self.problems if problem.kind == kind]

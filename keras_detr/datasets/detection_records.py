@@ -8,12 +8,13 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_detr.batches.boxes import LEAST_SIDE, look_relative
+from keras_detr.datasets.data_report import PROBLEM_KINDS
 from keras_detr.datasets.image_files import (
     existing_files,
-    is_on_its_side,
     read_header,
     similar_files,
 )
+from keras_detr.preprocessing.exif_orientation import turned_corners, turned_size
 
 NO_ID = np.iinfo(np.int64).min
 # No image is larger, and the number of its pixels fits into 64 bits.
@@ -28,8 +29,11 @@ _MOST_HEADERS_READ_BY_DEFAULT = 10_000
 
 
 # A table of images: a structured array with a row for each. "size" is (height, width) in pixels as
-# the annotation says, or 0.
-IMAGES = np.dtype([("id", np.int64), ("path", object), ("size", np.int64, 2)])
+# the annotation says, or 0. "orientation" is the EXIF tag by which the pixels are turned, 1 if they
+# aren't, and 0 if that is found out when they are read.
+IMAGES = np.dtype(
+    [("id", np.int64), ("path", object), ("size", np.int64, 2), ("orientation", np.int32)]
+)
 # A table of boxes. "image_row" is a row of the table of images, and classes are 0-based.
 BOXES = np.dtype(
     [
@@ -59,7 +63,7 @@ class BoxRow(NamedTuple):
 
 
 def check_records(
-    images, boxes, report, *, is_relative, is_checked, is_crowd_dropped, is_decoded=False
+    images, boxes, report, *, exif, is_relative, is_checked, is_crowd_dropped, is_decoded=False
 ):
     """Keep the images and boxes that can be used, and report the others.
 
@@ -67,6 +71,7 @@ def check_records(
         images: array of `IMAGES`.
         boxes: array of `BOXES`.
         report: `DataReport`; problems are added, and the counts are filled in.
+        exif: "apply" or "ignore", see `keras_detr.datasets.load_coco_json`.
         is_relative: bool, whether boxes are relative to the image instead of in pixels.
         is_checked: bool or None, see `keras_detr.datasets.load_coco_json`. A header is read in any
             case if the annotation doesn't say the size.
@@ -82,7 +87,8 @@ def check_records(
             pixels look relative.
     """
     images = images.copy()
-    is_image_kept = _check_images(images, report, is_checked, is_decoded)
+    is_image_kept, orientations = _check_images(images, report, exif, is_checked, is_decoded)
+    boxes = _turn_boxes(images, boxes, orientations)
     boxes = _check_boxes(images, boxes, is_image_kept, report, is_relative)
     if is_crowd_dropped:
         report.num_crowds_left_out = int(boxes["is_crowd"].sum())
@@ -108,8 +114,11 @@ def _fill_counts(images, boxes, report):
         raise ValueError(f"No box can be used. Correct the annotations.\n{report}")
 
 
-def _check_images(images, report, is_checked, is_decoded):
-    """Return which images are kept, and correct the sizes in the table."""
+def _check_images(images, report, exif, is_checked, is_decoded):
+    """Return which images are kept, and by which EXIF tags their boxes are turned.
+
+    The sizes and orientations in the table become those of the pixels that are read.
+    """
     is_kept = np.array(existing_files(images["path"]), bool)
     absent = images[~is_kept]
     for image, similar in zip(absent, similar_files(absent["path"]), strict=True):
@@ -119,19 +128,37 @@ def _check_images(images, report, is_checked, is_decoded):
         else:
             hint = f", but there is {similar}" if similar else ""
             report.add("missing_file", int(image["id"]), detail=f"{path}{hint}")
+    _report_repeated_files(images[is_kept], report)
     is_known = (images["size"] > 0).all(axis=1)
     if is_checked is None:
         is_checked = is_kept.sum() <= _MOST_HEADERS_READ_BY_DEFAULT
     rows = np.flatnonzero(is_kept & (~is_known | is_checked | is_decoded))
+    box_orientations = np.ones(len(images), np.int32)
+    images["orientation"] = exif == "ignore"
     headers = _headers(images["path"][rows], is_decoded)
-    for row, (size, error) in zip(rows, headers, strict=True):
+    is_turned = exif == "apply"
+    for row, (stored_size, orientation, error) in zip(rows, headers, strict=True):
         image = images[row]
-        problem = _header_problem(size, error, tuple(image["size"].tolist()), image["path"])
+        sizes = stored_size, turned_size(stored_size, orientation)
+        problem = _header_problem(image, sizes, orientation, error, is_turned)
         if problem:
-            report.add(problem[0], int(image["id"]), detail=problem[1])
-            is_kept[row] = problem[0] == "wrong_size"
-        images["size"][row] = size
-    return is_kept
+            kind, detail = problem
+            report.add(kind, int(image["id"]), detail=detail)
+            is_kept[row] = PROBLEM_KINDS[kind][1] is None
+            if kind == "turned_boxes":
+                box_orientations[row] = orientation
+        images["size"][row] = sizes[is_turned]
+        images["orientation"][row] = orientation if is_turned else 1
+    return is_kept, box_orientations
+
+
+def _report_repeated_files(images, report):
+    first_ids = {}
+    for image_id, path in zip(images["id"].tolist(), images["path"], strict=True):
+        first_id = first_ids.setdefault(os.path.normpath(path), image_id)
+        if first_id != image_id:
+            detail = f"{path} is image {first_id} too; none may have all boxes"
+            report.add("repeated_file", image_id, detail=detail)
 
 
 def _headers(paths, is_decoded):
@@ -142,16 +169,40 @@ def _headers(paths, is_decoded):
         yield from threads.map(read, paths)
 
 
-def _header_problem(size, error, annotated_size, path):
-    """Return the kind of problem that an image file has and its detail, or None."""
+def _header_problem(image, sizes, orientation, error, is_turned):
+    """Return the kind of problem that an image has and its detail, or None.
+
+    `sizes` are the stored and the displayed one.
+    """
     if error:
         return "unreadable_file", error
-    if annotated_size in ((0, 0), size):
+    annotated_size = tuple(image["size"].tolist())
+    if orientation == 1 and annotated_size in ((0, 0), sizes[0]):
         return None
-    detail = f"{path}: (height, width) is {size}, and {annotated_size} in the annotation"
-    if annotated_size == size[::-1] and is_on_its_side(path):
-        return "rotated_image", f"{detail}; save it turned, with PIL.ImageOps.exif_transpose"
-    return "wrong_size", detail
+    size, other = sizes[is_turned], sizes[not is_turned]
+    tag = f"the EXIF tag says orientation {orientation}"
+    detail = f"{image['path']}: (height, width) is {size}, and {annotated_size} in the annotation"
+    if annotated_size == other != size:
+        if is_turned:
+            return "turned_boxes", f"{detail}, as stored; {tag}"
+        return "rotated_image", f"{detail}, as displayed; {tag}: pass `exif='apply'`"
+    if annotated_size not in ((0, 0), size):
+        return "wrong_size", detail
+    if is_turned and annotated_size == size != other:
+        return None
+    frame = "displayed" if is_turned else "stored"
+    return "exif_orientation", f"{image['path']}: {tag}; boxes are taken as {frame}"
+
+
+def _turn_boxes(images, boxes, orientations):
+    """Return boxes as displayed, where they are annotated as stored, in pixels."""
+    boxes = boxes.copy()
+    orientation_of_box = orientations[boxes["image_row"]]
+    for orientation in set(orientations.tolist()) - {1}:
+        rows = np.flatnonzero(orientation_of_box == orientation)
+        sizes = images["size"][boxes["image_row"][rows]]
+        boxes["corners"][rows] = turned_corners(boxes["corners"][rows], sizes, orientation)
+    return boxes
 
 
 def _check_boxes(images, boxes, is_image_kept, report, is_relative):

@@ -14,6 +14,7 @@ from keras_detr.datasets.detection_records import BOXES, IMAGES, check_records
 from keras_detr.datasets.image_files import decode_image
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 from keras_detr.preprocessing.assertions import checked
+from keras_detr.preprocessing.exif_orientation import check_exif
 
 logger = logging.getLogger("keras_detr")
 
@@ -30,12 +31,14 @@ def dataset_from_tables(
     shuffle_files,
     is_checked,
     broken_images,
+    exif,
     is_relative=False,
 ):
     """Check images and boxes, and read them as elements.
 
     Args:
-        images, boxes: tables, or lists of their rows, see `check_records`.
+        images: list of (id, path, (height, width)), see `check_records`.
+        boxes: table, or list of its rows, see `check_records`.
         names: sequence of str, the classes of the boxes.
         report: `DataReport`, filled here, and logged if anything was dropped or changed.
         class_names: sequence of str, the classes that the elements are to have; None for `names`.
@@ -49,20 +52,27 @@ def dataset_from_tables(
     if class_names is not None:
         boxes["class"] = _labels(boxes["class"], names, class_names, report.source)
     images, boxes = check_records(
-        np.array(images, IMAGES),
+        np.array([(*image, 0) for image in images], IMAGES),
         boxes,
         report,
+        exif=exif,
         is_relative=is_relative,
         is_checked=is_checked,
         is_crowd_dropped=crowds == "drop",
         is_decoded=broken_images == "find",
     )
-    if report.problems:
-        logger.warning("%s\n`dataset.report.problems` lists all.", report)
+    class_names = list(names if class_names is None else class_names)
+    labels = set(boxes["class"].tolist())
+    report.classes_without_boxes = [
+        name for label, name in enumerate(class_names) if label not in labels
+    ]
+    if report.problems or not report.num_boxes_read:
+        more = "\n`dataset.report.problems` lists all." if report.problems else ""
+        logger.warning("%s%s", report, more)
     num_boxes = np.bincount(boxes["image_row"], minlength=len(images))
     broken = BrokenImages(images, num_boxes, report, is_skipped=broken_images == "skip")
     dataset = _elements(images, boxes, bounding_box_format, shuffle_files, broken)
-    dataset.class_names = list(names if class_names is None else class_names)
+    dataset.class_names = class_names
     dataset.report = report
     dataset.file_names = dict(zip(images["id"].tolist(), images["path"], strict=True))
     return dataset
@@ -82,9 +92,12 @@ def _labels(labels, names, class_names, source):
     return found
 
 
-def check_options(bounding_box_format, crowds, broken_images, outside_files, argument="crowds"):
+def check_options(
+    bounding_box_format, crowds, broken_images, outside_files, exif, argument="crowds"
+):
     """Check arguments of `load_coco_json`, or raise ValueError; `argument` names `crowds` in it."""
     check_box_format(bounding_box_format)
+    check_exif(exif)
     if crowds not in ("drop", "keep"):
         raise ValueError(f"`{argument}` must be 'drop' or 'keep'. Received: {crowds!r}.")
     if broken_images not in ("raise", "skip", "find"):
@@ -108,6 +121,7 @@ def _elements(images, boxes, bounding_box_format, shuffle_files, broken):
         "area": boxes["area"].astype(np.float32),
         "is_crowd": boxes["is_crowd"],
     }
+    may_turn = bool((images["orientation"] == 0).any())
     splits = np.searchsorted(boxes["image_row"], np.arange(len(images) + 1))
     # tf.data runs on the host, even if there is a GPU.
     with tf.device("CPU:0"):
@@ -115,14 +129,19 @@ def _elements(images, boxes, bounding_box_format, shuffle_files, broken):
         splits = tf.constant(splits, tf.int64)
         ids = tf.constant(images["id"])
         paths = tf.constant([os.fsencode(path) for path in images["path"]])
+        # TensorFlow decodes those that aren't known to be turned; the others have no path here.
+        plain_paths = tf.where(images["orientation"] > 1, "", paths)
         image_sizes = tf.constant(images["size"], tf.int32)
 
     # Nothing here branches on a tensor, and AutoGraph would take seconds to find that out.
     @tf.autograph.experimental.do_not_convert
     def element(row):
         start, stop = splits[row], splits[row + 1]
+        pixels, error = decode_image(
+            plain_paths[row], lambda _: broken.decode(row), may_turn=may_turn
+        )
         return {
-            "images": _read_image(row, paths[row], image_sizes[row], broken),
+            "images": _checked_image(pixels, error, paths[row], image_sizes[row]),
             "bounding_boxes": {key: column[start:stop] for key, column in columns.items()},
             "image_id": ids[row],
             "image_size": image_sizes[row],
@@ -141,8 +160,7 @@ def _has_pixels(element):
     return tf.size(element["images"]) > 0
 
 
-def _read_image(row, path, image_size, broken):
-    pixels, error = decode_image(path, lambda _: broken.decode(row))
+def _checked_image(pixels, error, path, image_size):
     pixels = checked(
         pixels,
         error == "",

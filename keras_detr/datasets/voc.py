@@ -32,12 +32,13 @@ def load_voc(
     shuffle_files=None,
     broken_images="raise",
     outside_files="refuse",
+    exif="apply",
 ):
     """Load images and boxes annotated as in Pascal VOC.
 
     The folder, such as VOC2012, holds the images in JPEGImages, an XML file for each in
     Annotations, and ImageSets/Main/<split>.txt with the names of a split's images, one a line,
-    without suffixes; where there is no folder ImageSets, "trainval" is all of Annotations. VOC
+    without suffixes; where there is no folder ImageSets, "trainval" is all there is. VOC
     counts whole pixels from 1, and both corners are inside the box. Entries that can't be used are
     left out, counted and listed, as in `load_coco_json`; an image without an XML file counts as
     empty, and is listed too.
@@ -58,6 +59,7 @@ def load_voc(
         broken_images: "raise", "skip" or "find", see `load_coco_json`.
         outside_files: "refuse" or "allow" names in the split's file that lead out of the folders
             of images and annotations, see `load_coco_json`.
+        exif: "apply" or "ignore" the EXIF tag that turns an image, see `load_coco_json`.
 
     Returns:
         tf.data.Dataset of unbatched elements with the attributes `class_names`, `report` and
@@ -71,11 +73,11 @@ def load_voc(
 
     Source: Everingham et al. 2010; the development kit of VOC2012, sections 4.2 and 5.
     """
-    check_options(bounding_box_format, difficult, broken_images, outside_files, "difficult")
+    check_options(bounding_box_format, difficult, broken_images, outside_files, exif, "difficult")
     folder = checked_folder(folder, "folder")
     images_dir = checked_folder(folder / "JPEGImages", "folder")
     annotations_dir = checked_folder(folder / "Annotations", "folder")
-    list_path, names = _read_split(folder / "ImageSets" / "Main", split, annotations_dir)
+    list_path, names = _read_split(folder, split)
     class_names = _class_names(class_names, annotations_dir)
     report = DataReport(str(list_path))
     folders = [
@@ -95,17 +97,18 @@ def load_voc(
         shuffle_files=split in _TRAINING_SPLITS if shuffle_files is None else shuffle_files,
         is_checked=True,
         broken_images=broken_images,
+        exif=exif,
     )
 
 
-def _read_split(lists_dir, split, annotations_dir):
+def _read_split(folder, split):
     """Return where the names of a split's images are, and the names."""
     if not isinstance(split, str):
         raise ValueError(f"`split` must be the name of a file, a str. Received: {split!r}.")
+    lists_dir = folder / "ImageSets" / "Main"
     if split == "trainval" and not lists_dir.parent.exists():
-        paths = sorted(annotations_dir.rglob("*.xml"))
-        names = [path.relative_to(annotations_dir).with_suffix("").as_posix() for path in paths]
-        return annotations_dir, names
+        names = _names_below(folder / "Annotations", (".xml",))
+        return folder, sorted(names | _names_below(folder / "JPEGImages", IMAGE_SUFFIXES))
     path = lists_dir / f"{split}.txt"
     try:
         # Some Windows editors write a byte order mark.
@@ -114,11 +117,17 @@ def _read_split(lists_dir, split, annotations_dir):
         found = sorted(name[:-4] for name in file_names(lists_dir) if name.endswith(".txt"))
         raise FileNotFoundError(
             f"`split`: there is no {str(path)!r}. Splits found in its folder: {brief(found)}. "
-            'Without a folder ImageSets, "trainval" is all of Annotations.'
+            'Without a folder ImageSets, "trainval" is all images.'
         ) from None
     except (OSError, ValueError) as error:
         raise ValueError(f"`split`: {str(path)!r} can't be read as text: {error}") from error
     return path, [line.strip() for line in lines if line.strip()]
+
+
+def _names_below(folder, suffixes):
+    """Return the set of names, with folders and without suffixes, of files below a folder."""
+    paths = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+    return {path.relative_to(folder).with_suffix("").as_posix() for path in paths}
 
 
 def _class_names(class_names, annotations_dir):
@@ -171,11 +180,15 @@ def _read_annotations(names, image_path, annotation_path, class_names, report):
             continue
         seen.add(name)
         path = pathlib.Path(annotation_path(f"{name}.xml"))
+        image_folder, stem = os.path.split(image_path(name))
+        image = images_in(image_folder).get(stem)
         size = (0, 0)
         try:
             root = _read_file(path)
         except FileNotFoundError:
-            report.add("no_annotation", image_id, detail=str(path))
+            # An image that isn't there either is listed as such.
+            if image is not None:
+                report.add("no_annotation", image_id, detail=str(path))
         except (OSError, ValueError) as error:
             report.add("unreadable_annotation", image_id, detail=f"{path}: {error}")
             continue
@@ -189,9 +202,7 @@ def _read_annotations(names, image_path, annotation_path, class_names, report):
                     kind, detail = problem.args
                     where = f"{path.name}, object {number}: {detail}"
                     report.add(kind, image_id, detail=where)
-        image_folder, stem = os.path.split(image_path(name))
-        image = images_in(image_folder).get(stem, f"{stem}.jpg")
-        images.append((image_id, os.path.join(image_folder, image), size))
+        images.append((image_id, os.path.join(image_folder, image or f"{stem}.jpg"), size))
     return images, boxes
 
 

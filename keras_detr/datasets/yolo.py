@@ -2,15 +2,16 @@
 
 import os
 import pathlib
+from collections import Counter
 
 import yaml
 
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
-from keras_detr.datasets.detection_records import BoxRow
 from keras_detr.datasets.image_files import checked_folder, is_inside, path_inside
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
+from keras_detr.datasets.yolo_lines import box_of_values, num_values_of_poses, values_of_line
 from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES
 
 # In bytes.
@@ -31,16 +32,17 @@ def load_yolo(
     shuffle_files=None,
     broken_images="raise",
     outside_files="refuse",
+    exif="apply",
 ):
     """Load images and boxes annotated for Ultralytics' YOLO.
 
     The folder holds data.yaml with "names" and, for each split, its folder of images, a .txt file
     that lists images, or a list of these. Labels are in a folder "labels" beside or in place of
     "images": a text file for each image, with a line "class center_x center_y width height" for
-    each box, relative to the image. A polygon becomes the box around it, and of a pose ("kpt_shape"
-    in data.yaml) its box is taken. Entries that can't be used are left out, counted and listed, as
-    in `load_coco_json`: label files without an image too. An image without a label file counts as
-    empty, and is listed too.
+    each box, relative to the image. A polygon becomes the box around it, and of a pose its box is
+    taken; without "kpt_shape" in data.yaml, poses are recognized by a visibility of 2, and listed.
+    Entries that can't be used are left out, counted and listed, as in `load_coco_json`: label files
+    without an image too. An image without a label file counts as empty, and is listed too.
 
     Args:
         folder: path of the folder with data.yaml.
@@ -55,6 +57,7 @@ def load_yolo(
         outside_files: "refuse" or "allow" folders and files in data.yaml, or in a list of images,
             that lead out of `folder`, see `load_coco_json`. "../train/images" is taken as
             "train/images", which is what exporters mean by it.
+        exif: "apply" or "ignore" the EXIF tag that turns an image, see `load_coco_json`.
 
     Returns:
         tf.data.Dataset of unbatched elements with the attributes `class_names`, `report` and
@@ -68,7 +71,7 @@ def load_yolo(
 
     Source: https://docs.ultralytics.com/datasets/detect.
     """
-    check_options(bounding_box_format, "keep", broken_images, outside_files)
+    check_options(bounding_box_format, "keep", broken_images, outside_files, exif)
     folder = checked_folder(folder, "folder")
     settings = _read_settings(folder / "data.yaml")
     names = _class_names(settings, folder)
@@ -89,16 +92,31 @@ def load_yolo(
         shuffle_files=split == "train" if shuffle_files is None else shuffle_files,
         is_checked=True,
         broken_images=broken_images,
+        exif=exif,
         is_relative=True,
     )
+
+
+class _SettingsLoader(yaml.BaseLoader):
+    """Read YAML, but refuse a key that is there twice, of which the last one would count.
+
+    The base class reads every word as text, as "no" and "on" may name classes, and doesn't merge
+    keys, which can grow without end in some versions.
+    """
+
+    def construct_mapping(self, node, deep=False):
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key, count in Counter(keys).items():
+            if count > 1:
+                problem = f"the key {brief(key)} is there {count} times"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def _read_settings(path):
     try:
         content = read_regular(path, _LARGEST_SETTINGS).decode("utf-8")
-        # BaseLoader reads every word as text, as "no" and "on" may name classes, and doesn't merge
-        # keys, which can grow without end in some versions.
-        settings = yaml.load(content, yaml.BaseLoader)
+        settings = yaml.load(content, _SettingsLoader)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"`folder`: there is no {str(path)!r}. Pass the folder that holds data.yaml."
@@ -202,33 +220,49 @@ def _lines_of(path):
 def _read_labels(paths, num_classes, num_keypoint_values, report):
     """Return the rows of `IMAGES` and `BOXES` of images."""
     report.num_images_read = len(paths)
+    lines_of_images = _lines_of_labels(paths, report)
+    is_told = num_keypoint_values > 0
+    if not is_told:
+        lines = (line for lines in lines_of_images.values() for _, line in lines)
+        num_keypoint_values = num_values_of_poses(lines)
     images, boxes = [], []
-    for image_id, path in enumerate(paths):
-        try:
-            lines = _lines_of(_label_path(path))
-        except FileNotFoundError:
-            report.add("no_annotation", image_id, detail=str(path))
-            lines = []
-        except (OSError, ValueError) as error:
-            report.add("unreadable_annotation", image_id, detail=str(error))
-            continue
+    for image_id, lines in lines_of_images.items():
+        path = paths[image_id]
         for number, line in lines:
+            where = f"{path.stem}.txt, line {number}"
             report.num_boxes_read += 1
             try:
-                values = _values_of_line(line, num_keypoint_values)
-                boxes.append(_read_values(values, len(images), num_classes, image_id, report))
+                values = values_of_line(line)
+                box, kind = box_of_values(values, len(images), num_classes, num_keypoint_values)
             except UnusableEntry as problem:
                 kind, detail = problem.args
-                where = f"{path.stem}.txt, line {number}: {detail}"
-                report.add(kind, image_id, detail=where)
+                report.add(kind, image_id, detail=f"{where}: {detail}")
+                continue
+            boxes.append(box)
+            if kind == "polygon" or (kind == "pose" and not is_told):
+                report.add(kind, image_id, detail=f"{where}: {len(values)} numbers")
         images.append((image_id, os.fspath(path), (0, 0)))
+    return images, boxes
+
+
+def _lines_of_labels(paths, report):
+    """Return a dict from the numbers of images to their numbered lines; some can't be read."""
+    lines = {}
+    for image_id, path in enumerate(paths):
+        try:
+            lines[image_id] = _lines_of(_label_path(path))
+        except FileNotFoundError:
+            report.add("no_annotation", image_id, detail=str(path))
+            lines[image_id] = []
+        except (OSError, ValueError) as error:
+            report.add("unreadable_annotation", image_id, detail=str(error))
     if paths and report.counts.get("no_annotation") == len(paths):
         raise FileNotFoundError(
             f"None of the {len(paths)} images has a label file. Expected "
             f"{str(_label_path(paths[0]))!r} for {str(paths[0])!r}, and so on: put the labels "
             "there, or correct data.yaml."
         )
-    return images, boxes
+    return lines
 
 
 def _report_labels_without_image(sources, paths, report):
@@ -253,7 +287,7 @@ def _report_labels_without_image(sources, paths, report):
 
 def _is_annotation(numbered_line):
     try:
-        return len(_values_of_line(numbered_line[1], 0)) >= 5
+        return len(values_of_line(numbered_line[1])) >= 5
     except UnusableEntry:
         return False
 
@@ -265,36 +299,3 @@ def _label_path(path):
         last = max(index for index, part in enumerate(parts) if part == "images")
         parts[last] = "labels"
     return pathlib.Path(*parts) / f"{path.stem}.txt"
-
-
-def _values_of_line(line, num_keypoint_values):
-    """Return the numbers of a line without those of keypoints, or raise `UnusableEntry`."""
-    try:
-        values = [float(text) for text in line.split()]
-    except ValueError:
-        raise UnusableEntry("malformed_annotation", brief(line)) from None
-    if num_keypoint_values and len(values) == 5 + num_keypoint_values:
-        return values[:5]
-    return values
-
-
-def _read_values(values, image_row, num_classes, image_id, report):
-    """Return the `BoxRow` of a line's numbers, or raise `UnusableEntry`."""
-    label, *places = values
-    if not label.is_integer() or not 0 <= label < num_classes:
-        raise UnusableEntry("unknown_category", f"class {label:g} of {num_classes}")
-    if len(places) == 4:
-        center_x, center_y, width, height = places
-        corners = (
-            center_x - width / 2,
-            center_y - height / 2,
-            center_x + width / 2,
-            center_y + height / 2,
-        )
-    elif len(places) >= 6 and len(places) % 2 == 0:
-        report.add("polygon", image_id, detail=f"{len(places) // 2} corners")
-        xs, ys = places[0::2], places[1::2]
-        corners = (min(xs), min(ys), max(xs), max(ys))
-    else:
-        raise UnusableEntry("malformed_box", brief(values))
-    return BoxRow(image_row, int(label), corners)

@@ -10,6 +10,7 @@ import numpy as np
 from keras_detr.batches.shapes import check_batch_size
 from keras_detr.inference.image_sources import find_images
 from keras_detr.ops.boxes import convert_box_format
+from keras_detr.preprocessing.exif_orientation import check_exif
 from keras_detr.preprocessing.image_reading import read_image
 
 logger = logging.getLogger("keras_detr")
@@ -26,7 +27,7 @@ class Detections(NamedTuple):
     Attributes:
         path: `pathlib.Path` of the file, `None` for an array.
         image_size: pair of int (height, width), pixels; `None` if the file couldn't be read.
-        boxes: float32 (objects, 4), xyxy in pixels of the upright image.
+        boxes: float32 (objects, 4), xyxy in pixels of the image, upright unless EXIF is ignored.
         classes: int64 (objects,).
         names: list of str, the classes' names; "class 0", "class 1", ... if the model has none.
         confidence: float32 (objects,), in 0..1.
@@ -45,12 +46,14 @@ class Detections(NamedTuple):
         return len(self.classes)
 
 
-def detect(model, images, confidence_threshold=0.5, batch_size=None, verbose="auto"):
+def detect(
+    model, images, confidence_threshold=0.5, batch_size=None, verbose="auto", *, exif="apply"
+):
     """Return the objects in images of any size, in pixels of each image.
 
-    Files are rotated as their EXIF tag says; grey, CMYK, palette, transparent and 16-bit images are
-    converted to RGB. A file that can't be read is logged, and its result has an `error`; the other
-    images are processed. Only a few images are in memory at a time.
+    Grey, CMYK, palette, transparent and 16-bit images are converted to RGB. A file that can't be
+    read is logged, and its result has an `error`; the other images are processed. Only a few images
+    are in memory at a time.
 
     Args:
         model: a detector of keras_detr.
@@ -61,6 +64,9 @@ def detect(model, images, confidence_threshold=0.5, batch_size=None, verbose="au
         batch_size: int, the number of images that are predicted at a time; by default 8, or 1 for a
             backbone with dilation.
         verbose: "auto", 0 or 1: whether to show a progress bar; "auto" does for 20 images or more.
+        exif: "apply" turns files and pictures of PIL as their EXIF tag says, so that they are
+            upright; "ignore" takes them as they are stored. The loaders of `keras_detr.datasets`
+            have the same choice and default.
 
     Returns:
         list of `Detections`, one for every image, in the same order.
@@ -68,21 +74,23 @@ def detect(model, images, confidence_threshold=0.5, batch_size=None, verbose="au
     Raises:
         FileNotFoundError: there is no such file or folder.
         ValueError: `images` has another type, a folder has no images, the threshold isn't in 0..1,
-            or `batch_size` isn't an int of at least 1.
+            `batch_size` isn't an int of at least 1, or `exif` is another word.
     """
     check_batch_size(batch_size)
+    check_exif(exif)
+    is_turned = exif == "apply"
     if not 0 <= confidence_threshold <= 1:
         raise ValueError(
             f"`confidence_threshold` must be in 0..1. Received: {confidence_threshold}."
         )
-    sources = find_images(images)
+    sources = find_images(images, is_turned=is_turned)
     if not sources:
         raise ValueError("`images` must hold at least one image. Received an empty list.")
     is_shown = len(sources) >= _LEAST_IMAGES_WITH_PROGRESS if verbose == "auto" else bool(verbose)
     progress = keras.utils.Progbar(len(sources), verbose=int(is_shown), unit_name="image")
     results, chunk = [], []
     for source in sources:
-        chunk.append(_read(source))
+        chunk.append(_read(source, is_turned))
         pixels = sum(image.size // 3 for _, image, _ in chunk if image is not None)
         if len(chunk) == _CHUNK_IMAGES or pixels >= _CHUNK_PIXELS:
             results += _detect_chunk(model, chunk, confidence_threshold, batch_size)
@@ -93,15 +101,15 @@ def detect(model, images, confidence_threshold=0.5, batch_size=None, verbose="au
     return results
 
 
-def _read(source):
-    """Return the path, upright pixels and error of a file or an array, each `None` if it has none.
+def _read(source, is_turned):
+    """Return the path, pixels and error of a file or an array, each `None` if it has none.
 
     An error is logged.
     """
     if not isinstance(source, pathlib.Path):
         return None, source, None
     try:
-        return source, read_image(source), None
+        return source, read_image(source, is_turned=is_turned), None
     except ValueError as error:
         logger.warning("%s", error)
         return source, None, str(error)

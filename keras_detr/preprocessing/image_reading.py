@@ -4,10 +4,11 @@ import contextlib
 import os
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 
 from keras_detr.checkpoints.files.regular_files import check_regular
 from keras_detr.ops.printable_text import printable
+from keras_detr.preprocessing.exif_orientation import orientation_of, oriented_pixels
 
 # The formats that are read, and how their files' names end. PIL knows more, among them formats that
 # start other programs to be read.
@@ -34,7 +35,6 @@ _BLACK = (
     "its pixels are of 16 bits and none is above 255, so it would be a black picture; save it with "
     "8 bits a channel"
 )
-_ORIENTATION = ExifTags.Base.Orientation
 
 
 def read_image(path, *, is_turned=True):
@@ -104,11 +104,6 @@ def check_picture(picture):
         raise ValueError("its pixels are real numbers; save it with 8 or 16 bits a channel")
 
 
-def orientation_of(picture):
-    """Return the EXIF tag of a `PIL.Image.Image` for its orientation, 1 where there is none."""
-    return picture.getexif().get(_ORIENTATION, 1)
-
-
 def rgb_of_picture(picture, *, is_turned=True):
     """Return a PIL image as uint8 (height, width, 3).
 
@@ -120,12 +115,11 @@ def rgb_of_picture(picture, *, is_turned=True):
         ValueError: it can't become RGB; see `check_picture`.
     """
     check_picture(picture)
-    # PIL keeps the upper 8 bits of colors, and after decoding doesn't say that there were 16.
+    # PIL keeps the upper 8 bits of colors. After decoding it neither says that there were 16, nor
+    # always has the tag.
     has_16_bits = any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ()))
-    # What is right already stays as it is: copies would hold a large image three times.
-    if is_turned and orientation_of(picture) != 1:
-        picture = ImageOps.exif_transpose(picture)
-    pixels = _rgb(picture)
+    orientation = orientation_of(picture)
+    pixels = oriented_pixels(picture, _rgb(picture), orientation, is_turned=is_turned)
     if has_16_bits and not picture.mode.startswith("I") and not pixels.any():
         raise ValueError(_BLACK)
     return pixels
@@ -139,6 +133,7 @@ def _rgb(picture):
             raise ValueError(_BLACK)
         return rgb_of_array(values.astype("uint16"))
     if picture.mode == "RGB":
+        # A copy would hold a large image twice.
         return np.asarray(picture)
     # PIL warns where a palette would lose its transparency.
     mode = "RGBA" if "transparency" in picture.info else "RGB"

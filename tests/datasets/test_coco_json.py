@@ -310,6 +310,30 @@ class TestProblems:
         assert report.counts == {"ambiguous_image_id": 2, "box_of_dropped_image": 2}
         assert_account_adds_up(report)
 
+    @pytest.mark.parametrize("name", ["a.png", "./sub/../a.png"])
+    def test_one_file_of_two_ids_is_listed(self, images_dir, name):
+        content = changed_content("images", 1, file_name=name)
+        report = load_coco_json(images_dir, content).report
+        assert report.counts == {"repeated_file": 1}
+        assert report.num_boxes == 3
+        (problem,) = report.problems
+        assert problem.image_id == 11
+        assert problem.detail == f"{images_dir}/{name} is image 10 too; none may have all boxes"
+        assert_account_adds_up(report)
+
+    def test_classes_without_boxes_are_named(self, images_dir):
+        content = sound_content()
+        del content["annotations"][0]
+        report = load_coco_json(images_dir, content).report
+        assert report.classes_without_boxes == ["seven"]
+        assert str(report).endswith("\n  classes without boxes (1): 'seven'")
+        many = ["three", *(f"class {number}" for number in range(12))]
+        report = load_coco_json(images_dir, content, class_names=many).report
+        assert report.classes_without_boxes == many[1:]
+        named = "'class 0', 'class 1', 'class 2', ..."
+        assert str(report).endswith(f"\n  classes without boxes (12): {named}")
+        assert report.problems == []
+
     def test_repeated_annotation_is_left_out_once(self, images_dir):
         content = sound_content()
         content["annotations"].append(dict(content["annotations"][0]))
@@ -334,19 +358,6 @@ class TestProblems:
         assert "3 of 3 images (1 without boxes) and 3 of 12 boxes are used" in text
         assert "9 boxes of an image that isn't listed, left out (unknown_image)" in text
         assert "image 5, annotation 2; ..." in text
-
-    def test_image_annotated_as_turned_is_left_out(self, images_dir):
-        exif = Image.Exif()
-        exif[274] = 6
-        Image.new("RGB", (WIDTH, HEIGHT)).save(images_dir / "turned.jpg", exif=exif)
-        as_shown = changed_content("images", 2, file_name="turned.jpg", height=30, width=20)
-        report = load_coco_json(images_dir, as_shown).report
-        assert report.counts == {"rotated_image": 1}
-        assert "exif_transpose" in report.problems[0].detail
-        as_stored = changed_content("images", 2, file_name="turned.jpg")
-        dataset = load_coco_json(images_dir, as_stored)
-        assert dataset.report.problems == []
-        assert elements_of(dataset)[12]["images"].shape == (HEIGHT, WIDTH, 3)
 
 
 class TestUncheckedFiles:
@@ -416,8 +427,13 @@ class TestRefused:
         with pytest.raises(ValueError, match=r"(?s)No box can be used.*category_id 7"):
             load_coco_json(images_dir, content)
 
-    def test_no_annotations_are_no_error(self, images_dir):
+    def test_no_annotations_are_no_error(self, images_dir, caplog):
         dataset = load_coco_json(images_dir, {**sound_content(), "annotations": []})
+        (record,) = caplog.records
+        message = record.getMessage()
+        assert message.endswith(
+            "there are no boxes: correct the annotations if there should be some"
+        )
         assert dataset.report.num_empty_images == len(elements_of(dataset)) == 3
 
     @pytest.mark.parametrize(
@@ -448,6 +464,8 @@ class TestRefused:
         ("part/dog.jpg", "part\\dog.jpg"),
         ("dog.jpg", "images\\train\\dog.jpg"),
         ("dog.jpg", "images/train/dog.jpg"),
+        ("dog.PNG", "dog.jpg"),
+        ("dog.jpg", "dog"),
         ("dog.jpg", "cat.jpg"),
     ],
 )

@@ -121,6 +121,8 @@ def drawn_content(draw):
             "area": draw.uniform(0, 400),
         }
         annotations.append(annotation)
+    if len(annotations) == 6:
+        images[2]["file_name"] = "./a.png"
     categories = [{"id": 3, "name": "three"}, {"id": 5, "name": "five"}]
     if len(annotations) == 7:
         categories.insert(0, {"id": 1, "name": "three"})
@@ -187,7 +189,8 @@ def test_spoiled_structures(images_dir, tables):
             kinds |= set(report.counts)
     # Both ways are well trodden, and so is every problem that COCO-JSON can have.
     assert NUM_CASES / 4 < num_loaded < NUM_CASES * 0.9
-    others = {"rotated_image", "unreadable_annotation", "no_annotation", "polygon"}
+    others = {"rotated_image", "turned_boxes", "exif_orientation"}
+    others |= {"unreadable_annotation", "no_annotation", "polygon", "pose"}
     assert kinds == set(PROBLEM_KINDS) - others
 
 

@@ -107,13 +107,13 @@ def test_few_images_are_decoded_before_the_first_batch(tmp_path, monkeypatch):
         "categories": [{"id": 1, "name": "cat"}],
     }
     train = load_coco_json(tmp_path / "images", content, shuffle_files=True)
-    decoded, read = [], broken_images.read_image
+    decoded, read = [], broken_images.rgb_of_picture
 
-    def counted(path, **settings):
-        decoded.append(path)
-        return read(path, **settings)
+    def counted(picture, **settings):
+        decoded.append(picture.filename)
+        return read(picture, **settings)
 
-    monkeypatch.setattr(broken_images, "read_image", counted)
+    monkeypatch.setattr(broken_images, "rgb_of_picture", counted)
     batches = bucketed_batches(train.repeat(), [(8, 8)], batch_size=2)
     assert not decoded
     next(iter(batches))

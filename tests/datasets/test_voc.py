@@ -216,11 +216,19 @@ def test_what_is_missing_is_listed(folder):
     assert report.counts == {
         "duplicate_image": 1,
         "missing_file": 2,
-        "no_annotation": 2,
+        "no_annotation": 1,
         "box_of_dropped_image": 1,
     }
     assert report.num_images == 2
     assert_account_adds_up(report)
+
+
+@pytest.mark.parametrize("listed", ["A", "a.jpg", "JPEGImages/a", "images\\a"])
+def test_a_missing_image_names_the_one_that_is_meant(folder, listed):
+    write_split(folder, "trainval", f"{listed}\nb\n")
+    report = load_voc(folder).report
+    assert report.counts == {"missing_file": 1}
+    assert report.problems[0].detail.endswith(f", but there is {folder / 'JPEGImages/a.jpg'}")
 
 
 def test_images_of_other_kinds_and_in_folders(folder):
@@ -380,10 +388,16 @@ def test_without_lists_all_annotations_are_taken(folder):
     (folder / "Annotations/deep").mkdir()
     Image.new("RGB", (20, 30)).save(folder / "JPEGImages/deep/e.jpg")
     write_annotation(folder, "deep/e", annotation_xml((30, 20), object_xml("cat")))
+    Image.new("RGB", (20, 30)).save(folder / "JPEGImages/deep/f.PNG")
+    write_annotation(folder, "g", annotation_xml((30, 20), object_xml("cat")))
     dataset = load_voc(folder)
     names = [os.path.basename(name) for name in dataset.file_names.values()]
-    assert names == ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"]
-    assert dataset.report.num_boxes == 5
+    assert names == ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg", "f.PNG"]
+    report = dataset.report
+    assert report.num_boxes == 5
+    assert report.counts == {"missing_file": 1, "no_annotation": 1, "box_of_dropped_image": 1}
+    assert "deep/f.xml" in str(report)
+    assert_account_adds_up(report)
     with pytest.raises(FileNotFoundError, match="Without a folder ImageSets"):
         load_voc(folder, "val")
 

@@ -116,6 +116,8 @@ def test_other_ways_to_write_data_yaml(folder, settings):
     ("settings", "message"),
     [
         ("names: [cat", "can't be read as YAML"),
+        ("train: images/train\nnames: {0: cat, 0: dog}", "the key '0' is there 2 times"),
+        (SETTINGS + "names: [bird]", "the key 'names' is there 2 times"),
         ("just text", "must hold names and splits"),
         ("train: images/train", "must list the classes"),
         ("train: images/train\nnames: {0: cat, 2: dog}", "without holes"),
@@ -171,6 +173,28 @@ def test_the_box_of_a_pose_is_taken(folder):
     assert dataset.report.counts == {}
 
 
+@pytest.mark.parametrize("num_keypoints", [1, 2, 3, 17])
+def test_poses_without_their_shape_are_told(folder, num_keypoints):
+    # Of the second nothing is visible, and the last two are a polygon and a box.
+    box = "1 0.5 0.5 0.2 0.4"
+    lines = [
+        box + " 0.1 0.9 2" * num_keypoints,
+        box + " 0 0 0" * num_keypoints,
+        "0 0.1 0.1 0.5 0.1 0.5 0.4",
+        box,
+    ]
+    write_label(folder, "c", "\n".join(lines))
+    dataset = load_yolo(folder, bounding_box_format="rel_center_xywh", shuffle_files=False)
+    boxes = list(dataset.as_numpy_iterator())[2]["bounding_boxes"]["boxes"]
+    expected = [[0.5, 0.5, 0.2, 0.4]] * 2 + [[0.3, 0.25, 0.4, 0.3], [0.5, 0.5, 0.2, 0.4]]
+    np.testing.assert_allclose(boxes, expected, atol=1e-6)
+    assert dataset.report.counts == {"pose": 2, "polygon": 1}
+    assert f"c.txt, line 1: {5 + 3 * num_keypoints} numbers" in str(dataset.report)
+    # A polygon may have ends at the edges, but nothing outside.
+    write_label(folder, "c", "1 0.5 0.5 0.2 0.4 0.3 0.3 1 0.2 0.2 0")
+    assert load_yolo(folder).report.counts == {"polygon": 1}
+
+
 def test_labels_that_are_nowhere_are_an_error(folder):
     (folder / "labels").rename(folder / "annotations")
     with pytest.raises(FileNotFoundError, match=r"None of the 4 images.*labels.train.a\.txt"):
@@ -207,6 +231,18 @@ def test_several_folders_and_lists_of_images(folder):
     assert dataset.report.counts["missing_file"] == 1
 
 
+def test_a_list_of_images_names_those_that_are_meant(folder):
+    listed = ["images/train/A.JPG", "images\\train\\b.png", "images/train/c.jpeg", "deep/d%2Ejpg"]
+    (folder / "some.txt").write_text("\n".join([*listed, "images/train/a.jpg"]))
+    (folder / "data.yaml").write_text("train: some.txt\nnames: [cat, dog]")
+    report = load_yolo(folder).report
+    hints = [problem.detail for problem in report.problems if problem.kind == "missing_file"]
+    for hint, found in zip(hints, ["a.jpg", "b.png", "c.jpg", None], strict=True):
+        assert hint.endswith(f", but there is {folder}/images/train/{found}") == bool(found)
+    assert report.num_images == 1
+    assert accounted(report)
+
+
 def test_words_of_yaml_stay_names(folder):
     (folder / "data.yaml").write_text("train: images/train\nval:\nnames: [no, 1.50]")
     assert load_yolo(folder).class_names == ["no", "1.50"]
@@ -219,6 +255,8 @@ def test_words_of_yaml_stay_names(folder):
     [
         ("[cat, dog, cat]", "'cat' at the positions 0 and 2"),
         ("{0: cat, 1: }", "aren't empty.*position 1"),
+        ("{0: cat, 1: [dog, wolf]}", "must list the classes"),
+        ("[cat, [dog]]", "must list the classes"),
         ("[cat, '']", "aren't empty.*position 1"),
         ("cat", "must list the classes"),
         ("{0: {name: cat}, 1: dog}", "must list the classes"),

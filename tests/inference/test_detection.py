@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 pytest.importorskip("tensorflow", reason="raw images are resized by tensorflow")
 
@@ -67,6 +67,25 @@ def test_boxes_are_pixels_whatever_the_models_format(images):
         model.set_weights(expected.get_weights())
         for image, other in zip(keras_detr.detect(model, images, 0.0), found, strict=True):
             np.testing.assert_allclose(image.boxes, other.boxes, atol=1e-3)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_pictures_are_turned_as_exif_says(images, tmp_path, suffix):
+    model = detector()
+    tags = Image.Exif()
+    tags[ExifTags.Base.Orientation] = 6
+    path = tmp_path / f"turned.{suffix}"
+    Image.fromarray(images[0]).save(path, exif=tags)
+    stored = np.asarray(Image.open(path))
+    for settings, pixels in (({}, np.rot90(stored, -1)), ({"exif": "ignore"}, stored)):
+        (expected,) = keras_detr.detect(model, pixels, 0.0)
+        for source in (path, tmp_path, Image.open(path), [Image.open(path)]):
+            (found,) = keras_detr.detect(model, source, 0.0, **settings)
+            assert found.image_size == pixels.shape[:2]
+            np.testing.assert_allclose(found.boxes, expected.boxes, atol=1e-3)
+            np.testing.assert_allclose(found.confidence, expected.confidence, atol=1e-5)
+    with pytest.raises(ValueError, match="`exif` must be 'apply' or 'ignore'"):
+        keras_detr.detect(model, path, exif=True)
 
 
 def test_threshold_and_names(images):
