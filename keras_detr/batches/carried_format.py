@@ -20,15 +20,14 @@ def check_carried_format(carried, bounding_box_format, reader="the model"):
     for name in np.ravel(np.asarray(carried)).tolist():
         name = name.decode(errors="replace") if isinstance(name, bytes) else name
         if name != bounding_box_format:
-            raise ValueError(f"{format_mismatch(bounding_box_format, reader)} {name!r}.")
+            raise ValueError(f"{format_mismatch(bounding_box_format, reader)} `{name}`.")
 
 
 def format_mismatch(bounding_box_format, reader):
     """Return what a message says before the format that data carry; arguments as above."""
     return (
-        f"`bounding_box_format`: {reader} takes boxes as '{bounding_box_format}', and the data's "
-        f"entry '{FORMAT_ENTRY}' names another format. Pass "
-        f"`bounding_box_format='{bounding_box_format}'` where the data are loaded, or the data's "
-        f"format to {reader}; if boxes were converted in between, change the entry or take it out. "
-        "Received the entry:"
+        f"`{FORMAT_ENTRY}`: {reader} takes boxes as `{bounding_box_format}`, and the entry of the "
+        f"data with this name says another format. Load the data with `{bounding_box_format}`, or "
+        f"give {reader} the format of the data; if boxes were converted in between, change the "
+        "entry or take it out. Received the entry:"
     )

@@ -29,7 +29,7 @@ class ImageRange:
     def __init__(self, takes_raw_images, is_first_only=True):
         self._takes_raw_images = takes_raw_images
         self._is_first_only = is_first_only
-        self._is_first = True
+        self._is_mask_missed = False
         self._is_range_open = takes_raw_images is not None
 
     def report(self, images, image_ids=None, pixel_mask=None):
@@ -44,15 +44,15 @@ class ImageRange:
         if image_ids is not None:
             batch = f"a batch (image_id {image_ids[0]} and others)"
         problems = []
-        if self._is_first:
-            problems.append(padding_problem(to_numpy(images), pixel_mask, batch))
+        if pixel_mask is None and not self._is_mask_missed:
+            problems.append(padding_problem(to_numpy(images), batch))
+            self._is_mask_missed = True
         if self._is_range_open:
             # Some pixels of every image say enough.
             height, width = (max(1, side // _NUM_PIXELS) for side in images.shape[1:3])
             pixels = to_numpy(images[:, ::height, ::width])
             problems.append(_range_problem(self._takes_raw_images, pixels, batch))
             self._is_range_open = not self._is_first_only and problems[-1] is None
-        self._is_first = False
         for problem in filter(None, problems):
             logger.warning("`images`: %s This line comes once.", problem)
 

@@ -9,16 +9,13 @@ _LEAST_BAND = 1 / 16
 _PADDED_SIDES = ({"bottom"}, {"right"}, {"bottom", "right"}, {"top", "bottom"}, {"left", "right"})
 
 
-def padding_problem(images, pixel_mask, batch):
-    """Return what is wrong with most images of a batch being padded without a mask, or `None`.
+def padding_problem(images, batch):
+    """Return what is wrong with most images of a batch without a mask being padded, or `None`.
 
     Args:
         images: NumPy array (batch, height, width, 3).
-        pixel_mask: anything, or `None` if there is none.
         batch: str, what to call them.
     """
-    if pixel_mask is not None:
-        return None
     num_padded = sum(map(_is_padded, images))
     if num_padded <= len(images) / 2:
         return None

@@ -9,7 +9,7 @@ from tests.models.detectors import Batches, tiny_batch, tiny_detr
 pytestmark = pytest.mark.every_backend
 
 BATCH = tiny_batch(batch_size=2)
-MESSAGE = "the model takes boxes as .*xyxy.*bounding_box_format=.*Received the entry:.*xywh"
+MESSAGE = "the model takes boxes as .*xyxy.*Received the entry:.*xywh"
 CARRIED = {
     "one": "{}".format,
     "one array": lambda name: np.array(name.encode(), object),
@@ -37,7 +37,7 @@ def test_every_way_that_it_may_come(model, carried):
     model.test_on_batch(carrying("xyxy", carried))
     model.predict_on_batch(carrying("xyxy", carried))
     for batch in (carrying("xywh", carried), carrying("unknown", carried)):
-        with pytest.raises(ValueError, match=r"takes boxes as 'xyxy'.* '(xywh|unknown)'\.$"):
+        with pytest.raises(ValueError, match=r"takes boxes as `xyxy`.* `(xywh|unknown)`\.$"):
             model.test_on_batch(batch)
 
 

@@ -318,7 +318,7 @@ class TestProblems:
         assert report.num_boxes == 3
         (problem,) = report.problems
         assert problem.image_id == 11
-        assert problem.detail == f"{images_dir}/{name} is image 10 too; none may have all boxes"
+        assert problem.detail == f"{images_dir}/a.png is image 10 too; none may have all boxes"
         assert_account_adds_up(report)
 
     def test_classes_without_boxes_are_named(self, images_dir):

@@ -55,7 +55,7 @@ def test_the_truth_as_prediction_scores_one(bounding_box_format):
 def test_boxes_that_carry_another_format_are_refused():
     batch = {**batch_in("rel_xyxy"), "bounding_box_format": np.array([b"rel_xyxy"] * 2, object)}
     evaluate_detector(Oracle("rel_xyxy", BOXES), [batch])
-    with pytest.raises(ValueError, match=r"the model takes boxes as 'rel_xywh'.*'rel_xyxy'"):
+    with pytest.raises(ValueError, match=r"the model takes boxes as `rel_xywh`.*`rel_xyxy`"):
         evaluate_detector(Oracle("rel_xywh", BOXES), [batch])
 
 

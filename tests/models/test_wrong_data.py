@@ -92,6 +92,12 @@ REFUSED_TARGETS = {
         {},
     ),
     "fewer boxes than classes": (batch_of(boxes=BOXES[:, :2]), "agree in length", {}),
+    "an area too many": (batch_of(area=np.ones((2, 4), "float32")), "`area` must have one row", {}),
+    "another format carried": (
+        {**batch_of(), "bounding_box_format": np.array(["yxyx"] * 2)},
+        "`bounding_box_format`: the model takes boxes as `xyxy`",
+        {},
+    ),
 }
 TOLD = {
     "images in 0..1": (batch_of(IMAGES / np.float32(255)), "it sees black pictures", {}),
@@ -104,7 +110,8 @@ KINDS = {**REFUSED_IMAGES, **REFUSED_TARGETS, **TOLD}
 
 
 def pair_of(batch):
-    return inputs_of(batch), batch["bounding_boxes"]
+    names = ("images", "pixel_mask", "bounding_box_format")
+    return {name: batch[name] for name in names if name in batch}, batch["bounding_boxes"]
 
 
 def of_tensorflow(batch):

@@ -37,7 +37,7 @@ def test_true_objects_are_drawn_without_padding(batch):
 
 def test_another_format_than_the_batch_carries_is_refused():
     plot_batch({**BATCH, "bounding_box_format": ["xyxy"] * 5}, "xyxy")
-    with pytest.raises(ValueError, match=r"plot_batch takes boxes as 'xywh'.*entry: 'xyxy'"):
+    with pytest.raises(ValueError, match=r"plot_batch takes boxes as `xywh`.*entry: `xyxy`"):
         plot_batch({**BATCH, "bounding_box_format": ["xyxy"] * 5}, "xywh")
 
 

@@ -61,7 +61,7 @@ def test_another_format_than_the_models_is_told_before_training(tmp_path):
     model = tiny_detr(class_names=NAMES)
     model.compile()
     pictures = PredictionPictures(tmp_path / "logs", batch)
-    with pytest.raises(ValueError, match=r"the model takes boxes as 'xyxy'.*entry: 'rel_xyxy'"):
+    with pytest.raises(ValueError, match=r"the model takes boxes as `xyxy`.*entry: `rel_xyxy`"):
         model.fit(tiny_batch(batch_size=2), callbacks=[pictures], verbose=0)
 
 
