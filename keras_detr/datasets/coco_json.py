@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import numbers
 import os
 import pathlib
 
@@ -10,12 +9,15 @@ import numpy as np
 
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.checkpoints.files.regular_files import read_regular
+from keras_detr.datasets.coco_categories import read_categories
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
 from keras_detr.datasets.detection_records import BOXES, LARGEST_SIDE, NO_ID, BoxRow
 from keras_detr.datasets.image_files import checked_folder, path_inside
+from keras_detr.datasets.json_numbers import area, flag, four_numbers, whole_number
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
 
-_LARGEST_ID = np.iinfo(np.int64).max
+# A few boxes may look like corners by chance.
+_FEWEST_CORNERS = 5
 
 
 def load_coco_json(
@@ -51,7 +53,8 @@ def load_coco_json(
         crowds: "drop" or "keep" boxes that stand for a crowd: "drop" for training, as the
             original does; evaluation needs "keep".
         shuffle_files: bool, whether images are in random order, a new one in each pass: True for
-            training. Files are shuffled, not decoded images, so it takes no memory.
+            training. Files are shuffled, not decoded images, so it takes no memory. Parts that
+            `take` and `skip` cut from a shuffled data set overlap: cut them from one that isn't.
         is_checked: bool, whether the header of every file is read now, 0.1 ms each: broken files
             are left out, and the file's size replaces a wrong one in the annotation. False trusts
             the annotation, and a file that differs from it is an error when it is read. None is
@@ -91,9 +94,10 @@ def load_coco_json(
     images_dir = checked_folder(images_dir, "images_dir")
     content, source = _read_json(annotations)
     report = DataReport(source)
-    ids_by_name = _read_categories(content, source, report)
+    ids_by_name = read_categories(content, source, report)
     images, rows_by_id = _read_images(content["images"], images_dir, report, outside_files)
     boxes = _read_annotations(content["annotations"], images, rows_by_id, ids_by_name, report)
+    _report_corners(boxes, images, report)
     dataset = dataset_from_tables(
         images,
         boxes,
@@ -143,67 +147,9 @@ def _parse(path):
     # ValueError: not JSON, not text, or an invalid path.
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
-            f"`annotations`: {str(path)!r} can't be read as JSON ({error}). If it was cut off, "
-            "copy it again."
+            f"`annotations`: {str(path)!r} can't be read as JSON ({error}). It must be a COCO-JSON "
+            "file; if it was cut off, copy it again."
         ) from error
-
-
-def _read_categories(content, source, report):
-    """Return the category ids by name, in ascending order.
-
-    Every entry must be valid: leaving one out would renumber the classes. Of several with one name
-    only one may have boxes. The others, which stand for a group of categories in some exports, are
-    left out.
-    """
-    names_by_id = {}
-    for entry in content["categories"]:
-        entry_id = _whole_number(entry.get("id")) if isinstance(entry, dict) else None
-        if entry_id is None or not isinstance(entry.get("name"), str):
-            raise ValueError(
-                f"{source}: each of 'categories' must be a dict with a whole number 'id' and a "
-                f"text 'name'. Received: {brief(entry)}."
-            )
-        name = entry["name"].strip()
-        if names_by_id.setdefault(entry_id, name) != name:
-            raise ValueError(
-                f"{source}: the category id {entry_id} stands for {names_by_id[entry_id]!r} and "
-                f"for {name!r}. Give each category an id of its own."
-            )
-    if not names_by_id:
-        raise ValueError(f"{source}: 'categories' is empty. List at least one category.")
-    if len(set(names_by_id.values())) < len(names_by_id):
-        names_by_id = _without_groups(names_by_id, content["annotations"], source, report)
-    ids = sorted(names_by_id)
-    names = [names_by_id[entry_id] for entry_id in ids]
-    names = check_class_names(names, what=f"{source}: the names of 'categories'")
-    return dict(zip(names, ids, strict=True))
-
-
-def _without_groups(names_by_id, annotations, source, report):
-    """Return categories with one of each name, that with boxes, and report the others."""
-    used = {_whole_number(e.get("category_id")) for e in annotations if isinstance(e, dict)}
-    ids_by_name = {}
-    for entry_id in sorted(names_by_id):
-        ids_by_name.setdefault(names_by_id[entry_id], []).append(entry_id)
-    return {
-        _category_with_boxes(name, ids, used, source, report): name
-        for name, ids in ids_by_name.items()
-    }
-
-
-def _category_with_boxes(name, ids, used, source, report):
-    """Return which id of one name is in use, the last one if none is, and report the others."""
-    found = [entry_id for entry_id in ids if entry_id in used]
-    if len(found) > 1:
-        raise ValueError(
-            f"{source}: the categories of the ids {brief(found)} have one name, {name!r}, and all "
-            "have boxes. Give each a name of its own, or make them one category."
-        )
-    kept = (found or ids)[-1]
-    for entry_id in ids:
-        if entry_id != kept:
-            report.add("repeated_category", detail=f"{name!r}, id {entry_id}; {kept} is kept")
-    return kept
 
 
 def _read_images(entries, images_dir, report, outside_files):
@@ -211,7 +157,7 @@ def _read_images(entries, images_dir, report, outside_files):
     report.num_images_read = len(entries)
     names_by_id, usable = {}, []
     for entry in entries:
-        image_id = _whole_number(entry.get("id")) if isinstance(entry, dict) else None
+        image_id = whole_number(entry.get("id")) if isinstance(entry, dict) else None
         name = entry.get("file_name") if isinstance(entry, dict) else None
         if image_id is None or not isinstance(name, str) or not name:
             report.add("malformed_image", image_id, detail=brief(entry))
@@ -230,15 +176,22 @@ def _read_images(entries, images_dir, report, outside_files):
         else:
             rows_by_id[image_id] = len(rows)
             where = f"{report.source}, 'file_name' of image {image_id}"
-            path = path_inside(images_dir, name, outside_files, where)
+            path = path_inside(images_dir, _slashed(name, images_dir), outside_files, where)
             rows.append((image_id, path, _image_size(entry, image_id, report)))
     return rows, rows_by_id
+
+
+def _slashed(name, images_dir):
+    """Return a name as this system writes it, where Windows separates its folders."""
+    if "\\" in name and not os.path.exists(os.path.join(images_dir, name)):
+        return name.replace("\\", "/")
+    return name
 
 
 def _image_size(entry, image_id, report):
     """Return (height, width), both 0 if the entry doesn't say."""
     sides = entry.get("height"), entry.get("width")
-    height, width = (_whole_number(side) or 0 for side in sides)
+    height, width = (whole_number(side) or 0 for side in sides)
     if 0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE:
         return height, width
     if any(side is not None for side in sides):
@@ -257,7 +210,7 @@ def _read_annotations(entries, images, rows_by_id, ids_by_name, report):
         except UnusableEntry as problem:
             kind, detail = problem.args
             ids = (entry.get("image_id"), entry.get("id")) if isinstance(entry, dict) else ()
-            report.add(kind, *map(_whole_number, ids), detail=detail)
+            report.add(kind, *map(whole_number, ids), detail=detail)
     return _without_repeats(np.array(rows, BOXES), images, report)
 
 
@@ -265,9 +218,9 @@ def _read_annotation(entry, rows_by_id, labels_by_id):
     """Return the `BoxRow` of an annotation, or raise `UnusableEntry`."""
     if not isinstance(entry, dict):
         raise UnusableEntry("malformed_annotation", brief(entry))
-    image_id = _whole_number(entry.get("image_id"))
-    category_id = _whole_number(entry.get("category_id"))
-    is_crowd = _flag(entry.get("iscrowd"))
+    image_id = whole_number(entry.get("image_id"))
+    category_id = whole_number(entry.get("category_id"))
+    is_crowd = flag(entry.get("iscrowd"))
     if image_id is None or category_id is None or is_crowd is None:
         read = {key: entry.get(key) for key in ("image_id", "category_id", "iscrowd")}
         raise UnusableEntry("malformed_annotation", brief(read))
@@ -275,19 +228,19 @@ def _read_annotation(entry, rows_by_id, labels_by_id):
         raise UnusableEntry("unknown_image", "")
     if category_id not in labels_by_id:
         raise UnusableEntry("unknown_category", f"category_id {category_id}")
-    box = _four_numbers(entry.get("bbox"))
+    box = four_numbers(entry.get("bbox"))
     if box is None:
         raise UnusableEntry("malformed_box", f"bbox {brief(entry.get('bbox'))}")
     if rows_by_id[image_id] is None:
         raise UnusableEntry("box_of_dropped_image", "several files share the image's id")
     left, top, width, height = box
-    annotation_id = _whole_number(entry.get("id"))
+    annotation_id = whole_number(entry.get("id"))
     return BoxRow(
         rows_by_id[image_id],
         labels_by_id[category_id],
         (left, top, left + width, top + height),
         NO_ID if annotation_id is None else annotation_id,
-        _area(entry.get("area")),
+        area(entry.get("area")),
         is_crowd,
     )
 
@@ -309,45 +262,18 @@ def _without_repeats(boxes, images, report):
     return np.delete(boxes, rows[is_same])
 
 
-def _whole_number(value):
-    """Return a value as an int of 64 bits, or None if it isn't one; 1.0 counts as 1."""
-    if type(value) is not int:
-        number = _number(value)
-        if number is None or not number.is_integer():
-            return None
-        value = int(value)
-    return value if -_LARGEST_ID <= value <= _LARGEST_ID else None
+def _report_corners(boxes, images, report):
+    """Report boxes that are most likely (left, top, right, bottom) instead of sizes.
 
-
-def _number(value):
-    """Return a value as a float, or None if it isn't a number."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return float("inf")
-
-
-def _four_numbers(value):
-    """Return the four numbers of a box, or None."""
-    value = value.tolist() if isinstance(value, np.ndarray) else value
-    if not isinstance(value, (list, tuple)) or len(value) != 4:
-        return None
-    box = [_number(side) for side in value]
-    return None if None in box else box
-
-
-def _flag(value):
-    """Return a bool: False if the value is missing, and None if it is neither 0 nor 1."""
-    if value is None or isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    return {0: False, 1: True}.get(_whole_number(value))
-
-
-def _area(value):
-    """Return a float: NaN if the value is missing, and -1 if it isn't a number."""
-    if value is None:
-        return np.nan
-    number = _number(value)
-    return -1.0 if number is None or number != number else number
+    As sizes, most of them cross the edge of their image; as corners, all are inside.
+    """
+    sizes = np.array([size for *_, size in images], np.int64).reshape(-1, 2)
+    limits = sizes[boxes["image_row"], ::-1] + 1
+    corners = boxes["corners"]
+    with np.errstate(over="ignore", invalid="ignore"):
+        second = corners[:, 2:] - corners[:, :2]
+        are_corners = (second > corners[:, :2]).all(axis=1) & (second <= limits).all(axis=1)
+    is_crossing = (corners[:, 2:] > limits).any(axis=1)
+    if len(boxes) >= _FEWEST_CORNERS and are_corners.all() and is_crossing.mean() > 0.5:
+        detail = f"{is_crossing.sum()} of {len(boxes)} cross the edge, and none as corners"
+        report.add("corners", detail=detail)

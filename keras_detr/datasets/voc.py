@@ -17,6 +17,9 @@ from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES
 # In bytes.
 _LARGEST_LIST = 256_000_000
 _LARGEST_ANNOTATION = 16_000_000
+# Those of VOC come first; the others are of data sets in its layout.
+_IMAGE_FOLDERS = ("JPEGImages", "images")
+_ANNOTATION_FOLDERS = ("Annotations", "annotations/xmls", "annotations")
 _TRAINING_SPLITS = ("train", "trainval")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _FLAGS = {None: False, "": False, "0": False, "1": True}
@@ -55,7 +58,8 @@ def load_voc(
             set, because VOC's evaluation ignores them as COCO's ignores crowds: a detection of one
             is neither right nor wrong. Training treats them like other objects.
         shuffle_files: bool, whether images are in random order, a new one in each pass. Files are
-            shuffled, not decoded images. None is True for "train" and "trainval" only.
+            shuffled, not decoded images. None is True for "train" and "trainval" only. Parts that
+            `take` and `skip` cut from a shuffled data set overlap: cut them from one that isn't.
         broken_images: "raise", "skip" or "find", see `load_coco_json`.
         outside_files: "refuse" or "allow" names in the split's file that lead out of the folders
             of images and annotations, see `load_coco_json`.
@@ -75,9 +79,9 @@ def load_voc(
     """
     check_options(bounding_box_format, difficult, broken_images, outside_files, exif, "difficult")
     folder = checked_folder(folder, "folder")
-    images_dir = checked_folder(folder / "JPEGImages", "folder")
-    annotations_dir = checked_folder(folder / "Annotations", "folder")
-    list_path, names = _read_split(folder, split)
+    images_dir = _first_folder(folder, _IMAGE_FOLDERS, "images")
+    annotations_dir = _first_folder(folder, _ANNOTATION_FOLDERS, "XML files")
+    list_path, names = _read_split(folder, split, images_dir, annotations_dir)
     class_names = _class_names(class_names, annotations_dir)
     report = DataReport(str(list_path))
     folders = [
@@ -101,14 +105,26 @@ def load_voc(
     )
 
 
-def _read_split(folder, split):
+def _first_folder(folder, names, content):
+    """Return the first of some folders that is there."""
+    for name in names:
+        if (folder / name).is_dir():
+            return folder / name
+    found = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    raise FileNotFoundError(
+        f"`folder`: {str(folder)!r} must hold the {content} in one of {list(names)}. Found the "
+        f"folders {brief(found)}: rename one, or pass the folder above or below."
+    )
+
+
+def _read_split(folder, split, images_dir, annotations_dir):
     """Return where the names of a split's images are, and the names."""
     if not isinstance(split, str):
         raise ValueError(f"`split` must be the name of a file, a str. Received: {split!r}.")
     lists_dir = folder / "ImageSets" / "Main"
     if split == "trainval" and not lists_dir.parent.exists():
-        names = _names_below(folder / "Annotations", (".xml",))
-        return folder, sorted(names | _names_below(folder / "JPEGImages", IMAGE_SUFFIXES))
+        names = _names_below(annotations_dir, (".xml",))
+        return folder, sorted(names | _names_below(images_dir, IMAGE_SUFFIXES))
     path = lists_dir / f"{split}.txt"
     try:
         # Some Windows editors write a byte order mark.

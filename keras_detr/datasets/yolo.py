@@ -2,24 +2,24 @@
 
 import os
 import pathlib
-from collections import Counter
-
-import yaml
 
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
-from keras_detr.datasets.image_files import checked_folder, is_inside, path_inside
+from keras_detr.datasets.image_files import is_inside, path_inside
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
 from keras_detr.datasets.yolo_lines import box_of_values, num_values_of_poses, values_of_line
+from keras_detr.datasets.yolo_settings import (
+    NO_VALUE,
+    keypoint_values,
+    names_of_classes,
+    read_settings,
+    settings_path,
+)
 from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES
 
 # In bytes.
-_LARGEST_SETTINGS = 1_000_000
 _LARGEST_LABELS = 16_000_000
-_MOST_KEYPOINTS = 10_000
-# What YAML takes for no value.
-_NO_VALUE = (None, "", "~", "null")
 _KEYS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
 
 
@@ -36,23 +36,25 @@ def load_yolo(
 ):
     """Load images and boxes annotated for Ultralytics' YOLO.
 
-    The folder holds data.yaml with "names" and, for each split, its folder of images, a .txt file
-    that lists images, or a list of these. Labels are in a folder "labels" beside or in place of
-    "images": a text file for each image, with a line "class center_x center_y width height" for
-    each box, relative to the image. A polygon becomes the box around it, and of a pose its box is
-    taken; without "kpt_shape" in data.yaml, poses are recognized by a visibility of 2, and listed.
-    Entries that can't be used are left out, counted and listed, as in `load_coco_json`: label files
-    without an image too. An image without a label file counts as empty, and is listed too.
+    The folder holds data.yaml, or one .yaml file of another name, with "names" and, for each split,
+    its folder of images, a .txt file that lists images, or a list of these. Labels are beside the
+    images, or in a folder "labels" in place of "images": a text file for each image, with a line
+    "class center_x center_y width height" for each box, relative to the image. A polygon becomes
+    the box around it, and of a pose its box is taken; without "kpt_shape" in data.yaml, poses are
+    recognized by a visibility of 2, and listed. Entries that can't be used are left out, counted
+    and listed, as in `load_coco_json`: label files without an image too. An image without a label
+    file counts as empty, and is listed too.
 
     Args:
-        folder: path of the folder with data.yaml.
-        split: "train", "validation" or "test".
+        folder: path of the folder with data.yaml, or of the file.
+        split: "train", "validation" ("val", "valid") or "test".
         bounding_box_format: str, the format of the boxes returned, one of
             `keras_detr.ops.boxes.BOX_FORMATS`.
         class_names: sequence of str, the classes in order, see `load_coco_json`. None is the order
             of data.yaml.
         shuffle_files: bool, whether images are in random order, a new one in each pass. Files are
-            shuffled, not decoded images. None is True for the split "train" only.
+            shuffled, not decoded images. None is True for the split "train" only. Parts that
+            `take` and `skip` cut from a shuffled data set overlap: cut them from one that isn't.
         broken_images: "raise", "skip" or "find", see `load_coco_json`.
         outside_files: "refuse" or "allow" folders and files in data.yaml, or in a list of images,
             that lead out of `folder`, see `load_coco_json`. "../train/images" is taken as
@@ -72,11 +74,11 @@ def load_yolo(
     Source: https://docs.ultralytics.com/datasets/detect.
     """
     check_options(bounding_box_format, "keep", broken_images, outside_files, exif)
-    folder = checked_folder(folder, "folder")
-    settings = _read_settings(folder / "data.yaml")
-    names = _class_names(settings, folder)
-    num_keypoint_values = _num_keypoint_values(settings, folder)
-    sources = _image_sources(settings, folder, split, outside_files)
+    path = settings_path(folder)
+    folder, settings = path.parent, read_settings(path)
+    names = names_of_classes(settings, path)
+    num_keypoint_values = keypoint_values(settings, path)
+    sources = _image_sources(settings, path, split, outside_files)
     report = DataReport(", ".join(map(str, sources)))
     paths = [path for source in sources for path in _images_of(source, folder, outside_files)]
     images, boxes = _read_labels(paths, len(names), num_keypoint_values, report)
@@ -97,102 +99,42 @@ def load_yolo(
     )
 
 
-class _SettingsLoader(yaml.BaseLoader):
-    """Read YAML, but refuse a key that is there twice, of which the last one would count.
-
-    The base class reads every word as text, as "no" and "on" may name classes, and doesn't merge
-    keys, which can grow without end in some versions.
-    """
-
-    def construct_mapping(self, node, deep=False):
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key, count in Counter(keys).items():
-            if count > 1:
-                problem = f"the key {brief(key)} is there {count} times"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def _read_settings(path):
-    try:
-        content = read_regular(path, _LARGEST_SETTINGS).decode("utf-8")
-        settings = yaml.load(content, _SettingsLoader)
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"`folder`: there is no {str(path)!r}. Pass the folder that holds data.yaml."
-        ) from None
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ValueError(f"{str(path)!r} can't be read as YAML: {error}") from error
-    if not isinstance(settings, dict):
-        raise ValueError(f"{str(path)!r} must hold names and splits. Received: {brief(settings)}.")
-    return settings
-
-
-def _class_names(settings, folder):
-    names = settings.get("names")
-    if isinstance(names, dict):
-        names = [names.get(str(label)) for label in range(len(names))]
-    is_right = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    if not is_right or not names:
-        raise ValueError(
-            f"'names' of {str(folder / 'data.yaml')!r} must list the classes, or map 0, 1, 2, ... "
-            f"to them without holes. Received: {brief(settings.get('names'))}."
-        )
-    return check_class_names(names, what=f"'names' of {str(folder / 'data.yaml')!r}")
-
-
-def _num_keypoint_values(settings, folder):
-    """Return how many numbers of a line are keypoints: 0 where lines are boxes or polygons."""
-    shape = settings.get("kpt_shape")
-    if shape in _NO_VALUE:
-        return 0
-    if not isinstance(shape, list) or len(shape) != 2 or not all(map(_is_count, shape)):
-        raise ValueError(
-            f"'kpt_shape' of {str(folder / 'data.yaml')!r} must hold the number of keypoints and "
-            f"that of values for each. Received: {brief(shape)}."
-        )
-    return int(shape[0]) * int(shape[1])
-
-
-def _is_count(text):
-    return isinstance(text, str) and text.isdecimal() and 1 <= int(text[:9]) <= _MOST_KEYPOINTS
-
-
-def _image_sources(settings, folder, split, outside_files):
+def _image_sources(settings, path, split, outside_files):
     """Return the folders of a split's images, or files that list them."""
+    split = next((name for name, keys in _KEYS.items() if split in keys), split)
     if split not in _KEYS:
         raise ValueError(f"`split` must be one of {list(_KEYS)}. Received: {split!r}.")
-    entries = [settings[key] for key in _KEYS[split] if settings.get(key) not in _NO_VALUE]
+    entries = [settings[key] for key in _KEYS[split] if settings.get(key) not in NO_VALUE]
     names = entries[0] if entries and isinstance(entries[0], list) else entries[:1]
     if not names or not all(isinstance(name, str) and name for name in names):
         raise ValueError(
-            f"{str(folder / 'data.yaml')!r} must name the folder of images of the split "
+            f"{str(path)!r} must name the folder of images of the split "
             f"{split!r} ({' or '.join(_KEYS[split])}), or list several. Received: "
             f"{brief(entries)}."
         )
-    return [_found_source(name, settings, folder, split, outside_files) for name in names]
+    return [_found_source(name, settings, path, split, outside_files) for name in names]
 
 
-def _found_source(name, settings, folder, split, outside_files):
-    root = settings.get("path")
+def _found_source(name, settings, path, split, outside_files):
+    folder, root = path.parent, settings.get("path")
     roots = [folder / root, folder] if isinstance(root, str) else [folder]
     # Some exporters write paths relative to a subfolder.
     inside = name.removeprefix("../")
-    found = [root / entry for root in roots for entry in (name, inside)]
-    allowed = [path for path in found if outside_files == "allow" or is_inside(folder, path)]
+    found = dict.fromkeys(root / entry for root in roots for entry in (name, inside))
+    allowed = [place for place in found if outside_files == "allow" or is_inside(folder, place)]
     for candidate in allowed:
         if candidate.is_dir() or (candidate.suffix == ".txt" and candidate.is_file()):
             return candidate
     if not allowed:
-        path_inside(folder, name, outside_files, f"{folder / 'data.yaml'}, split {split!r}")
+        path_inside(folder, name, outside_files, f"{path}, split {split!r}")
     outside = (
         ""
         if len(allowed) == len(found)
         else f", or pass `outside_files='allow'` to look outside of {str(folder)!r} too"
     )
     raise FileNotFoundError(
-        f"The images of the split {split!r} are in none of {[str(path) for path in allowed]}. "
-        f"Correct {str(folder / 'data.yaml')!r}{outside}."
+        f"The images of the split {split!r} are in none of {[str(place) for place in allowed]}. "
+        f"Correct {str(path)!r}{outside}."
     )
 
 

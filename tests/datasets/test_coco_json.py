@@ -461,7 +461,6 @@ class TestRefused:
         ("caf\u00e9.jpg", "cafe\u0301.jpg"),
         ("cafe\u0301.jpg", "caf\u00e9.jpg"),
         ("a dog.jpg", "a%20dog.jpg"),
-        ("part/dog.jpg", "part\\dog.jpg"),
         ("dog.jpg", "images\\train\\dog.jpg"),
         ("dog.jpg", "images/train/dog.jpg"),
         ("dog.PNG", "dog.jpg"),
@@ -523,3 +522,57 @@ def test_boxes_of_a_pixel_are_taken(images_dir):
         image.update(height=9, width=8)
     content["annotations"][0]["bbox"] = [0.25, 0.5, 0.5, 0.5]
     assert not load_coco_json(images_dir, content).report.problems
+
+
+def test_folders_of_windows_are_read(images_dir):
+    (images_dir / "part").mkdir()
+    (images_dir / "a.png").rename(images_dir / "part" / "a.png")
+    report = load_coco_json(
+        images_dir, changed_content("images", 0, file_name="part\\a.png")
+    ).report
+    assert report.problems == []
+    with pytest.raises(ValueError, match="leads out of the folder"):
+        load_coco_json(images_dir, changed_content("images", 0, file_name="..\\a.png"))
+
+
+def with_group(supercategory, **changes):
+    """Return content in which all categories are kinds of one that has no boxes."""
+    content = sound_content()
+    kinds = [{**entry, "supercategory": supercategory} for entry in content["categories"]]
+    group = {"id": 0, "name": "animal", "supercategory": "none", **changes}
+    return {**content, "categories": [group, *kinds]}
+
+
+def test_a_group_of_all_classes_is_no_class(images_dir):
+    expected = load_coco_json(images_dir, sound_content())
+    dataset = load_coco_json(images_dir, with_group("animal"))
+    assert dataset.class_names == expected.class_names
+    assert dataset.category_ids == expected.category_ids
+    assert dataset.report.counts == {"group_category": 1}
+    assert "'animal', id 0" in str(dataset.report)
+    # A class without boxes is none.
+    for content in (with_group("none"), with_group("animal", name="bird")):
+        assert len(load_coco_json(images_dir, content).class_names) == len(expected.class_names) + 1
+
+
+def test_corners_in_the_place_of_sizes_are_told(images_dir):
+    content = sound_content()
+    image = content["images"][0]
+    height, width = 40, 60
+    image.update(height=height, width=width)
+    Image.new("RGB", (width, height)).save(images_dir / image["file_name"])
+    category_id = content["categories"][0]["id"]
+    corners = [[30 + i, 20 + i, 50 + i, 35] for i in range(6)]
+    for boxes, is_told in (
+        (corners, True),
+        (corners[:4], False),
+        ([[x, y, right - x, bottom - y] for x, y, right, bottom in corners], False),
+        ([*corners, [0, 0, 60, 40], [55, 30, 5, 10]], False),
+    ):
+        content["annotations"] = [
+            {"id": i, "image_id": image["id"], "category_id": category_id, "bbox": box}
+            for i, box in enumerate(boxes)
+        ]
+        report = load_coco_json(images_dir, content).report
+        assert ("corners" in report.counts) == is_told
+        assert report.num_boxes == len(boxes)

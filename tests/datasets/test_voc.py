@@ -289,8 +289,10 @@ def test_what_is_not_there(folder, tmp_path):
         write_annotation(folder, name, annotation_xml(SIZES[name]))
     with pytest.raises(ValueError, match="names an object"):
         load_voc(folder)
-    (folder / "Annotations").rename(folder / "annotations")
-    with pytest.raises(FileNotFoundError, match=r"no folder .*Annotations"):
+    (folder / "Annotations").rename(folder / "labels")
+    with pytest.raises(
+        FileNotFoundError, match=r"XML files in one of .*'Annotations'.*Found the .*'labels'"
+    ):
         load_voc(folder)
     with pytest.raises(FileNotFoundError, match="no folder"):
         load_voc(tmp_path / "nowhere")
@@ -410,3 +412,20 @@ def test_relative_boxes_are_refused(folder):
         load_voc(folder)
     write_annotation(folder, "c", annotation_xml(SIZES["c"], object_xml()))
     assert load_voc(folder).report.counts == {"tiny_box": 1, "clipped_box": 1}
+
+
+@pytest.mark.parametrize("annotations", ["annotations", "annotations/xmls"])
+def test_folders_of_other_names(folder, annotations):
+    expected = load_voc(folder, shuffle_files=False)
+    elements = list(expected.as_numpy_iterator())
+    (folder / "JPEGImages").rename(folder / "images")
+    (folder / annotations).parent.mkdir(exist_ok=True)
+    (folder / "Annotations").rename(folder / annotations)
+    found = load_voc(folder, shuffle_files=False)
+    assert found.class_names == expected.class_names
+    assert found.report.counts == expected.report.counts
+    for element, other in zip(found.as_numpy_iterator(), elements, strict=True):
+        np.testing.assert_array_equal(element["images"], other["images"])
+        np.testing.assert_array_equal(
+            element["bounding_boxes"]["boxes"], other["bounding_boxes"]["boxes"]
+        )

@@ -304,7 +304,7 @@ def test_files_without_end_are_refused(folder, monkeypatch):
     report = load_yolo(folder).report
     assert report.counts["unreadable_annotation"] == 1
     assert "is a named pipe" in str(report)
-    monkeypatch.setattr("keras_detr.datasets.yolo._LARGEST_SETTINGS", 10)
+    monkeypatch.setattr("keras_detr.datasets.yolo_settings._LARGEST_SETTINGS", 10)
     with pytest.raises(ValueError, match=r"data\.yaml.*is larger than 10 bytes"):
         load_yolo(folder)
     (folder / "data.yaml").unlink()
@@ -322,3 +322,38 @@ def test_random_text_never_crashes(folder):
         report = load_yolo(folder).report
         assert report.num_boxes_read == report.num_boxes + report.num_boxes_dropped
         assert report.num_boxes >= 3
+
+
+def test_settings_of_another_name(folder):
+    (folder / "data.yaml").rename(folder / "animals.yml")
+    for path in (folder, folder / "animals.yml", str(folder / "animals.yml")):
+        assert len(load_yolo(path)) == 4
+    (folder / "other.yaml").write_text("names: [cat]")
+    with pytest.raises(FileNotFoundError, match=r"Found \['animals.yml', 'other.yaml'\]"):
+        load_yolo(folder)
+    for name in ("animals.yml", "other.yaml"):
+        (folder / name).unlink()
+    with pytest.raises(FileNotFoundError, match=r"write one: a line 'train: '.*classes\.txt"):
+        load_yolo(folder)
+
+
+def test_labels_beside_the_images(tmp_path):
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.jpg")
+    (tmp_path / "a.txt").write_text("1 0.5 0.5 0.5 0.25")
+    (tmp_path / "data.yaml").write_text("train: .\nnames: [cat, dog]")
+    assert load_yolo(tmp_path).report.num_boxes == 1
+
+
+def test_names_of_splits(folder):
+    for name in ("e.jpg", "f.jpg"):
+        path = folder / "images/val" / name
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (30, 20)).save(path)
+        label = folder / "labels/val" / f"{path.stem}.txt"
+        label.parent.mkdir(exist_ok=True)
+        label.write_text("0 .5 .5 1 1")
+    for split in ("validation", "val", "valid"):
+        dataset = load_yolo(folder, split)
+        assert len(dataset) == 2
+        first = [next(iter(dataset))["image_id"] for _ in range(10)]
+        assert first == [0] * 10
