@@ -58,6 +58,7 @@ def test_every_way_into_a_model(model):
         model.train_on_batch(bad)
 
 
+@pytest.mark.once
 def test_data_sets_of_tensorflow(model):
     tf = pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
     good, bad = (tf.data.Dataset.from_tensors(carrying(name)) for name in ("xyxy", "xywh"))

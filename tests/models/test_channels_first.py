@@ -32,7 +32,14 @@ def channels_first():
     keras.config.set_image_data_format(before)
 
 
-@pytest.mark.parametrize("build", MODELS)
+@pytest.mark.parametrize(
+    "build",
+    [
+        # It takes JAX a minute to compile, and has no part more that convolves.
+        pytest.param(name, marks=pytest.mark.once) if name == "deformable_two_stage" else name
+        for name in MODELS
+    ],
+)
 def test_a_detector_is_built_and_trained(build, channels_first, tmp_path):
     build = MODELS[build]
     model = build()
