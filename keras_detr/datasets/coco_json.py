@@ -12,7 +12,7 @@ from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.coco_categories import read_categories
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
 from keras_detr.datasets.detection_records import BOXES, LARGEST_SIDE, NO_ID, BoxRow
-from keras_detr.datasets.image_files import checked_folder, path_inside
+from keras_detr.datasets.image_files import checked_folder, num_unlisted_images, path_inside
 from keras_detr.datasets.json_numbers import area, flag, four_numbers, whole_number
 from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
 
@@ -96,6 +96,7 @@ def load_coco_json(
     report = DataReport(source)
     ids_by_name = read_categories(content, source, report)
     images, rows_by_id = _read_images(content["images"], images_dir, report, outside_files)
+    report.num_unlisted_files = num_unlisted_images(path for _, path, _ in images)
     boxes = _read_annotations(content["annotations"], images, rows_by_id, ids_by_name, report)
     _report_corners(boxes, images, report)
     dataset = dataset_from_tables(
@@ -223,7 +224,9 @@ def _read_annotation(entry, rows_by_id, labels_by_id):
     is_crowd = flag(entry.get("iscrowd"))
     if image_id is None or category_id is None or is_crowd is None:
         read = {key: entry.get(key) for key in ("image_id", "category_id", "iscrowd")}
-        raise UnusableEntry("malformed_annotation", brief(read))
+        raise UnusableEntry(
+            "malformed_annotation", f"ids must be whole numbers, iscrowd 0 or 1: {brief(read)}"
+        )
     if image_id not in rows_by_id:
         raise UnusableEntry("unknown_image", "")
     if category_id not in labels_by_id:

@@ -14,7 +14,7 @@ _LONGEST_DETAIL = 600
 
 # By kind of problem: the entries that have it, and what is left out because of it, if anything.
 PROBLEM_KINDS = {
-    "malformed_image": ("image entries without a usable id or file name", "image"),
+    "malformed_image": ("image entries without a whole number as id, or a file name", "image"),
     "duplicate_image": ("image entries that repeat an earlier one", "image"),
     "ambiguous_image_id": ("images that share their id with another file", "image"),
     "missing_file": ("image files that aren't there", "image"),
@@ -96,6 +96,7 @@ class DataReport:
         most_boxes: int, the most boxes of an image: `max_boxes` of `bucketed_batches` and
             `PadToCanvas` must be at least as large.
         num_crowds_left_out: int, usable boxes left out because the caller drops crowds.
+        num_unlisted_files: int, image files of COCO-JSON's folders that no image entry names.
         classes_without_boxes: list of str, the names of the classes that no box is of.
         problems: list of `Problem`, one for each dropped or changed entry.
     """
@@ -108,6 +109,7 @@ class DataReport:
     num_empty_images: int = 0
     most_boxes: int = 0
     num_crowds_left_out: int = 0
+    num_unlisted_files: int = 0
     classes_without_boxes: list[str] = dataclasses.field(default_factory=list)
     problems: list[Problem] = dataclasses.field(default_factory=list)
 
@@ -151,6 +153,8 @@ class DataReport:
         ]
         if self.num_crowds_left_out:
             lines.append(f"  {self.num_crowds_left_out} boxes left out as asked for")
+        if self.num_unlisted_files:
+            lines.append(f"  {self.num_unlisted_files} image files there that no entry names")
         if not self.num_boxes_read:
             lines.append("  there are no boxes: correct the annotations if there should be some")
         elif self.classes_without_boxes:
@@ -161,10 +165,13 @@ class DataReport:
         for kind, count in self.counts.items():
             meaning, drops = PROBLEM_KINDS[kind]
             found = [problem for problem in self.problems if problem.kind == kind]
-            examples = "; ".join(str(problem) for problem in found[:_NUM_EXAMPLES])
             outcome = "left out" if drops else "kept"
-            more = "; ..." if count > _NUM_EXAMPLES else ""
-            lines.append(f"  {count} {meaning}, {outcome} ({kind}): {examples}{more}")
+            line = f"  {count} {meaning}, {outcome} ({kind})"
+            # Their images have lines of their own.
+            if kind != "box_of_dropped_image":
+                examples = "; ".join(str(problem) for problem in found[:_NUM_EXAMPLES])
+                line += f": {examples}" + ("; ..." if count > _NUM_EXAMPLES else "")
+            lines.append(line)
         return "\n".join(lines)
 
 

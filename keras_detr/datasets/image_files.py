@@ -33,6 +33,15 @@ def existing_files(paths):
     return [name in names_in(folder) for folder, name in map(os.path.split, paths)]
 
 
+def num_unlisted_images(paths):
+    """Return how many image files lie beside those of a list, and aren't in it."""
+    names_in = {}
+    for folder, name in map(os.path.split, paths):
+        names_in.setdefault(folder, set()).add(name)
+    unlisted = (name for folder, names in names_in.items() for name in file_names(folder) - names)
+    return sum(os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES for name in unlisted)
+
+
 def file_names(folder):
     """Return the set of file names in a folder, which is empty if the folder doesn't exist."""
     try:

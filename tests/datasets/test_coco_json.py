@@ -576,3 +576,19 @@ def test_corners_in_the_place_of_sizes_are_told(images_dir):
         report = load_coco_json(images_dir, content).report
         assert ("corners" in report.counts) == is_told
         assert report.num_boxes == len(boxes)
+
+
+def test_files_that_no_entry_names_are_counted(images_dir):
+    for name in ("d.JPG", "sub/e.png", "notes.txt"):
+        (images_dir / name).write_bytes(b"")
+    report = load_coco_json(images_dir, sound_content()).report
+    assert report.num_unlisted_files == 2
+    assert "2 image files there that no entry names" in str(report)
+    assert report.problems == []
+
+
+def test_ids_that_are_no_numbers_are_named(images_dir):
+    content = changed_content("annotations", 0, category_id="seven")
+    (problem,) = load_coco_json(images_dir, content).report.problems
+    assert problem.detail.startswith("ids must be whole numbers")
+    assert "'seven'" in problem.detail
