@@ -76,7 +76,8 @@ def load_yolo(
     check_options(bounding_box_format, "keep", broken_images, outside_files, exif)
     path = settings_path(folder)
     folder, settings = path.parent, read_settings(path)
-    names = names_of_classes(settings, path)
+    class_names = check_class_names(class_names)
+    names = names_of_classes(settings, path, class_names)
     num_keypoint_values = keypoint_values(settings, path)
     sources = _image_sources(settings, path, split, outside_files)
     report = DataReport(", ".join(map(str, sources)))
@@ -88,7 +89,7 @@ def load_yolo(
         boxes,
         names,
         report,
-        class_names=check_class_names(class_names),
+        class_names=class_names,
         bounding_box_format=bounding_box_format,
         crowds="keep",
         shuffle_files=split == "train" if shuffle_files is None else shuffle_files,

@@ -72,9 +72,11 @@ def read_settings(path):
     return settings
 
 
-def names_of_classes(settings, path):
-    """Return the tuple of the classes that a data.yaml names."""
+def names_of_classes(settings, path, class_names):
+    """Return the tuple of the classes that a data.yaml names, or the caller's where it has none."""
     names = settings.get("names")
+    if names in NO_VALUE and class_names is not None:
+        return class_names
     if isinstance(names, dict):
         names = [names.get(str(label)) for label in range(len(names))]
     is_right = isinstance(names, list) and all(isinstance(name, str) for name in names)

@@ -337,11 +337,13 @@ def test_settings_of_another_name(folder):
         load_yolo(folder)
 
 
-def test_labels_beside_the_images(tmp_path):
+def test_labels_beside_the_images_and_names_of_the_caller(tmp_path):
     Image.new("RGB", (60, 40)).save(tmp_path / "a.jpg")
     (tmp_path / "a.txt").write_text("1 0.5 0.5 0.5 0.25")
-    (tmp_path / "data.yaml").write_text("train: .\nnames: [cat, dog]")
-    assert load_yolo(tmp_path).report.num_boxes == 1
+    (tmp_path / "data.yaml").write_text("train: .")
+    dataset = load_yolo(tmp_path, class_names=["cat", "dog"])
+    assert dataset.class_names == ["cat", "dog"]
+    assert dataset.report.num_boxes == 1
 
 
 def test_names_of_splits(folder):
