@@ -31,9 +31,11 @@ def settings_path(folder):
         if path.suffix in _SUFFIXES and path.is_file():
             return path
     path = checked_folder(folder, "folder") / "data.yaml"
+    if path.exists():
+        return path
     others = sorted(other for other in path.parent.iterdir() if other.suffix in _SUFFIXES)
-    if path in others or len(others) == 1:
-        return path if path in others else others[0]
+    if len(others) == 1:
+        return others[0]
     found = ""
     if others:
         found = f" Found {brief([other.name for other in others])}: pass the path of one."

@@ -204,6 +204,20 @@ def odd_coco():
     return files
 
 
+def odd_texts(right):
+    """Return a dict of name to what may stand in the place of any text file."""
+    return {
+        "byte order mark": b"\xef\xbb\xbf" + right.encode(),
+        "utf-16": right.encode("utf-16"),
+        "latin-1": right.replace("cat", "caf\u00e9").encode("latin-1"),
+        "zeros": bytes(64),
+        "binary": bytes(range(256)),
+        "folder": os.mkdir,
+        "pipe": os.mkfifo,
+        "loop": lambda path: os.symlink(path, path),
+    }
+
+
 def odd_yolo():
     """Return a dict of name to the bytes of a label file."""
     right = TEMPLATES["yolo"]
@@ -235,16 +249,7 @@ def odd_yolo():
         "page": "<!DOCTYPE html>\n<html></html>\n",
     }
     files = {name: text.encode() for name, text in texts.items()}
-    return files | {
-        "byte order mark": b"\xef\xbb\xbf" + right.encode(),
-        "utf-16": right.encode("utf-16"),
-        "zeros": bytes(64),
-        "binary": bytes(range(256)),
-        "latin-1": b"0 0.5 0.5 0.1 0.1 \xe9\n",
-        "folder": os.mkdir,
-        "pipe": os.mkfifo,
-        "loop": lambda path: os.symlink(path, path),
-    }
+    return files | odd_texts(right) | {"latin-1": b"0 0.5 0.5 0.1 0.1 \xe9\n"}
 
 
 def odd_voc():
@@ -287,16 +292,7 @@ def odd_voc():
     values = ("", "1", "2", "yes", "-1", " 1 ")
     texts |= {f"difficult {value}": right.replace("t>0<", f"t>{value}<") for value in values}
     files = {name: text.encode() for name, text in texts.items()}
-    return files | {
-        "byte order mark": b"\xef\xbb\xbf" + right.encode(),
-        "utf-16": right.encode("utf-16"),
-        "zeros": bytes(64),
-        "binary": bytes(range(256)),
-        "latin-1": right.replace("cat", "caf\u00e9").encode("latin-1"),
-        "folder": os.mkdir,
-        "pipe": os.mkfifo,
-        "loop": lambda path: os.symlink(path, path),
-    }
+    return files | odd_texts(right)
 
 
 def odd_yaml():
@@ -331,14 +327,7 @@ def odd_yaml():
         "many keypoints": right + f"kpt_shape: [{10**30}, 3]\n",
     }
     files = {name: text.encode() for name, text in texts.items()}
-    return files | {
-        "byte order mark": b"\xef\xbb\xbf" + right.encode(),
-        "utf-16": right.encode("utf-16"),
-        "zeros": bytes(64),
-        "latin-1": right.replace("cat", "caf\u00e9").encode("latin-1"),
-        "folder": os.mkdir,
-        "pipe": os.mkfifo,
-    }
+    return files | odd_texts(right)
 
 
 def write(path, content):

@@ -14,21 +14,11 @@ from keras_detr.datasets import load_coco_json, load_voc, load_yolo
 from keras_detr.inference.detection import detect
 from keras_detr.inference.image_sources import find_images
 from keras_detr.preprocessing.image_reading import read_image
+from tests.exif_turns import STORED
 
 HEIGHT, WIDTH = 40, 60
 # In the displayed image: left, top, right, bottom.
 BOX = (6, 4, 22, 12)
-# What was done to the displayed pixels before they were stored, by the tag.
-STORED = {
-    1: lambda a: a,
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: np.rot90(a),
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    8: lambda a: np.rot90(a, 3),
-}
 SUFFIXES = ("jpg", "png", "tif", "webp")
 
 

@@ -6,21 +6,11 @@ from PIL import Image
 
 from keras_detr.inference import read_image
 from keras_detr.inference.image_sources import find_images
+from tests.exif_turns import STORED
 
 # Red, green / blue, white.
 CORNERS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], "uint8")
 GREY = np.array([[0, 100], [200, 255]], "uint8")
-# EXIF's numbers, and what was done to the pixels before they were stored.
-STORED = {
-    1: lambda a: a,
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: np.rot90(a),
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    8: lambda a: np.rot90(a, 3),
-}
 
 
 def save(path, array, mode=None, **settings):

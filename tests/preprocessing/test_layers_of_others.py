@@ -19,6 +19,13 @@ from keras_detr.preprocessing import PadToCanvas, RandomHorizontalFlip, ResizeSh
 GUIDE = pathlib.Path(__file__).parents[2] / "docs" / "fine_tuning.md"
 FORMAT = {"bounding_box_format": "xyxy"}
 RANGE = {"value_range": (0, 255)}
+COLOR_JITTER = {
+    "brightness_factor": 0.1,
+    "contrast_factor": 0.1,
+    "saturation_factor": 0.1,
+    "hue_factor": 0.1,
+    **RANGE,
+}
 # By default they fill gaps with mirrored objects, which have no box.
 CONSTANT = {"fill_mode": "constant"}
 NUM_IMAGES = 8
@@ -43,13 +50,7 @@ OF_KERAS_CV = {
     "RandomChannelShift": {"factor": 0.1, **RANGE},
     "RandomChoice": {"layers": [keras_cv.layers.Grayscale(3)]},
     "RandomColorDegeneration": {"factor": 0.5},
-    "RandomColorJitter": {
-        "brightness_factor": 0.1,
-        "contrast_factor": 0.1,
-        "saturation_factor": 0.1,
-        "hue_factor": 0.1,
-        **RANGE,
-    },
+    "RandomColorJitter": COLOR_JITTER,
     "RandomContrast": {"factor": 0.1, **RANGE},
     "RandomCrop": {"height": 30, "width": 40, **FORMAT},
     "RandomCropAndResize": {
@@ -80,13 +81,7 @@ OF_KERAS = {
     "CenterCrop": {"height": 30, "width": 40},
     "RandomBrightness": {"factor": 0.2, **RANGE},
     "RandomColorDegeneration": {"factor": 0.5, **RANGE},
-    "RandomColorJitter": {
-        "brightness_factor": 0.1,
-        "contrast_factor": 0.1,
-        "saturation_factor": 0.1,
-        "hue_factor": 0.1,
-        **RANGE,
-    },
+    "RandomColorJitter": COLOR_JITTER,
     "RandomContrast": {"factor": 0.1, **RANGE},
     "RandomCrop": {"height": 30, "width": 40},
     "RandomElasticTransform": {"factor": 1.0, "scale": 1.0},
