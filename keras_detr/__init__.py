@@ -1,4 +1,4 @@
-"""DETR and Deformable DETR for Keras 3.
+"""DETR, Deformable DETR and DINO for Keras 3.
 
 Names load on first use: importing keras_detr imports Keras with its backend, but nothing else that
 takes time. After that, `keras.saving.load_model` finds every class of keras_detr.
@@ -25,7 +25,9 @@ _MODULES = (
     "visualization",
 )
 _HOMES = {
+    "ContrastiveDenoising": "layers",
     "DETR": "models",
+    "DINODETR": "models",
     "DeformableDETR": "models",
     "FrozenBatchNormalization": "layers",
     "HungarianLoss": "losses",

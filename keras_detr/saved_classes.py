@@ -12,6 +12,7 @@ PACKAGE = "keras_detr"
 
 # The module that defines each class registered under `PACKAGE`.
 HOMES = {
+    "ContrastiveDenoising": "layers.contrastive_denoising",
     "DETR": "models.detr.detr",
     "DETRAugmentation": "preprocessing.detr_augmentation",
     "DETRDecoder": "layers.detr.decoder",
@@ -19,6 +20,8 @@ HOMES = {
     "DETREncoder": "layers.detr.encoder",
     "DETREncoderLayer": "layers.detr.encoder",
     "DETRPreprocessor": "preprocessing.detr_preprocessor",
+    "DINODETR": "models.dino_detr.dino_detr",
+    "DINODecoder": "layers.dino_detr.decoder",
     "DeformableDETR": "models.deformable_detr.deformable_detr",
     "DeformableDecoder": "layers.deformable_detr.decoder",
     "DeformableDecoderLayer": "layers.deformable_detr.decoder",
@@ -56,6 +59,7 @@ HOMES = {
     "SoftmaxClassification": "losses.softmax_classification",
     "TokenDense": "layers.primitives.token_dense",
     "TokenNorm": "layers.primitives.token_norm",
+    "TokenProposals": "layers.deformable_detr.encoder_proposals",
 }
 
 

@@ -34,7 +34,7 @@ LEVELS = {
 }
 
 # Folders of keras_detr/models: the detectors, which don't import each other, and what they share.
-DETECTORS = ("detr", "deformable_detr")
+DETECTORS = ("detr", "deformable_detr", "dino_detr")
 SHARED_BY_DETECTORS = ("backbones", "necks", "presets", "task")
 
 # Where a third-party package may be imported: folders or files of keras_detr.

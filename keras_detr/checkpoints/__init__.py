@@ -13,6 +13,7 @@ from .renaming import RenamedTensors, to_canonical_names
 from .shared_heads import resolve_shared_heads
 from .tables.deformable_detr import DEFORMABLE_DETR_TABLE
 from .tables.detr import DETR_TABLE
+from .tables.dino_detr import DINO_DETR_TABLE
 from .tables.rename_table import RenameTable
 from .tables.resnet import RESNET_TABLE
 
@@ -21,6 +22,7 @@ __all__ = [
     "COCO_CLASS_NAMES",
     "DEFORMABLE_DETR_TABLE",
     "DETR_TABLE",
+    "DINO_DETR_TABLE",
     "RESNET_TABLE",
     "CorruptedFileError",
     "HubFile",

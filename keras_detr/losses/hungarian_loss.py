@@ -7,21 +7,22 @@ from keras import ops
 
 from keras_detr.losses.focal_classification import FocalClassification
 from keras_detr.losses.input_checks import check_predictions, check_surplus, check_targets
-from keras_detr.losses.layer_sums import sum_by_layer
+from keras_detr.losses.matched_pairs import box_losses, classes_of_queries, queries_of_groups
 from keras_detr.losses.matching_costs import giou_cost, l1_cost
 from keras_detr.losses.softmax_classification import SoftmaxClassification
-from keras_detr.losses.target_objects import pack_target_objects
 from keras_detr.ops.backends import current
-from keras_detr.ops.boxes import center_to_corners, generalized_iou
 from keras_detr.ops.linear_assignment import METHODS, linear_assignment
+from keras_detr.ops.target_objects import pack_target_objects
 
 
 @keras.saving.register_keras_serializable("keras_detr")
 class HungarianLoss(keras.losses.Loss):
     """Match every object with one query at the least cost, then compare the pairs.
 
-    Every decoder layer is matched anew, all layers and images in one call. So are the tokens of a
-    two-stage detector's encoder, where every object has class 0: they tell objects from background.
+    Every decoder layer is matched anew, all layers and images in one call. So is what a two-stage
+    detector's encoder predicts; in Deformable DETR every object has class 0 there, because its
+    tokens only tell objects from background. Denoising queries need no matching: each was made of
+    an object, which the positive ones are to find and the negative ones to reject.
     Under `tf.distribute` sums are divided by counts over all replicas, so that several devices
     compute what one would.
 
@@ -31,6 +32,8 @@ class HungarianLoss(keras.losses.Loss):
         class_cost, box_cost, giou_cost: float, the weights of the classification, of the L1
             distance of boxes and of the generalized IoU in the matching cost.
         class_weight, box_weight, giou_weight: float, their weights in the loss.
+        has_encoder_classes: bool, whether a two-stage detector's encoder predicts the real classes
+            (DINO), instead of objects against background.
         assignment: "auto", "host" (SciPy) or "in_graph": see `linear_assignment`.
         name: str.
         **kwargs: of `keras.losses.Loss`; `reduction` has no effect, the loss is a scalar already.
@@ -42,7 +45,8 @@ class HungarianLoss(keras.losses.Loss):
         y_pred: dict of "classification" (batch, queries, C + 1 or C) logits and "box" (batch,
             queries, 4), rel_center_xywh; optionally "aux_classification" and "aux_box" with an axis
             of decoder layers after the batch axis; optionally "encoder_classification" and
-            "encoder_box" with tokens in the place of queries.
+            "encoder_box" with tokens in the place of queries; optionally "denoising_classification"
+            and "denoising_box" of all decoder layers, of the queries of `ContrastiveDenoising`.
 
     Returns:
         float32 scalar.
@@ -52,12 +56,15 @@ class HungarianLoss(keras.losses.Loss):
             image has more objects than there are queries.
 
     Source: Carion et al. 2020, section 3.1; models/detr.py and models/matcher.py of the original.
-    For the encoder: Zhu et al. 2021, section A.4; models/deformable_detr.py of the original.
+    For the encoder: Zhu et al. 2021, section A.4; models/deformable_detr.py of the original. For
+    denoising: Zhang et al. 2022, section 3.3; models/dino/dino.py of the original.
     """
 
     component_names = ("classification_loss", "box_loss", "giou_loss")
     # Beside them where predictions have an encoder's part.
     encoder_component_names = tuple(f"encoder_{name}" for name in component_names)
+    # And where they have denoising queries, in training.
+    denoising_component_names = tuple(f"denoising_{name}" for name in component_names)
     metric_names = ("class_error", "cardinality_error", "clipped_boxes", "dropped_boxes")
 
     def __init__(
@@ -70,6 +77,7 @@ class HungarianLoss(keras.losses.Loss):
         class_weight=1.0,
         box_weight=5.0,
         giou_weight=2.0,
+        has_encoder_classes=False,
         assignment="auto",
         name="hungarian_loss",
         **kwargs,
@@ -84,6 +92,7 @@ class HungarianLoss(keras.losses.Loss):
         self.class_weight = class_weight
         self.box_weight = box_weight
         self.giou_weight = giou_weight
+        self.has_encoder_classes = has_encoder_classes
         self.assignment = assignment
 
     @classmethod
@@ -102,6 +111,17 @@ class HungarianLoss(keras.losses.Loss):
         }
         return cls(**{**settings, **kwargs})
 
+    @classmethod
+    def dino_detr(cls, **kwargs):
+        """Return the loss of Zhang et al. 2022 (DINO), with other settings from `kwargs`."""
+        settings = {
+            "classification": FocalClassification(),
+            "class_cost": 2.0,
+            "has_encoder_classes": True,
+            "name": "dino_detr_loss",
+        }
+        return cls(**{**settings, **kwargs})
+
     def __call__(self, y_true, y_pred, sample_weight=None):
         """Return the total loss."""
         if sample_weight is not None:
@@ -117,7 +137,11 @@ class HungarianLoss(keras.losses.Loss):
 
     def total(self, components):
         """Add up what `components` returned, scaled as Keras' distributed trainers expect."""
-        names = (*self.component_names, *self.encoder_component_names)
+        names = (
+            *self.component_names,
+            *self.encoder_component_names,
+            *self.denoising_component_names,
+        )
         total = sum(components[name] for name in names if name in components)
         return total / current().num_replicas()
 
@@ -132,10 +156,12 @@ class HungarianLoss(keras.losses.Loss):
         Returns:
             dict of float32 scalars. "classification_loss", "box_loss", "giou_loss": weighted, over
             all decoder layers. "encoder_classification_loss", "encoder_box_loss",
-            "encoder_giou_loss": the same of the encoder, if `y_pred` has its predictions. Their sum
-            is the loss. Of the last layer, without gradients: "class_error" (percent of objects
-            whose query names another class) and "cardinality_error" (mean absolute error of the
-            number of objects in an image). "clipped_boxes", "dropped_boxes": counts.
+            "encoder_giou_loss": the same of the encoder, if `y_pred` has its predictions;
+            "denoising_classification_loss", "denoising_box_loss", "denoising_giou_loss": of the
+            denoising queries, likewise. Their sum is the loss. Of the last layer, without
+            gradients: "class_error" (percent of objects whose query names another class) and
+            "cardinality_error" (mean absolute error of the number of objects in an image).
+            "clipped_boxes", "dropped_boxes": counts.
         """
         check_predictions(y_pred)
         logits, boxes = _stack_layers(y_pred)
@@ -148,18 +174,14 @@ class HungarianLoss(keras.losses.Loss):
             ops.maximum(current().sum_over_replicas(num_objects), 1.0) / current().num_replicas()
         )
         queries = self._match(logits, boxes, objects, objects.classes, is_compiled_by_xla)
-        losses = self._losses(logits, boxes, objects, objects.classes, queries, divisor)
+        losses = self._losses(logits, boxes, objects.boxes, objects.classes, queries, divisor)
         components = dict(zip(self.component_names, losses, strict=True))
         if "encoder_box" in y_pred:
-            of_tokens = [
-                ops.expand_dims(ops.cast(y_pred[f"encoder_{name}"], "float32"), 1)
-                for name in ("classification", "box")
-            ]
-            # One column for all objects of an image: one class' cost of each of many tokens.
-            classes = ops.zeros_like(objects.classes[:, :1])
-            tokens = self._match(*of_tokens, objects, classes, is_compiled_by_xla)
-            losses = self._losses(*of_tokens, objects, classes, tokens, divisor)
+            losses = self._encoder_losses(y_pred, objects, divisor, is_compiled_by_xla)
             components |= zip(self.encoder_component_names, losses, strict=True)
+        if "denoising_box" in y_pred:
+            losses = self._denoising_losses(y_pred, objects, divisor)
+            components |= zip(self.denoising_component_names, losses, strict=True)
         return {
             **components,
             **self._errors(ops.stop_gradient(logits[:, -1]), queries[:, -1], objects),
@@ -167,19 +189,36 @@ class HungarianLoss(keras.losses.Loss):
             "dropped_boxes": objects.num_dropped,
         }
 
-    def _losses(self, logits, boxes, objects, classes, queries, divisor):
+    def _encoder_losses(self, y_pred, objects, divisor, is_compiled_by_xla):
+        """Return the losses of a two-stage detector's encoder."""
+        logits, boxes = (ops.expand_dims(part, 1) for part in _predictions(y_pred, "encoder_"))
+        classes = objects.classes
+        if not self.has_encoder_classes:
+            # One column for all objects of an image: one class' cost of each of many tokens.
+            classes = ops.zeros_like(classes[:, :1])
+        tokens = self._match(logits, boxes, objects, classes, is_compiled_by_xla)
+        return self._losses(logits, boxes, objects.boxes, classes, tokens, divisor)
+
+    def _denoising_losses(self, y_pred, objects, divisor):
+        """Return the losses of denoising queries, a mean over their groups."""
+        logits, boxes = _predictions(y_pred, "denoising_")
+        repeated, queries, num_groups = queries_of_groups(objects, *ops.shape(logits)[1:3])
+        divisor = divisor * ops.cast(num_groups, "float32")
+        return self._losses(logits, boxes, repeated.boxes, repeated.classes, queries, divisor)
+
+    def _losses(self, logits, boxes, object_boxes, classes, queries, divisor):
         """Return the weighted losses of classes, boxes and overlaps, over all layers.
 
         `classes` are (batch, objects), or (batch, 1) where an image has one class only; `queries`
-        are those of the objects (batch, layers, objects), from `_match`.
+        are those of the objects (batch, layers, objects), -1 for padding.
         """
         num_classes = self.classification.num_classes(logits)
-        targets = _classes_of_queries(queries, classes, ops.shape(boxes)[2], num_classes)
+        targets = classes_of_queries(queries, classes, ops.shape(boxes)[2], num_classes)
         class_losses = self.classification.loss(logits, targets, divisor, _mean_over_replicas)
-        box_losses, giou_losses = _box_losses(boxes, queries, objects)
+        l1_losses, giou_losses = box_losses(boxes, queries, object_boxes)
         return (
             self.class_weight * ops.sum(class_losses),
-            self.box_weight * ops.sum(box_losses) / divisor,
+            self.box_weight * ops.sum(l1_losses) / divisor,
             self.giou_weight * ops.sum(giou_losses) / divisor,
         )
 
@@ -227,6 +266,7 @@ class HungarianLoss(keras.losses.Loss):
             "class_weight": self.class_weight,
             "box_weight": self.box_weight,
             "giou_weight": self.giou_weight,
+            "has_encoder_classes": self.has_encoder_classes,
             "assignment": self.assignment,
         }
 
@@ -238,48 +278,23 @@ class HungarianLoss(keras.losses.Loss):
         return cls(**config)
 
 
+def _predictions(y_pred, prefix):
+    """Return float32 logits and boxes whose names have a prefix."""
+    return tuple(
+        ops.cast(y_pred[f"{prefix}{name}"], "float32") for name in ("classification", "box")
+    )
+
+
 def _stack_layers(y_pred):
     """Return float32 logits and boxes of all decoder layers, the last one last.
 
     They are (batch, layers, queries, classes) and (batch, layers, queries, 4).
     """
-    stacked = []
-    for name in ("classification", "box"):
-        last = ops.expand_dims(ops.cast(y_pred[name], "float32"), 1)
-        if f"aux_{name}" in y_pred:
-            earlier = ops.cast(y_pred[f"aux_{name}"], "float32")
-            last = ops.concatenate([earlier, last], axis=1)
-        stacked.append(last)
+    stacked = [ops.expand_dims(part, 1) for part in _predictions(y_pred, "")]
+    if "aux_box" in y_pred:
+        earlier = _predictions(y_pred, "aux_")
+        stacked = [ops.concatenate(pair, axis=1) for pair in zip(earlier, stacked, strict=True)]
     return stacked
-
-
-def _classes_of_queries(queries, classes, num_queries, num_classes):
-    """Return one-hot classes (batch, layers, queries, C), zeros where no object is matched."""
-    num_layers, max_objects = ops.shape(queries)[1:]
-    classes = ops.broadcast_to(ops.expand_dims(classes, 1), ops.shape(queries))
-    queries = ops.reshape(queries, (-1, max_objects))
-    num_rows = ops.shape(queries)[0]
-    # A query more in every row takes what padding is written to.
-    queries = ops.where(queries >= 0, queries, num_queries)
-    starts = ops.arange(num_rows, dtype="int32") * (num_queries + 1)
-    indices = ops.reshape(queries + ops.expand_dims(starts, 1), (-1, 1))
-    nothing = ops.full((num_rows * (num_queries + 1),), -1, dtype="int32")
-    labels = ops.scatter_update(nothing, indices, ops.reshape(classes, (-1,)))
-    labels = ops.reshape(labels, (-1, num_layers, num_queries + 1))[..., :-1]
-    return ops.one_hot(labels, num_classes, dtype="float32")
-
-
-def _box_losses(boxes, queries, objects):
-    """Return sums of the L1 distances and of 1 - GIoU over matched pairs, by layer."""
-    matched = ops.take_along_axis(boxes, ops.expand_dims(ops.maximum(queries, 0), -1), axis=2)
-    targets = ops.expand_dims(objects.boxes, 1)
-    # Padding is compared to itself, which has no gradient.
-    is_pair = ops.expand_dims(queries >= 0, -1)
-    matched = ops.where(is_pair, matched, targets)
-    l1 = sum_by_layer(ops.abs(matched - targets))
-    giou = generalized_iou(center_to_corners(matched), center_to_corners(targets))
-    not_giou = ops.where(queries >= 0, 1.0 - giou, 0.0)
-    return l1, sum_by_layer(not_giou)
 
 
 def _mean_over_replicas(value):

@@ -10,6 +10,7 @@ _AXES = {
     "": "batch, queries",
     "aux_": "batch, layers, queries",
     "encoder_": "batch, tokens",
+    "denoising_": "batch, layers, queries",
 }
 
 
@@ -50,7 +51,8 @@ def check_predictions(y_pred):
 
     Args:
         y_pred: dict of "classification" and "box", perhaps with the same of earlier layers
-            ("aux_...") or of a two-stage detector's encoder ("encoder_...").
+            ("aux_..."), of a two-stage detector's encoder ("encoder_...") or of denoising queries
+            ("denoising_...").
 
     Raises:
         ValueError: a key is missing, or a shape doesn't fit.

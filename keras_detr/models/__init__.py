@@ -3,12 +3,14 @@
 from keras_detr.models.backbones import ResNetBackbone
 from keras_detr.models.deformable_detr import DeformableDETR
 from keras_detr.models.detr import DETR
+from keras_detr.models.dino_detr import DINODETR
 from keras_detr.models.necks import MultiScaleNeck, SingleScaleNeck
 from keras_detr.models.task.set_prediction_detector import SetPredictionDetector
 from keras_detr.models.training_run import TrainingRun
 
 __all__ = [
     "DETR",
+    "DINODETR",
     "DeformableDETR",
     "MultiScaleNeck",
     "ResNetBackbone",

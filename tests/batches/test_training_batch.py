@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_detr.batches import DroppedBoxes, check_training_batch
-from keras_detr.losses.target_objects import pack_target_objects
 from keras_detr.ops.boxes import BOX_FORMATS, convert_box_format
+from keras_detr.ops.target_objects import pack_target_objects
 from tests.batches.checked_batches import (
     BOXES,
     CLASSES,

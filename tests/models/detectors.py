@@ -6,7 +6,8 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_detr.models import DETR, DeformableDETR, MultiScaleNeck, ResNetBackbone
+from keras_detr.layers import SinePositionEmbedding
+from keras_detr.models import DETR, DINODETR, DeformableDETR, MultiScaleNeck, ResNetBackbone
 
 NUM_CLASSES = 3
 NUM_QUERIES = 10
@@ -86,6 +87,20 @@ def tiny_deformable_detr(**overrides):
     return DeformableDETR(**settings)
 
 
+def tiny_dino_detr(**overrides):
+    """Build a DINO that runs in milliseconds."""
+    settings = {"num_levels": 4, "num_points": 1, **tiny_settings(overrides)}
+    if "neck" not in overrides:
+        settings["neck"] = MultiScaleNeck(
+            32,
+            settings["num_levels"],
+            num_groups=4,
+            position_embedding=SinePositionEmbedding(32, temperature=20.0),
+            name="neck",
+        )
+    return DINODETR(**settings)
+
+
 DETECTORS = {
     "detr": Detector(
         tiny_detr,
@@ -103,6 +118,21 @@ DETECTORS = {
         # Nothing passes a kernel that starts at zero: the box head's last one, and those that make
         # points and weights of positions.
         idle=("box_head_0/layer_0", "box_head_0/layer_1", "neck/level_embeddings"),
+        sees_padding=True,
+    ),
+    "dino_detr": Detector(
+        tiny_dino_detr,
+        NUM_CLASSES,
+        NUM_CLASSES * NUM_QUERIES,
+        lambda model: model.class_head,
+        # Nothing passes the last kernels of the box heads, which start at zero.
+        idle=(
+            "box_head/layer_0",
+            "box_head/layer_1",
+            "proposal_box_head/layer_0",
+            "proposal_box_head/layer_1",
+            "neck/level_embeddings",
+        ),
         sees_padding=True,
     ),
 }

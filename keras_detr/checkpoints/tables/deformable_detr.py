@@ -22,10 +22,10 @@ _HEADS = r"(?:(?:transformer\.)?decoder\.)?"
 _PROJECTION = rf"(sampling_offsets|attention_weights|value_proj|output_proj)\.{BOTH}"
 _IN_TRANSFORMER = r"(reference_points|enc_output|enc_output_norm|pos_trans|pos_trans_norm)"
 
-DEFORMABLE_DETR_TABLE = detector_table(
-    wrappers=r"((module|model)\.)*",
-    decoder_norms=("encoder_attn_layer_norm", "self_attn_layer_norm", "final_layer_norm"),
-    renames=(
+DEFORMABLE_SETTINGS = {
+    "wrappers": r"((module|model)\.)*",
+    "decoder_norms": ("encoder_attn_layer_norm", "self_attn_layer_norm", "final_layer_norm"),
+    "renames": (
         (rf"{ENCODER}\.self_attn\.{_PROJECTION}", rf"{ENCODER_LAYER}.self_attn.\2.\3"),
         (
             rf"{DECODER}\.(?:cross_attn|encoder_attn)\.{_PROJECTION}",
@@ -37,4 +37,6 @@ DEFORMABLE_DETR_TABLE = detector_table(
         (rf"{_HEADS}class_embed\.(\d+)\.{BOTH}", r"class_embed.\1.\2"),
         (rf"{_HEADS}bbox_embed\.(\d+)\.layers\.([0-2])\.{BOTH}", r"bbox_embed.\1.layers.\2.\3"),
     ),
-)
+}
+
+DEFORMABLE_DETR_TABLE = detector_table(**DEFORMABLE_SETTINGS)

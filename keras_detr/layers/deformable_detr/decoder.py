@@ -6,6 +6,11 @@ from keras import ops
 from keras_detr.layers.deformable_detr.multi_scale_deformable_attention import (
     MultiScaleDeformableAttention,
 )
+from keras_detr.layers.deformable_detr.references import (
+    on_image,
+    on_padded_maps,
+    with_reach_of_cells,
+)
 from keras_detr.layers.primitives.transformer_base import TransformerBase
 
 
@@ -25,6 +30,8 @@ class DeformableDecoderLayer(TransformerBase):
         memory: (batch, tokens, size), the encoder's output.
         spatial_shapes: sequence of (height, width) of the levels.
         token_mask: bool (batch, tokens), true on the image, or `None`.
+        query_mask: bool (1, queries, queries), true where a query, in its row, may attend to
+            another; or `None`.
 
     Returns:
         pair of states (batch, queries, size), and of what `MultiScaleDeformableAttention` says of
@@ -66,12 +73,15 @@ class DeformableDecoderLayer(TransformerBase):
         memory,
         spatial_shapes,
         token_mask=None,
+        query_mask=None,
         training=None,
     ):
         """Apply self-attention, deformable cross-attention, then the feed-forward network."""
         values = self.norm_before(self.norm2, states)
         placed = values + query_positions
-        gathered, _ = self.self_attn(placed, values, placed, training=training)
+        gathered, _ = self.self_attn(
+            placed, values, placed, attention_mask=query_mask, training=training
+        )
         states = self.add_and_norm(self.norm2, states, gathered, training)
 
         gathered, attention = self.cross_attn(
@@ -109,12 +119,15 @@ class DeformableDecoder(TransformerBase):
 
     Call arguments:
         states: (batch, queries, size), what the queries start with.
-        query_positions, memory, spatial_shapes, token_mask: see `DeformableDecoderLayer`.
+        query_positions, memory, spatial_shapes, token_mask, query_mask: see
+            `DeformableDecoderLayer`.
         reference_points: float32 (batch, queries, 2 or 4), relative to the unpadded image.
         valid_ratios: float32 (batch or 1, levels, 2), the image's share of each padded map's width
             and height.
         predict_boxes: callable of (layer's index, states, reference points) that returns boxes
             float32 (batch, queries, 4).
+        denoising_boxes: float32 (batch, N, 4), the references of the last N queries, which
+            `reference_points` leaves out; or `None`. Needs `use_box_refinement`.
         return_intermediate: bool, whether to return states and boxes after every layer instead of
             the last one only.
 
@@ -158,19 +171,30 @@ class DeformableDecoder(TransformerBase):
         valid_ratios,
         predict_boxes,
         token_mask=None,
+        query_mask=None,
+        denoising_boxes=None,
         return_intermediate=True,
         training=None,
     ):
         """Return states and boxes of all layers, or of the last one."""
+        placed = on_padded_maps(reference_points, valid_ratios)
+        if denoising_boxes is not None:
+            if reference_points.shape[-1] == 2:
+                placed = with_reach_of_cells(placed, spatial_shapes, self.num_points)
+                reference_points = _with_middle_sides(reference_points)
+            of_boxes = on_padded_maps(denoising_boxes, valid_ratios)
+            placed = ops.concatenate([placed, of_boxes], axis=1)
+            reference_points = ops.concatenate([reference_points, denoising_boxes], axis=1)
         all_states, all_boxes, all_points, all_weights = [], [], [], []
         for index, layer in enumerate(self.decoder_layers):
             states, (points, weights) = layer(
                 states,
                 query_positions,
-                _on_padded_maps(reference_points, valid_ratios),
+                placed,
                 memory,
                 spatial_shapes=spatial_shapes,
                 token_mask=token_mask,
+                query_mask=query_mask,
                 training=training,
             )
             is_last = index == self.num_layers - 1
@@ -179,10 +203,11 @@ class DeformableDecoder(TransformerBase):
             if return_intermediate or is_last:
                 all_states.append(states)
                 all_boxes.append(boxes)
-            all_points.append(_on_image(points, valid_ratios))
+            all_points.append(on_image(points, valid_ratios))
             all_weights.append(weights)
             if self.use_box_refinement:
                 reference_points = ops.stop_gradient(boxes)
+                placed = on_padded_maps(reference_points, valid_ratios)
         states, boxes, points, weights = (
             ops.stack(of_layers, axis=1)
             for of_layers in (all_states, all_boxes, all_points, all_weights)
@@ -200,14 +225,6 @@ class DeformableDecoder(TransformerBase):
         }
 
 
-def _on_image(points, valid_ratios):
-    """Return points of the padded maps relative to the unpadded image."""
-    return points / valid_ratios[:, None, None, :, None]
-
-
-def _on_padded_maps(reference_points, valid_ratios):
-    """Return references relative to each padded map: (batch, queries, levels, 2 or 4)."""
-    ratios = ops.expand_dims(valid_ratios, 1)
-    if reference_points.shape[-1] == 4:
-        ratios = ops.concatenate([ratios, ratios], axis=-1)
-    return ops.expand_dims(reference_points, 2) * ratios
+def _with_middle_sides(points):
+    """Return points as boxes whose sides have the logit 0: a box head predicts them itself."""
+    return ops.concatenate([points, ops.full_like(points, 0.5)], axis=-1)

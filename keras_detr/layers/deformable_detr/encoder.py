@@ -5,6 +5,7 @@ import keras
 from keras_detr.layers.deformable_detr.multi_scale_deformable_attention import (
     MultiScaleDeformableAttention,
 )
+from keras_detr.layers.deformable_detr.references import on_padded_maps, token_centers
 from keras_detr.layers.primitives.transformer_base import TransformerBase
 
 
@@ -131,6 +132,23 @@ class DeformableEncoder(TransformerBase):
                 training=training,
             )
         return tokens
+
+    def encode(self, flat, training=None):
+        """Return the memory for what `MultiScaleNeck` returns, and the centers of its tokens.
+
+        The memory is (batch, tokens, size), the centers are float32 (batch or 1, tokens, 2), x and
+        y in the unpadded image.
+        """
+        centers = token_centers(flat["spatial_shapes"], flat["valid_ratios"])
+        memory = self(
+            flat["tokens"],
+            flat["positions"],
+            on_padded_maps(centers, flat["valid_ratios"]),
+            spatial_shapes=flat["spatial_shapes"],
+            token_mask=flat["mask"],
+            training=training,
+        )
+        return memory, centers
 
     def compute_output_shape(self, tokens_shape, *_, **__):
         """Return the tokens' shape."""

@@ -1,11 +1,9 @@
 """The first stage of two-stage Deformable DETR: boxes from the encoder's tokens."""
 
-import math
-
 import keras
-import numpy as np
 from keras import ops
 
+from keras_detr.layers.deformable_detr.references import sine_codes_of_boxes
 from keras_detr.layers.primitives.initializers import xavier_uniform
 from keras_detr.layers.primitives.token_dense import TokenDense
 from keras_detr.layers.primitives.token_norm import TokenNorm
@@ -18,8 +16,8 @@ MARGIN = 0.01
 
 
 @keras.saving.register_keras_serializable("keras_detr")
-class EncoderProposals(keras.layers.Layer):
-    """Prepare tokens for heads that propose boxes, and make queries of the best proposals.
+class TokenProposals(keras.layers.Layer):
+    """Prepare the encoder's tokens for heads that propose boxes.
 
     Args:
         hidden_dim: int, the size of a token; a multiple of 4.
@@ -34,12 +32,10 @@ class EncoderProposals(keras.layers.Layer):
         self.hidden_dim = hidden_dim
 
     def build(self, *_, **__):
-        """Create both projections and their normalizations."""
+        """Create the projection and its normalization."""
         size = self.hidden_dim
         self.enc_output = self._dense("enc_output", size, size)
         self.enc_output_norm = self._norm("enc_output_norm", size)
-        self.pos_trans = self._dense("pos_trans", 2 * size, 2 * size)
-        self.pos_trans_norm = self._norm("pos_trans_norm", 2 * size)
 
     def _dense(self, name, inputs, width):
         dense = TokenDense(
@@ -88,6 +84,28 @@ class EncoderProposals(keras.layers.Layer):
         tokens = ops.where(is_valid, memory, ops.zeros_like(memory))
         return self.enc_output_norm(self.enc_output(tokens)), logits
 
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "hidden_dim": self.hidden_dim}
+
+
+@keras.saving.register_keras_serializable("keras_detr")
+class EncoderProposals(TokenProposals):
+    """Prepare tokens for heads that propose boxes, and make queries of the best proposals.
+
+    Args:
+        hidden_dim: int, the size of a token; a multiple of 4.
+        **kwargs: of `keras.layers.Layer`.
+
+    Source: Zhu et al. 2021, section 4.3; models/deformable_transformer.py of the original.
+    """
+
+    def build(self, *_, **__):
+        """Create both projections and their normalizations."""
+        super().build()
+        self.pos_trans = self._dense("pos_trans", 2 * self.hidden_dim, 2 * self.hidden_dim)
+        self.pos_trans_norm = self._norm("pos_trans_norm", 2 * self.hidden_dim)
+
     def queries(self, logits):
         """Return the positions and first states of queries for chosen proposals.
 
@@ -97,15 +115,38 @@ class EncoderProposals(keras.layers.Layer):
         Returns:
             pair of (batch, queries, hidden_dim).
         """
-        num_frequencies = self.hidden_dim // 4
-        exponents = np.arange(num_frequencies, dtype="float32") / num_frequencies
-        wavelengths = ops.convert_to_tensor(10000.0**exponents, "float32")
-        angles = ops.expand_dims(ops.sigmoid(logits) * (2 * math.pi), -1) / wavelengths
-        waves = ops.stack([ops.sin(angles), ops.cos(angles)], axis=-1)
-        codes = ops.reshape(waves, (*ops.shape(logits)[:2], 2 * self.hidden_dim))
+        codes = sine_codes_of_boxes(ops.sigmoid(logits), self.hidden_dim)
         both = self.pos_trans_norm(self.pos_trans(ops.cast(codes, self.compute_dtype)))
         return both[..., : self.hidden_dim], both[..., self.hidden_dim :]
 
-    def get_config(self):
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "hidden_dim": self.hidden_dim}
+
+def best_tokens(scores, count):
+    """Return the indices of the tokens with the highest scores, int32 (batch, count).
+
+    Args:
+        scores: float32 (batch, tokens).
+        count: int.
+
+    Raises:
+        ValueError: there are fewer tokens.
+    """
+    num_tokens = scores.shape[1]
+    if num_tokens is not None and num_tokens < count:
+        raise ValueError(
+            f"Images must give at least as many tokens as the model has queries, {count}, because "
+            f"queries start from the best tokens. Received images with {num_tokens} tokens: make "
+            "them larger, or build the model with a smaller `num_queries`."
+        )
+    return ops.cast(ops.top_k(scores, count)[1], "int32")
+
+
+def take_tokens(tokens, indices):
+    """Return some tokens of each image: (batch, count, size).
+
+    Args:
+        tokens: (batch, tokens, size).
+        indices: int32 (batch, count).
+    """
+    batch, num_tokens, size = ops.shape(tokens)
+    starts = ops.expand_dims(ops.arange(batch, dtype="int32") * num_tokens, 1)
+    return ops.take(ops.reshape(tokens, (-1, size)), indices + starts, axis=0)

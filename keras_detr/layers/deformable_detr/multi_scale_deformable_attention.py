@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_detr.layers.deformable_detr.references import reach_of_sides, widths_and_heights
 from keras_detr.layers.primitives.initializers import xavier_uniform
 from keras_detr.layers.primitives.token_dense import TokenDense
 from keras_detr.ops.deformable_attention import multi_scale_deformable_attention
@@ -99,10 +100,10 @@ class MultiScaleDeformableAttention(keras.layers.Layer):
         weights = ops.softmax(_split_last(self.attention_weights(queries), samples), axis=-1)
         references = ops.repeat(ops.expand_dims(reference_points, 2), self.num_points, axis=3)
         if reference_points.shape[-1] == 2:
-            sizes = ops.repeat(_widths_and_heights(spatial_shapes), self.num_points, axis=0)
+            sizes = ops.repeat(widths_and_heights(spatial_shapes), self.num_points, axis=0)
             locations = references + offsets / sizes
         else:
-            reach = references[..., 2:] * (0.5 / self.num_points)
+            reach = reach_of_sides(references[..., 2:], self.num_points)
             locations = references[..., :2] + offsets * reach
         leading = (*ops.shape(queries)[:2], self.num_heads, self.num_levels, self.num_points)
         locations = ops.reshape(locations, (*leading, 2))
@@ -126,13 +127,3 @@ def _split_last(array, sizes):
     """Split the last axis into several."""
     leading = ops.shape(array)[:-1]
     return ops.reshape(array, (*leading, *sizes))
-
-
-def _widths_and_heights(spatial_shapes):
-    """Return float32 (levels, 2)."""
-    sides = [side for height, width in spatial_shapes for side in (width, height)]
-    if all(isinstance(side, int) for side in sides):
-        sides = np.array(sides, "float32")
-    else:
-        sides = ops.cast(ops.stack(sides), "float32")
-    return ops.reshape(ops.convert_to_tensor(sides, "float32"), (-1, 2))

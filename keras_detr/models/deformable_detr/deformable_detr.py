@@ -1,10 +1,8 @@
 """Deformable DETR: a set of objects from a few points on several feature maps."""
 
-import math
 from typing import ClassVar
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_detr.checkpoints import (
@@ -15,13 +13,15 @@ from keras_detr.checkpoints import (
 from keras_detr.checkpoints.counts import MOST_CHANNELS, MOST_LAYERS, check_counts
 from keras_detr.layers.deformable_detr.decoder import DeformableDecoder
 from keras_detr.layers.deformable_detr.encoder import DeformableEncoder
-from keras_detr.layers.deformable_detr.encoder_proposals import EncoderProposals
-from keras_detr.layers.multilayer_perceptron import MultilayerPerceptron
-from keras_detr.layers.primitives.initializers import (
-    HostNormal,
-    torch_linear_initializers,
-    xavier_uniform,
+from keras_detr.layers.deformable_detr.encoder_proposals import (
+    EncoderProposals,
+    best_tokens,
+    take_tokens,
 )
+from keras_detr.layers.deformable_detr.heads import new_box_head, new_class_head
+from keras_detr.layers.deformable_detr.references import sine_codes_of_boxes
+from keras_detr.layers.multilayer_perceptron import MultilayerPerceptron
+from keras_detr.layers.primitives.initializers import HostNormal, xavier_uniform
 from keras_detr.layers.primitives.token_dense import TokenDense
 from keras_detr.layers.set_prediction_decoder import SetPredictionDecoder
 from keras_detr.losses.hungarian_loss import HungarianLoss
@@ -29,12 +29,10 @@ from keras_detr.models.deformable_detr.deformable_detr_checkpoint import deforma
 from keras_detr.models.deformable_detr.deformable_detr_presets import DEFORMABLE_DETR_PRESETS
 from keras_detr.models.necks.multi_scale_neck import MultiScaleNeck
 from keras_detr.models.presets.detector_settings import detector_arguments
+from keras_detr.models.presets.head_fitting import DENOISING_POSITIONS, LABEL_TABLE
 from keras_detr.models.task import SetPredictionDetector, raw_outputs
 from keras_detr.ops.boxes import inverse_sigmoid
 from keras_detr.optimizers.detr_optimizer import detr_optimizer
-
-# How likely a class is taken to be at the start.
-PRIOR_PROBABILITY = 0.01
 
 
 @keras.saving.register_keras_serializable("keras_detr")
@@ -59,6 +57,8 @@ class DeformableDETR(SetPredictionDetector):
         use_box_refinement: bool, whether each decoder layer corrects the boxes of the one before.
         use_two_stage: bool, whether queries start from boxes that the encoder proposes. Needs
             `use_box_refinement`.
+        denoising: `ContrastiveDenoising`, or `None` to train as published. Needs
+            `use_box_refinement`.
         neck: layer from the pyramid to tokens. Default: `MultiScaleNeck(hidden_dim, num_levels)`.
         prediction_decoder: `SetPredictionDecoder`. Default: the 100 most confident pairs of query
             and class.
@@ -67,7 +67,8 @@ class DeformableDETR(SetPredictionDetector):
 
     Inputs, outputs and errors are those of `SetPredictionDetector`; class logits are independent,
     one for each class and none for no-object. In training two-stage adds "encoder_classification"
-    (batch, tokens, classes) and "encoder_box" (batch, tokens, 4).
+    (batch, tokens, classes) and "encoder_box" (batch, tokens, 4), `denoising` the outputs of its
+    queries.
 
     Source: Zhu et al. 2021; models/deformable_detr.py of the original.
     """
@@ -90,6 +91,7 @@ class DeformableDETR(SetPredictionDetector):
         activation="relu",
         use_box_refinement=False,
         use_two_stage=False,
+        denoising=None,
         neck=None,
         prediction_decoder=None,
         class_names=None,
@@ -99,6 +101,11 @@ class DeformableDETR(SetPredictionDetector):
             raise ValueError(
                 "`use_two_stage` needs `use_box_refinement=True`: proposals are boxes for the "
                 "decoder to refine."
+            )
+        if denoising is not None and not use_box_refinement:
+            raise ValueError(
+                "`denoising` needs `use_box_refinement=True`: denoising queries start from boxes "
+                "for the decoder to refine."
             )
         check_counts(
             num_queries=num_queries, num_heads=num_heads, feed_forward_dim=feed_forward_dim
@@ -130,6 +137,7 @@ class DeformableDETR(SetPredictionDetector):
         self.activation = keras.activations.get(activation)
         self.use_box_refinement = use_box_refinement
         self.use_two_stage = use_two_stage
+        self.denoising = denoising
         self.neck = neck or MultiScaleNeck(
             hidden_dim, num_levels, dtype=self.dtype_policy, name="neck"
         )
@@ -148,34 +156,27 @@ class DeformableDETR(SetPredictionDetector):
         )
         # Without refinement one head serves all layers; the encoder's proposals have the last one.
         num_heads_of_layers = num_decoder_layers + use_two_stage if use_box_refinement else 1
-        self.class_heads = [self._class_head(index) for index in range(num_heads_of_layers)]
+        self.class_heads = [
+            new_class_head(num_classes, hidden_dim, self.dtype_policy, f"class_head_{index}")
+            for index in range(num_heads_of_layers)
+        ]
         self.box_heads = [
-            MultilayerPerceptron(
-                hidden_dim, 4, num_layers=3, dtype=self.dtype_policy, name=f"box_head_{index}"
+            new_box_head(
+                hidden_dim,
+                self.dtype_policy,
+                f"box_head_{index}",
+                # Boxes start small where none are proposed.
+                side_logit=-2.0 if index == 0 and not use_two_stage else 0.0,
             )
             for index in range(num_heads_of_layers)
         ]
         self._build_parts()
-
-    def _class_head(self, index):
-        log_odds = math.log(PRIOR_PROBABILITY / (1 - PRIOR_PROBABILITY))
-        return TokenDense(
-            self.num_classes,
-            kernel_initializer=torch_linear_initializers(self.hidden_dim)[0],
-            bias_initializer=keras.initializers.Constant(log_odds),
-            dtype=self.dtype_policy,
-            name=f"class_head_{index}",
-        )
 
     def _build_parts(self):
         token_shape = (None, None, self.hidden_dim)
         self.build_neck()
         self.encoder.build(token_shape)
         self.decoder.build(token_shape)
-        for head in (*self.class_heads, *self.box_heads):
-            head.build(token_shape)
-        for index, head in enumerate(self.box_heads):
-            self._start_at_reference(head.dense_layers[-1], is_first=index == 0)
         if self.use_two_stage:
             self.proposals = EncoderProposals(
                 self.hidden_dim, dtype=self.dtype_policy, name="proposals"
@@ -194,21 +195,30 @@ class DeformableDETR(SetPredictionDetector):
                 name="reference_points",
             )
             self.reference_points.build(token_shape)
+        if self.denoising is not None:
+            self.denoising.build((self.num_classes, self.hidden_dim))
+            self.denoising_positions = MultilayerPerceptron(
+                self.hidden_dim,
+                self.hidden_dim,
+                num_layers=2,
+                dtype=self.dtype_policy,
+                name=DENOISING_POSITIONS,
+            )
+            self.denoising_positions.build((None, None, 2 * self.hidden_dim))
         self.built = True
 
-    def _start_at_reference(self, dense, is_first):
-        """Let a box head start without an opinion, but for small boxes where none are proposed."""
-        dense.kernel.assign(np.zeros(dense.kernel.shape, "float32"))
-        side = -2.0 if is_first and not self.use_two_stage else 0.0
-        dense.bias.assign(np.array([0.0, 0.0, side, side], "float32"))
-
-    def predict_set(self, pyramid, pixel_mask, training, return_auxiliary):
+    def predict_set(self, pyramid, pixel_mask, training, return_auxiliary, targets=None):
         """Return the raw outputs for a feature pyramid."""
         (states, boxes, _), outputs = self._decode(
-            pyramid, pixel_mask, training=training, return_intermediate=return_auxiliary
+            pyramid,
+            pixel_mask,
+            training=training,
+            targets=targets,
+            return_intermediate=return_auxiliary,
         )
         outputs = outputs if return_auxiliary else {}
-        return {**raw_outputs(self._classify(states), boxes), **outputs}
+        num_queries = None if targets is None else self.num_queries
+        return {**raw_outputs(self._classify(states), boxes, num_queries), **outputs}
 
     def attend_set(self, pyramid, pixel_mask):
         """Return the raw outputs for a feature pyramid, and what the decoder read."""
@@ -218,37 +228,42 @@ class DeformableDETR(SetPredictionDetector):
         attention = {"sampling_points": points, "attention_weights": weights}
         return {**raw_outputs(self._classify(states), boxes), **attention}
 
-    def _decode(self, pyramid, pixel_mask, training, **settings):
+    def _decode(self, pyramid, pixel_mask, training, targets=None, **settings):
         """Return what the decoder makes of a feature pyramid, and raw outputs of the encoder."""
         flat = self.neck(pyramid, pixel_mask)
-        shapes, ratios, mask = flat["spatial_shapes"], flat["valid_ratios"], flat["mask"]
-        centers = _centers(shapes, ratios)
-        memory = self.encoder(
-            flat["tokens"],
-            flat["positions"],
-            ops.expand_dims(centers, 2) * ops.expand_dims(ratios, 1),
-            spatial_shapes=shapes,
-            token_mask=mask,
-            training=training,
-        )
+        memory, centers = self.encoder.encode(flat, training)
         outputs = {}
         if self.use_two_stage:
-            states, positions, references, outputs = self._propose(memory, centers, shapes, mask)
+            states, positions, references, outputs = self._propose(memory, centers, flat)
         else:
             states, positions, references = self._learned_queries(ops.shape(memory)[0])
+        if targets is not None:
+            states, positions, denoising = self._add_denoising(states, positions, targets)
+            settings = {**settings, **denoising}
         decoded = self.decoder(
             states,
             positions,
             references,
             memory,
-            spatial_shapes=shapes,
-            valid_ratios=ratios,
+            spatial_shapes=flat["spatial_shapes"],
+            valid_ratios=flat["valid_ratios"],
             predict_boxes=self._predict_boxes,
-            token_mask=mask,
+            token_mask=flat["mask"],
             training=training,
             **settings,
         )
         return decoded, outputs
+
+    def _add_denoising(self, states, positions, targets):
+        """Return states and positions with those of denoising queries, and what these need."""
+        noisy_states, anchors, query_mask = self.denoising(
+            targets["boxes"], targets["classes"], num_matching_queries=self.num_queries
+        )
+        codes = ops.cast(sine_codes_of_boxes(anchors, self.hidden_dim), self.compute_dtype)
+        positions = ops.broadcast_to(positions, ops.shape(states))
+        states = ops.concatenate([states, ops.cast(noisy_states, states.dtype)], axis=1)
+        positions = ops.concatenate([positions, self.denoising_positions(codes)], axis=1)
+        return states, positions, {"denoising_boxes": anchors, "query_mask": query_mask}
 
     def _learned_queries(self, batch):
         """Return states, positions and reference points of the learned queries."""
@@ -259,15 +274,16 @@ class DeformableDETR(SetPredictionDetector):
         states = ops.tile(ops.cast(states, self.compute_dtype), repeats)
         return states, ops.cast(positions, self.compute_dtype), ops.tile(references, repeats)
 
-    def _propose(self, memory, centers, shapes, mask):
+    def _propose(self, memory, centers, flat):
         """Return states, positions and references of the best proposals, and raw outputs."""
-        tokens, places = self.proposals(memory, centers, spatial_shapes=shapes, token_mask=mask)
+        tokens, places = self.proposals(
+            memory, centers, spatial_shapes=flat["spatial_shapes"], token_mask=flat["mask"]
+        )
         logits = ops.cast(self.class_heads[-1](tokens), "float32")
         boxes = ops.cast(self.box_heads[-1](tokens), "float32") + places
         # The first class stands for "an object", as in the encoder's loss.
-        _, best = ops.top_k(logits[..., 0], self.num_queries)
-        chosen = ops.take_along_axis(boxes, ops.expand_dims(best, -1), axis=1)
-        chosen = ops.stop_gradient(chosen)
+        best = best_tokens(logits[..., 0], self.num_queries)
+        chosen = ops.stop_gradient(take_tokens(boxes, best))
         positions, states = self.proposals.queries(chosen)
         outputs = {"encoder_classification": logits, "encoder_box": ops.sigmoid(boxes)}
         return states, positions, ops.sigmoid(chosen), outputs
@@ -331,7 +347,7 @@ class DeformableDETR(SetPredictionDetector):
             # To the encoder's head every object is of the checkpoint's first row, whether or not
             # that is a class.
             heads[f"class_embed.{len(heads) - 1}"] = (0, *class_rows[1:])
-        return heads
+        return {**heads, LABEL_TABLE: class_rows}
 
     def fit_checkpoint(self, tensors, class_rows, may_reset_classes, source):
         """Return a checkpoint's tensors with the heads and queries that the model has."""
@@ -354,18 +370,5 @@ class DeformableDETR(SetPredictionDetector):
             "activation": keras.activations.serialize(self.activation),
             "use_box_refinement": self.use_box_refinement,
             "use_two_stage": self.use_two_stage,
+            "denoising": keras.saving.serialize_keras_object(self.denoising),
         }
-
-
-def _centers(spatial_shapes, valid_ratios):
-    """Return the place of each token in the unpadded image: float32 (batch or 1, tokens, 2)."""
-    centers = []
-    for level, (height, width) in enumerate(spatial_shapes):
-        rows, columns = (
-            (ops.arange(side, dtype="float32") + 0.5) / ops.cast(side, "float32")
-            for side in (height, width)
-        )
-        grid = ops.stack(ops.meshgrid(columns, rows), axis=-1)
-        ratio = ops.expand_dims(valid_ratios[:, level], 1)
-        centers.append(ops.reshape(grid, (1, -1, 2)) / ratio)
-    return ops.concatenate(centers, axis=1)

@@ -27,7 +27,7 @@ def find_detector_class(classes, preset):
         received = f"a folder with a {name}"
     elif _is_hub_folder(preset):
         model_type = resolve_hub_folder(preset).config.get("model_type")
-        found = [cls for cls in classes if cls.hub_model_type == model_type]
+        found = [cls for cls in classes if model_type and cls.hub_model_type == model_type]
         received = f"{str(preset)!r}, whose config.json has `model_type` {model_type!r}"
     else:
         found = [cls for cls in classes if preset in cls.presets]

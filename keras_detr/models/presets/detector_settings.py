@@ -37,5 +37,6 @@ def detector_arguments(settings, neck_class, **neck_arguments):
     embedding = None
     if arguments.pop("position_embedding") == "learned":
         embedding = LearnedPositionEmbedding(hidden_dim, name="position_embedding")
-    neck = neck_class(hidden_dim, position_embedding=embedding, name="neck", **neck_arguments)
+    neck_arguments = {"position_embedding": embedding, **neck_arguments}
+    neck = neck_class(hidden_dim, name="neck", **neck_arguments)
     return {**arguments, "backbone": ResNetBackbone(**settings["backbone"]), "neck": neck}

@@ -4,6 +4,12 @@ import logging
 
 import numpy as np
 
+# The canonical names of the variables of denoising queries start so: the table of labels, and the
+# network from a box to a query's position.
+LABEL_TABLE = "label_enc"
+DENOISING_POSITIONS = "denoising_positions"
+DENOISING_NAMES = (f"{LABEL_TABLE}.", f"{DENOISING_POSITIONS}.")
+
 logger = logging.getLogger("keras_detr")
 
 
@@ -23,8 +29,9 @@ def fit_class_heads(tensors, own, heads, num_classes, may_reset_classes, source,
     tensors = dict(tensors)
     is_logged = False
     for head, class_rows in heads.items():
-        names = (f"{head}.weight", f"{head}.bias")
-        if not all(name in tensors for name in names):
+        # A table of labels has no bias.
+        names = [name for name in (f"{head}.weight", f"{head}.bias") if name in tensors]
+        if not names:
             continue
         num_real = len(tensors[names[0]]) - has_no_object
         # A file with another number of rows than the preset's is another model's, fine-tuned.
@@ -67,3 +74,32 @@ def fit_queries(tensors, own, num_queries, source):
         "the rest start anew" if len(fresh) else "the first are kept",
     )
     return {**tensors, name: np.concatenate([queries[:num_queries], fresh])}
+
+
+def fit_denoising(tensors, own):
+    """Leave out what belongs to denoising queries that the model hasn't, or start them anew.
+
+    Most detectors were trained without. Arguments are those of `fit_class_heads`.
+    """
+    kept = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if name in own or not name.startswith(DENOISING_NAMES)
+    }
+    fresh = {
+        name: entry.to_torch()
+        for name, entry in own.items()
+        if name not in tensors and name.startswith(DENOISING_NAMES)
+    }
+    return {**kept, **fresh}
+
+
+def without_spare_labels(tensors, class_head):
+    """Return tensors whose table of labels has the rows of a class head.
+
+    The original's has one more, which nothing reads.
+    """
+    table, head = tensors.get(f"{LABEL_TABLE}.weight"), tensors.get(f"{class_head}.weight")
+    if table is None or head is None:
+        return tensors
+    return {**tensors, f"{LABEL_TABLE}.weight": table[: len(head)]}

@@ -24,6 +24,9 @@ from keras_detr.batches.structure import (
 from keras_detr.batches.training_batch import check_inputs, check_training_batch
 from keras_detr.models.task.raw_images import report_unresized
 
+# No entry of a user's batch has this name.
+TARGETS_ENTRY = "keras_detr_targets"
+
 
 def split_batch(data):
     """Return what `batch_pair` does, without extra entries.
@@ -36,6 +39,20 @@ def split_batch(data):
         check_bounding_boxes(targets)
         targets = {name: targets[name] for name in ("boxes", "classes")}
     return without_extra_entries(inputs), targets
+
+
+def with_targets(inputs, targets):
+    """Return inputs as a dict that carries targets along, through Keras' trainers to `call`."""
+    inputs = inputs if isinstance(inputs, dict) else {"images": inputs}
+    return {**inputs, TARGETS_ENTRY: targets}
+
+
+def split_targets(inputs, targets=None):
+    """Return inputs without the targets that they carry along, and these or else `targets`."""
+    if isinstance(inputs, dict) and TARGETS_ENTRY in inputs:
+        targets = inputs[TARGETS_ENTRY]
+        inputs = {name: inputs[name] for name in inputs if name != TARGETS_ENTRY}
+    return inputs, targets
 
 
 def unpadded_size(inputs):

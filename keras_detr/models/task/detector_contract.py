@@ -8,7 +8,7 @@ from keras_detr.checkpoints import RenameTable
 from keras_detr.losses.hungarian_loss import HungarianLoss
 from keras_detr.models.backbones.resnet_backbone import ResNetBackbone
 from keras_detr.models.backbones.resnet_presets import RESNET_PRESETS
-from keras_detr.models.presets.head_fitting import fit_class_heads, fit_queries
+from keras_detr.models.presets.head_fitting import fit_class_heads, fit_denoising, fit_queries
 from keras_detr.optimizers.detr_optimizer import detr_optimizer
 
 
@@ -33,6 +33,13 @@ class DetectorContract:
     # bool, whether the raw outputs for training hold "encoder_classification" and "encoder_box".
     # `compile` then logs the encoder's losses too. The constructor may set it.
     use_two_stage = False
+
+    # `None`, unless the constructor sets it: `ContrastiveDenoising`, which makes queries of the
+    # targets in training. With it, `predict_set` takes one argument more, `targets`: a dict of
+    # "boxes" (batch, objects, 4), rel_center_xywh of the unpadded image, and "classes" (batch,
+    # objects), or `None` outside of training; and the raw outputs for training hold
+    # "denoising_classification" and "denoising_box". `get_config` saves it.
+    denoising: keras.layers.Layer | None
 
     def predict_set(self, pyramid, pixel_mask, training, return_auxiliary):
         """Return the raw outputs for a feature pyramid. There is no default.
@@ -131,7 +138,7 @@ class DetectorContract:
         """
         own = self.checkpoint_variables()
         tensors = fit_class_heads(
-            tensors,
+            fit_denoising(tensors, own),
             own,
             self.checkpoint_class_heads(class_rows),
             self.num_classes,
@@ -142,13 +149,21 @@ class DetectorContract:
         return fit_queries(tensors, own, self.num_queries, source)
 
 
-def raw_outputs(logits, boxes):
+def raw_outputs(logits, boxes, num_queries=None):
     """Return the dict that `predict_set` returns, of the outputs of all decoder layers or the last.
 
     Args:
         logits: float32 (batch, layers, queries, logits).
         boxes: float32 (batch, layers, queries, 4).
+        num_queries: int, how many queries come before denoising queries; `None` where all are
+            the detector's.
     """
+    if num_queries is not None:
+        return {
+            **raw_outputs(logits[:, :, :num_queries], boxes[:, :, :num_queries]),
+            "denoising_classification": logits[:, :, num_queries:],
+            "denoising_box": boxes[:, :, num_queries:],
+        }
     outputs = {"classification": logits[:, -1], "box": boxes[:, -1]}
     if logits.shape[1] > 1:
         outputs["aux_classification"] = logits[:, :-1]

@@ -14,12 +14,16 @@ class LossTrackers:
         loss: `HungarianLoss` or `None`.
         metrics: list of `keras.metrics.Metric`, or `None`.
         use_two_stage: bool, whether predictions have an encoder's part, and so the loss too.
+        has_denoising: bool, whether predictions for training have denoising queries.
+
+    Attributes:
+        only_train: tuple of str, the names of those parts that evaluation doesn't have.
 
     Raises:
         ValueError: an entry of `metrics` is no metric.
     """
 
-    def __init__(self, loss, metrics=None, use_two_stage=False):
+    def __init__(self, loss, metrics=None, use_two_stage=False, has_denoising=False):
         self.metrics = list(metrics or ())
         for metric in self.metrics:
             if not isinstance(metric, keras.metrics.Metric):
@@ -27,10 +31,11 @@ class LossTrackers:
                     "`metrics` must be a list of `keras.metrics.Metric` that take (targets, raw "
                     f"outputs). Received: {metric!r}."
                 )
-        names = ()
+        names, self.only_train = (), ()
         if loss is not None:
             of_encoder = loss.encoder_component_names if use_two_stage else ()
-            names = (*loss.component_names, *of_encoder, *loss.metric_names)
+            self.only_train = loss.denoising_component_names if has_denoising else ()
+            names = (*loss.component_names, *of_encoder, *self.only_train, *loss.metric_names)
         self._trackers = {
             name: keras.metrics.Sum(name) if name in COUNTS else keras.metrics.Mean(name)
             for name in names
@@ -44,5 +49,7 @@ class LossTrackers:
     def update(self, components, batch_size):
         """Add what `HungarianLoss.components` says of a batch; its size is its weight in means."""
         for name, tracker in self._trackers.items():
+            if name in self.only_train and name not in components:
+                continue
             weight = None if name in COUNTS else batch_size
             tracker.update_state(components[name], sample_weight=weight)

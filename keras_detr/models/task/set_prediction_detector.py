@@ -9,7 +9,11 @@ from keras_detr.batches.image_range import image_range_of
 from keras_detr.batches.structure import input_parts
 from keras_detr.models.backbones.feature_pyramid import pyramid_extractor
 from keras_detr.models.keras_cv_bases import Task
-from keras_detr.models.task.data_adapter import unpadded_size, without_extra_entries
+from keras_detr.models.task.data_adapter import (
+    split_targets,
+    unpadded_size,
+    without_extra_entries,
+)
 from keras_detr.models.task.detector_contract import DetectorContract
 from keras_detr.models.task.from_preset import DetectorPresets
 from keras_detr.models.task.prediction import DetectorPrediction
@@ -48,6 +52,9 @@ class SetPredictionDetector(
     Call arguments:
         inputs: images (batch, height, width, 3), or a dict of "images" and "pixel_mask" (batch,
             height, width): 1 on the image, 0 on padding, which lies at the bottom and on the right.
+        targets: dict of "boxes" (batch, objects, 4), rel_center_xywh of the unpadded image, and
+            "classes" (batch, objects), -1 for padding; or `None`. With `training`, a detector with
+            denoising queries makes them of these; `fit` passes them.
         return_auxiliary: bool, whether to return the outputs of all decoder layers.
         return_attention: bool, whether to return the last layer's outputs and the attention of all
             layers instead; see `decoder_attention`.
@@ -56,7 +63,9 @@ class SetPredictionDetector(
         dict of float32 tensors: "classification" (batch, queries, logits) and "box" (batch,
         queries, 4), rel_center_xywh of the unpadded image; with `return_auxiliary` also
         "aux_classification" and "aux_box" with an axis of earlier layers after the batch axis, and,
-        if `use_two_stage`, "encoder_classification" and "encoder_box" with tokens for queries.
+        if `use_two_stage`, "encoder_classification" and "encoder_box" with tokens for queries; with
+        denoising queries "denoising_classification" and "denoising_box" (batch, layers, denoising
+        queries, ...) of all decoder layers.
 
     Raises:
         ValueError: `bounding_box_format` is missing or unknown, or an argument is out of range.
@@ -88,12 +97,15 @@ class SetPredictionDetector(
         self.prediction_decoder = prediction_decoder
         self.class_names = class_names
         self.preprocessor_sizes = tuple(preprocessor_sizes)
+        # No attribute of the class: torch would find that instead of a layer.
+        self.denoising = None
         self._extract_pyramid, self._pyramid_shapes = pyramid_extractor(backbone)
         self._loss_trackers = None
         # Keras doesn't look inside, and so doesn't count these among the model's layers.
         self._untracked = SimpleNamespace(
             attention_model=None,
             image_range=image_range_of(self, is_first_only=False),
+            is_evaluating=False,
             is_unresized_reported=False,
             mean_loss=None,
             preprocessor=None,
@@ -109,11 +121,23 @@ class SetPredictionDetector(
             self.neck.build(self._pyramid_shapes)
 
     def __call__(self, inputs, *args, **kwargs):
+        inputs, targets = split_targets(inputs, kwargs.pop("targets", None))
+        if targets is not None:
+            kwargs["targets"] = targets
         # Keras would make arrays of entries that aren't inputs, and can't of strings.
         return super().__call__(without_extra_entries(inputs), *args, **kwargs)
 
-    def call(self, inputs, training=None, return_auxiliary=True, return_attention=False):
+    def call(
+        self,
+        inputs,
+        training=None,
+        targets=None,
+        return_auxiliary=True,
+        return_attention=False,
+    ):
         """Return raw outputs."""
+        # Keras' trainer for JAX comes here without `__call__`.
+        inputs, targets = split_targets(inputs, targets)
         images, pixel_mask, _ = input_parts(inputs)
         images = ops.cast(images, "float32")
         if pixel_mask is not None:
@@ -123,7 +147,10 @@ class SetPredictionDetector(
         pyramid = self._extract_pyramid(images, training=training)
         if return_attention:
             return self.attend_set(pyramid, pixel_mask)
-        return self.predict_set(pyramid, pixel_mask, training, return_auxiliary)
+        if self.denoising is None:
+            return self.predict_set(pyramid, pixel_mask, training, return_auxiliary)
+        targets = targets if training else None
+        return self.predict_set(pyramid, pixel_mask, training, return_auxiliary, targets=targets)
 
     def encode_targets(self, inputs, bounding_boxes):
         """Convert targets to what the loss compares: rel_center_xywh of the unpadded image.

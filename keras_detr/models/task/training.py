@@ -1,5 +1,7 @@
 """Training: `compile`, the loss and its parts, `fit` and `evaluate`."""
 
+import contextlib
+
 import keras
 from keras import ops
 
@@ -7,7 +9,12 @@ from keras_detr.batches.shapes import check_batch_size
 from keras_detr.batches.structure import training_pair
 from keras_detr.losses.hungarian_loss import HungarianLoss
 from keras_detr.models.task.backup.training_backup import resumable_callbacks
-from keras_detr.models.task.data_adapter import split_batch, training_batch, training_data
+from keras_detr.models.task.data_adapter import (
+    split_batch,
+    training_batch,
+    training_data,
+    with_targets,
+)
 from keras_detr.models.task.loss_trackers import LossTrackers
 from keras_detr.models.task.trained_variables import build_optimizer
 from keras_detr.ops.backends import current
@@ -70,7 +77,8 @@ class DetectorTraining:
         self.loss = loss
         # Keras' list begins with the mean of the loss. Looking for it takes a walk over all layers.
         self._untracked.mean_loss = super().metrics[0]
-        self._loss_trackers = LossTrackers(loss, metrics, self.use_two_stage)
+        has_denoising = self.denoising is not None
+        self._loss_trackers = LossTrackers(loss, metrics, self.use_two_stage, has_denoising)
         # `build_optimizer` accepts whatever layers are frozen by then.
         self._untracked.trained_paths = None
 
@@ -103,6 +111,23 @@ class DetectorTraining:
                 metric.update_state(targets, y_pred)
         return self.get_metrics_result()
 
+    def get_metrics_result(self):
+        """Return all logs by name, in evaluation without those that only training has."""
+        logs = super().get_metrics_result()
+        if self._untracked.is_evaluating and self._loss_trackers is not None:
+            return {name: logs[name] for name in logs if name not in self._loss_trackers.only_train}
+        return logs
+
+    @contextlib.contextmanager
+    def _evaluating(self):
+        """Return the context in which `evaluate` runs, also that of a training."""
+        was_evaluating = self._untracked.is_evaluating
+        self._untracked.is_evaluating = True
+        try:
+            yield
+        finally:
+            self._untracked.is_evaluating = was_evaluating
+
     @property
     def metrics(self):
         """The loss, its parts, and the metrics given to `compile`."""
@@ -113,12 +138,16 @@ class DetectorTraining:
     def train_step(self, *args):
         """Take one step; batches may be KerasCV's dict as well as a pair."""
         *state, data = args
-        return super().train_step(*state, split_batch(training_pair(data)))
+        inputs, bounding_boxes = split_batch(training_pair(data))
+        if self.denoising is not None:
+            inputs = with_targets(inputs, self.encode_targets(inputs, bounding_boxes))
+        return super().train_step(*state, (inputs, bounding_boxes))
 
     def test_step(self, *args):
         """Evaluate one batch; batches may be KerasCV's dict as well as a pair."""
         *state, data = args
-        return super().test_step(*state, split_batch(training_pair(data)))
+        with self._evaluating():
+            return super().test_step(*state, split_batch(training_pair(data)))
 
     def make_train_function(self, force=False):
         """Create the function that `fit` calls with each batch, compiled where that is possible."""
@@ -202,7 +231,7 @@ class DetectorTraining:
         check_batch_size(batch_size)
         if not is_validation_of_fit(kwargs):
             x, y = training_data(self, x, y)
-        with current().variables_kept(self):
+        with current().variables_kept(self), self._evaluating():
             return super().evaluate(x, y, batch_size, *args, **kwargs)
 
     def train_on_batch(self, x, y=None, **kwargs):

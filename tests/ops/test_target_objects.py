@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from keras_detr.losses.target_objects import pack_target_objects
+from keras_detr.ops.target_objects import pack_target_objects
 
 pytestmark = pytest.mark.every_backend
 

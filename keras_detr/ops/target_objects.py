@@ -1,4 +1,4 @@
-"""The objects of a batch, made safe and packed for matching."""
+"""The objects of a batch, made safe and packed: what a loss and denoising queries are made of."""
 
 from typing import Any, NamedTuple
 

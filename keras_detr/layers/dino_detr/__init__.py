@@ -1,0 +1,1 @@
+"""What DINO adds to the layers of Deformable DETR."""
