@@ -69,7 +69,7 @@ class ContrastiveDenoising(keras.layers.Layer):
         self.label_noise_ratio = label_noise_ratio
         self.box_noise_scale = box_noise_scale
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = keras.random.SeedGenerator(seed, name="noise")
 
     def build(self, table_shape):
         """Create the table of labels (classes, size); the detector does this."""

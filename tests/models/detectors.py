@@ -25,6 +25,8 @@ class Detector(NamedTuple):
         class_head: callable from a model to the layer that classifies its last queries.
         idle: tuple of str, path prefixes of variables that the first step can't move.
         sees_padding: bool, whether padding takes part in a normalization, as in the original.
+        has_proposals: bool, whether the encoder's best tokens have classes and boxes of their own.
+        has_denoising: bool, whether training adds denoising queries.
     """
 
     build: Callable
@@ -33,6 +35,8 @@ class Detector(NamedTuple):
     class_head: Callable
     idle: tuple = ()
     sees_padding: bool = False
+    has_proposals: bool = False
+    has_denoising: bool = False
 
 
 def tiny_backbone(**overrides):
@@ -134,6 +138,8 @@ DETECTORS = {
             "neck/level_embeddings",
         ),
         sees_padding=True,
+        has_proposals=True,
+        has_denoising=True,
     ),
 }
 

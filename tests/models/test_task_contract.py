@@ -22,6 +22,7 @@ from .detectors import (
 pytestmark = pytest.mark.every_backend
 
 PARTS = ("classification_loss", "box_loss", "giou_loss")
+DENOISING_PARTS = tuple(f"denoising_{part}" for part in PARTS)
 BATCH_SIZE = 4
 
 
@@ -88,6 +89,9 @@ def test_raw_outputs(detector, untrained):
         "aux_classification": (2, NUM_LAYERS - 1, NUM_QUERIES, detector.num_logits),
         "aux_box": (2, NUM_LAYERS - 1, NUM_QUERIES, 4),
     }
+    if detector.has_proposals:
+        shapes["encoder_classification"] = (2, NUM_QUERIES, detector.num_logits)
+        shapes["encoder_box"] = (2, NUM_QUERIES, 4)
     batch = inputs_of(tiny_batch(batch_size=2))
     outputs = outputs_of(untrained, batch)
     assert {name: value.shape for name, value in outputs.items()} == shapes
@@ -107,14 +111,18 @@ def test_integer_images_equal_float_images(untrained):
         np.testing.assert_array_equal(value, as_floats[name])
 
 
-def test_logs(trained):
+def test_logs(detector, trained):
     logs = trained["logs"]
-    expected = {"loss", *PARTS, "class_error", "cardinality_error", "clipped_boxes"}
+    parts = PARTS
+    if detector.has_proposals:
+        parts = (*PARTS, *(f"encoder_{part}" for part in PARTS))
+    of_training = DENOISING_PARTS if detector.has_denoising else ()
+    expected = {"loss", *parts, "class_error", "cardinality_error", "clipped_boxes"}
     expected |= {"dropped_boxes", "mean_score"}
-    assert set(logs) == expected | {f"val_{name}" for name in expected}
+    assert set(logs) == expected | {f"val_{name}" for name in expected} | set(of_training)
     assert all(np.isfinite(value) for value in logs.values())
-    for prefix in ("", "val_"):
-        total = sum(logs[prefix + part] for part in PARTS)
+    for prefix, names in (("", (*parts, *of_training)), ("val_", parts)):
+        total = sum(logs[prefix + part] for part in names)
         np.testing.assert_allclose(logs[f"{prefix}loss"], total, rtol=1e-5)
     assert 0 < logs["mean_score"] < 1
 
@@ -194,8 +202,10 @@ def test_a_saved_model_goes_on_training(trained):
         )
     assert [metric.name for metric in loaded.metrics] == [m.name for m in model.metrics]
     logs = loaded.fit(inputs, batch["bounding_boxes"], batch_size=BATCH_SIZE, verbose=0).history
-    # The step before was taken with the weights that this one starts from.
-    np.testing.assert_allclose(logs["loss"], trained["logs"]["val_loss"], rtol=1e-3)
+    # The evaluation before was of the weights that this step starts from.
+    of_denoising = sum(logs[part][0] for part in DENOISING_PARTS if part in logs)
+    loss = logs["loss"][0] - of_denoising
+    np.testing.assert_allclose(loss, trained["logs"]["val_loss"], rtol=1e-3)
     assert np.isfinite(logs["mean_score"]).all()
 
 
