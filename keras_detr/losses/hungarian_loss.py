@@ -34,6 +34,7 @@ class HungarianLoss(keras.losses.Loss):
         class_weight, box_weight, giou_weight: float, their weights in the loss.
         has_encoder_classes: bool, whether a two-stage detector's encoder predicts the real classes
             (DINO), instead of objects against background.
+        area_epsilon: float, added to the areas that generalized IoU divides by; DINO's code does.
         assignment: "auto", "host" (SciPy) or "in_graph": see `linear_assignment`.
         name: str.
         **kwargs: of `keras.losses.Loss`; `reduction` has no effect, the loss is a scalar already.
@@ -78,6 +79,7 @@ class HungarianLoss(keras.losses.Loss):
         box_weight=5.0,
         giou_weight=2.0,
         has_encoder_classes=False,
+        area_epsilon=0.0,
         assignment="auto",
         name="hungarian_loss",
         **kwargs,
@@ -93,6 +95,7 @@ class HungarianLoss(keras.losses.Loss):
         self.box_weight = box_weight
         self.giou_weight = giou_weight
         self.has_encoder_classes = has_encoder_classes
+        self.area_epsilon = area_epsilon
         self.assignment = assignment
 
     @classmethod
@@ -118,6 +121,7 @@ class HungarianLoss(keras.losses.Loss):
             "classification": FocalClassification(),
             "class_cost": 2.0,
             "has_encoder_classes": True,
+            "area_epsilon": 1e-6,
             "name": "dino_detr_loss",
         }
         return cls(**{**settings, **kwargs})
@@ -215,7 +219,7 @@ class HungarianLoss(keras.losses.Loss):
         num_classes = self.classification.num_classes(logits)
         targets = classes_of_queries(queries, classes, ops.shape(boxes)[2], num_classes)
         class_losses = self.classification.loss(logits, targets, divisor, _mean_over_replicas)
-        l1_losses, giou_losses = box_losses(boxes, queries, object_boxes)
+        l1_losses, giou_losses = box_losses(boxes, queries, object_boxes, self.area_epsilon)
         return (
             self.class_weight * ops.sum(class_losses),
             self.box_weight * ops.sum(l1_losses) / divisor,
@@ -267,6 +271,7 @@ class HungarianLoss(keras.losses.Loss):
             "box_weight": self.box_weight,
             "giou_weight": self.giou_weight,
             "has_encoder_classes": self.has_encoder_classes,
+            "area_epsilon": self.area_epsilon,
             "assignment": self.assignment,
         }
 

@@ -29,13 +29,14 @@ def classes_of_queries(queries, classes, num_queries, num_classes):
     return ops.one_hot(labels, num_classes, dtype="float32")
 
 
-def box_losses(boxes, queries, object_boxes):
+def box_losses(boxes, queries, object_boxes, area_epsilon=0.0):
     """Return sums of the L1 distances and of 1 - GIoU over pairs, by layer.
 
     Args:
         boxes: float32 (batch, layers, queries, 4), rel_center_xywh.
         queries: int32 (batch, layers, objects), the query of each object, -1 for padding.
         object_boxes: float32 (batch, objects, 4).
+        area_epsilon: float, see `generalized_iou`.
 
     Returns:
         pair of float32 (layers,).
@@ -46,7 +47,8 @@ def box_losses(boxes, queries, object_boxes):
     is_pair = ops.expand_dims(queries >= 0, -1)
     matched = ops.where(is_pair, matched, targets)
     l1 = sum_by_layer(ops.abs(matched - targets))
-    giou = generalized_iou(center_to_corners(matched), center_to_corners(targets))
+    corners = center_to_corners(matched), center_to_corners(targets)
+    giou = generalized_iou(*corners, area_epsilon)
     not_giou = ops.where(queries >= 0, 1.0 - giou, 0.0)
     return l1, sum_by_layer(not_giou)
 

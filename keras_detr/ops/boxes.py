@@ -173,7 +173,7 @@ def clip_to_image(boxes, library=ops):
     return ClippedBoxes(boxes, is_clipped, has_area)
 
 
-def generalized_iou(boxes_xyxy, other_boxes_xyxy):
+def generalized_iou(boxes_xyxy, other_boxes_xyxy, epsilon=0.0):
     """Return the generalized intersection over union of boxes, element by element.
 
     Shapes broadcast, so `boxes[:, :, None]` against `others[:, None]` gives all pairs. Boxes of no
@@ -181,6 +181,7 @@ def generalized_iou(boxes_xyxy, other_boxes_xyxy):
 
     Args:
         boxes_xyxy, other_boxes_xyxy: float (..., 4), corners.
+        epsilon: float, added to the areas that are divided by.
 
     Returns:
         float (...), in [-1, 1].
@@ -205,7 +206,8 @@ def generalized_iou(boxes_xyxy, other_boxes_xyxy):
         ops.maximum(right, other_right),
         ops.maximum(bottom, other_bottom),
     )
-    return _divide_or_zero(intersection, union) - _divide_or_zero(hull - union, hull)
+    iou = _divide_or_zero(intersection, union + epsilon)
+    return iou - _divide_or_zero(hull - union, hull + epsilon)
 
 
 def inverse_sigmoid(probability, epsilon=1e-5):
