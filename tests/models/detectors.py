@@ -172,6 +172,12 @@ def tiny_batch(seed=0, batch_size=4):
     }
 
 
+def matching_loss(history):
+    """Return the last loss of a training's history without the parts of denoising queries."""
+    denoising = sum(history[name][-1] for name in history if name.startswith("denoising_"))
+    return history["loss"][-1] - denoising
+
+
 def inputs_of(batch):
     """Return a batch without its targets."""
     return {"images": batch["images"], "pixel_mask": batch["pixel_mask"]}

@@ -7,7 +7,7 @@ from keras import ops
 
 from tests.one_program import outputs_of
 
-from .detectors import DETECTORS, inputs_of, tiny_batch
+from .detectors import DETECTORS, NUM_QUERIES, inputs_of, tiny_batch
 
 STEPS = 200
 
@@ -63,10 +63,18 @@ def test_half_precision_is_close_to_single(detector, policy, global_policy):
         assert variable.dtype == "float32"
         variable.assign(value)
     inputs = inputs_of(tiny_batch())
-    expected = outputs_of(expected_model, inputs)
-    for name, value in outputs_of(model, inputs).items():
+    expected, outputs = outputs_of(expected_model, inputs), outputs_of(model, inputs)
+    # Tokens of nearly the same score may change places: queries that start alike are compared.
+    is_same = np.full((4, NUM_QUERIES), True)
+    if DETECTORS[detector].has_proposals:
+        moved = np.abs(outputs["encoder_box"] - expected["encoder_box"]).max(axis=-1)
+        is_same = moved < 0.02
+        assert is_same.mean() > 0.7
+    for name, value in outputs.items():
         assert value.dtype == np.float32
-        # bfloat16 has 8 bits: errors of half a percent, over a dozen layers.
-        np.testing.assert_allclose(value, expected[name], atol=0.1)
+        # Images and queries first; bfloat16 has 8 bits: errors of half a percent, over a dozen
+        # layers.
+        errors = np.moveaxis(np.abs(value - expected[name]), -2, 1)
+        assert errors[is_same].max() < 0.1, name
     # Under way it was half precision, not single in disguise.
     assert DETECTORS[detector].class_head(model).compute_dtype == policy.removeprefix("mixed_")

@@ -10,6 +10,9 @@ LABEL_TABLE = "label_enc"
 DENOISING_POSITIONS = "denoising_positions"
 DENOISING_NAMES = (f"{LABEL_TABLE}.", f"{DENOISING_POSITIONS}.")
 
+# The canonical names of learned queries, of which a detector has one at most.
+QUERY_TABLES = ("query_embed.weight", "transformer.tgt_embed.weight")
+
 logger = logging.getLogger("keras_detr")
 
 
@@ -61,9 +64,9 @@ def fit_class_heads(tensors, own, heads, num_classes, may_reset_classes, source,
 
 def fit_queries(tensors, own, num_queries, source):
     """Keep the first queries, or add new ones; the arguments are those of `fit_class_heads`."""
-    name = "query_embed.weight"
+    name = next((name for name in QUERY_TABLES if name in own), None)
     queries = tensors.get(name)
-    if name not in own or queries is None or len(queries) == num_queries:
+    if queries is None or len(queries) == num_queries:
         return tensors
     fresh = own[name].to_torch()[len(queries) :]
     logger.warning(

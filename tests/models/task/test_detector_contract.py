@@ -75,4 +75,8 @@ def test_detectors_keep_the_signatures(name):
         declared = getattr(DetectorContract, hook, None)
         if inspect.isfunction(declared) or inspect.ismethod(declared):
             own = list(inspect.signature(getattr(cls, hook)).parameters)
-            assert own == list(inspect.signature(declared).parameters), hook
+            expected = list(inspect.signature(declared).parameters)
+            if hook == "predict_set" and own[-1] == "targets":
+                # For denoising queries, as the contract says.
+                expected.append("targets")
+            assert own == expected, hook
