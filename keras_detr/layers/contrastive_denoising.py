@@ -12,6 +12,23 @@ from keras_detr.ops.target_objects import pack_target_objects
 EPSILON = 1e-3
 
 
+def check_denoising(denoising):
+    """Return an argument `denoising`, or raise a ValueError if it can't be a new detector's."""
+    if denoising is None:
+        return None
+    if not isinstance(denoising, ContrastiveDenoising):
+        raise ValueError(
+            "`denoising` must be a `ContrastiveDenoising`, or None for training without. "
+            f"Received: {denoising!r}."
+        )
+    if denoising.built:
+        raise ValueError(
+            "`denoising` belongs to a detector already, whose labels it has learned. Pass a new "
+            "`ContrastiveDenoising` to each detector."
+        )
+    return denoising
+
+
 @keras.saving.register_keras_serializable("keras_detr")
 class ContrastiveDenoising(keras.layers.Layer):
     """Make queries of an image's objects, with noise in their labels and boxes.

@@ -23,7 +23,7 @@ def compiler_of_torch(monkeypatch):
 def both(detector, optimizer="auto", **settings):
     """Return the same model twice: compiled, and not."""
     pair = [DETECTORS[detector].build(**settings) for _ in range(2)]
-    pair[1].set_weights([keras.ops.convert_to_numpy(v[...]) for v in pair[0].variables])
+    pair[1].set_weights([keras.ops.convert_to_numpy(v[...]) for v in pair[0].weights])
     for model, jit_compile in zip(pair, (True, False), strict=True):
         model.compile(optimizer, jit_compile=jit_compile)
     return pair

@@ -11,6 +11,7 @@ from keras_detr.checkpoints import (
     resolve_shared_heads,
 )
 from keras_detr.checkpoints.counts import MOST_CHANNELS, MOST_LAYERS, check_counts
+from keras_detr.layers.contrastive_denoising import check_denoising
 from keras_detr.layers.deformable_detr.decoder import DeformableDecoder
 from keras_detr.layers.deformable_detr.encoder import DeformableEncoder
 from keras_detr.layers.deformable_detr.encoder_proposals import (
@@ -137,7 +138,7 @@ class DeformableDETR(SetPredictionDetector):
         self.activation = keras.activations.get(activation)
         self.use_box_refinement = use_box_refinement
         self.use_two_stage = use_two_stage
-        self.denoising = denoising
+        self.denoising = check_denoising(denoising)
         self.neck = neck or MultiScaleNeck(
             hidden_dim, num_levels, dtype=self.dtype_policy, name="neck"
         )

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_detr.checkpoints import DINO_DETR_TABLE, resolve_shared_heads
 from keras_detr.checkpoints.counts import MOST_CHANNELS, MOST_LAYERS, check_counts
-from keras_detr.layers.contrastive_denoising import ContrastiveDenoising
+from keras_detr.layers.contrastive_denoising import ContrastiveDenoising, check_denoising
 from keras_detr.layers.deformable_detr.encoder import DeformableEncoder
 from keras_detr.layers.deformable_detr.encoder_proposals import (
     TokenProposals,
@@ -123,7 +123,7 @@ class DINODETR(SetPredictionDetector):
         self.activation = keras.activations.get(activation)
         if isinstance(denoising, str) and denoising == "auto":
             denoising = ContrastiveDenoising(dtype=self.dtype_policy, name="denoising")
-        self.denoising = denoising
+        self.denoising = check_denoising(denoising)
         self.neck = neck or MultiScaleNeck(
             hidden_dim,
             num_levels,
