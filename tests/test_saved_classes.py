@@ -68,7 +68,7 @@ def saveable_objects():
     adam = keras.optimizers.OptimizerMap(keras.optimizers.AdamW())
     objects += [optimizers.GlobalClipMultiOptimizer(adam)]
     objects += [models.MultiScaleNeck(), models.SingleScaleNeck(), tiny_backbone()]
-    objects += [DETECTORS[name].build() for name in ("detr", "deformable_detr")]
+    objects += [DETECTORS[name].build() for name in DETECTORS]
     if HAS_TENSORFLOW:
         objects += preprocessing_layers()
     return {type(entry).__name__: entry for entry in objects}

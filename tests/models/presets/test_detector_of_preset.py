@@ -50,5 +50,5 @@ def test_what_nobody_knows(tmp_path):
     with pytest.raises(ValueError, match=r"one of \['deformable_detr_r50'.*Received: 'yolo'"):
         SetPredictionDetector.from_preset("yolo")
     (tmp_path / "config.json").write_text('{"model_type": "rt_detr"}')
-    with pytest.raises(ValueError, match=r"\['DETR', 'DeformableDETR'.*model_type` 'rt_detr'"):
+    with pytest.raises(ValueError, match=r"\['DETR', 'DINODETR', 'Def.*model_type` 'rt_detr'"):
         SetPredictionDetector.from_preset(tmp_path)
