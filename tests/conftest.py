@@ -58,13 +58,14 @@ def pytest_runtest_setup(item):
 def pytest_collection_modifyitems(config, items):
     """Leave out GPU tests where there is no GPU: no command could bring one.
 
-    The tests that run a backend's whole suite come first in each of the two processes, which begin
-    at the first test and in the middle: at the end one process would wait for the other.
+    The tests that run a backend's suite come first in both of the two processes, which begin at the
+    first test and in the middle: at the end one process would wait for the other.
     """
     longest = [item for item in items if item.path == LONGEST_FILE]
     others = [item for item in items if item.path != LONGEST_FILE]
-    middle = len(items) // 2
-    items[:] = longest[:1] + others[: middle - 1] + longest[1:] + others[middle - 1 :]
+    first, second = longest[::2], longest[1::2]
+    rest_of_first = len(items) // 2 - len(first)
+    items[:] = first + others[:rest_of_first] + second + others[rest_of_first:]
     on_gpu = [item for item in items if item.get_closest_marker("gpu")]
     if on_gpu and not has_gpu():
         items[:] = [item for item in items if item not in on_gpu]
