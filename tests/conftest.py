@@ -12,10 +12,12 @@ import os
 import pathlib
 
 from tests.absent_tensorflow import hide_tensorflow
+from tests.quick_compilation import XLA_FLAGS
 
 # All of this acts on what Keras and TensorFlow read while they are imported.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
     # Workers that each take all cores wait for each other.
     share = max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))

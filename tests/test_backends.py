@@ -14,7 +14,7 @@ import sys
 
 import pytest
 
-from .quick_compilation import quick_compilation
+from .quick_compilation import kept_programs
 
 TESTS = pathlib.Path(__file__).parent
 MARK = "pytest.mark.every_backend"
@@ -46,7 +46,7 @@ def environment(tmp_path_factory):
 
     JAX reads files that are half written, so the other process has a folder of its own.
     """
-    return {**os.environ, **quick_compilation(tmp_path_factory.mktemp("programs"))}
+    return {**os.environ, **kept_programs(tmp_path_factory.mktemp("programs"))}
 
 
 @pytest.mark.slow
