@@ -8,6 +8,7 @@ Environment variables:
 tests/skip_account.py has more of them.
 """
 
+import gc
 import os
 import pathlib
 
@@ -34,6 +35,8 @@ from tests.shared_data import shared_data_folder
 from tests.skip_account import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401
 
 SEED = 20200526
+# A traced model is a million objects; by default each 700 of them have the garbage looked through.
+gc.set_threshold(10_000)
 LONGEST_FILE = pathlib.Path(__file__).parent / "test_backends.py"
 
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -72,6 +75,12 @@ def pytest_collection_modifyitems(config, items):
     if on_gpu and not has_gpu():
         items[:] = [item for item in items if item not in on_gpu]
         config.hook.pytest_deselected(items=on_gpu)
+
+
+def pytest_collection_finish():
+    """Leave the modules, which are here to stay, out of all garbage collections to come."""
+    gc.collect()
+    gc.freeze()
 
 
 def has_gpu():
