@@ -1,7 +1,8 @@
 """Repeat on every other backend what is written with `keras.ops` only.
 
-This process runs TensorFlow, and a process has one backend; so pytest runs once more for each other
-backend, and again as if TensorFlow weren't installed.
+This process runs TensorFlow, and a process has one backend; so pytest runs again for each other
+backend as if TensorFlow weren't installed, in parts that two processes can share, and once beside
+TensorFlow.
 """
 
 import importlib.util
@@ -13,10 +14,14 @@ import sys
 
 import pytest
 
-from .quick_compilation import quick_compilation
+from .quick_compilation import kept_programs
 
 TESTS = pathlib.Path(__file__).parent
 MARK = "pytest.mark.every_backend"
+
+# Into how many parts the files are divided. JAX takes four times as long as torch; each part starts
+# anew, and compiles anew what others have compiled.
+PARTS = {"jax": 2, "torch": 1}
 
 # Beside TensorFlow the models' base classes are others, KerasCV's: what a task promises is asked
 # again there of one detector, what its parts compute isn't.
@@ -25,7 +30,7 @@ BESIDE_TENSORFLOW = ("test_raw_images.py", "test_task_contract.py", "test_saved_
 ONLY_BESIDE_TENSORFLOW = ("test_raw_images.py",)
 
 # A mark that goes missing by mistake must not go unnoticed.
-LEAST_TESTS = 500
+LEAST_TESTS = 1000
 LEAST_TESTS_BESIDE_TENSORFLOW = 13
 
 
@@ -35,22 +40,39 @@ def marked_files(folder):
     return [f for f in files if f != pathlib.Path(__file__) and MARK in f.read_text()]
 
 
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    """Return the variables of all repetitions that this process starts, which share programs.
+
+    JAX reads files that are half written, so the other process has a folder of its own.
+    """
+    return {**os.environ, **kept_programs(tmp_path_factory.mktemp("programs"))}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_marked_tests_pass(backend, tmp_path):
+@pytest.mark.parametrize(
+    ("backend", "part"), [(name, part) for name in PARTS for part in range(PARTS[name])]
+)
+def test_marked_tests_pass(backend, part, environment):
+    files = [file for file in marked_files(TESTS) if file.name not in ONLY_BESIDE_TENSORFLOW]
+    # Neighbours, which often take equally long, go to different parts.
+    files = files[part :: PARTS[backend]]
+    environment = {**environment, "KERAS_DETR_BLOCK_TENSORFLOW": "1"}
+    run_marked_tests(backend, files, environment, LEAST_TESTS // PARTS[backend])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", PARTS)
+def test_marked_tests_pass_beside_tensorflow(backend, environment):
+    files = [file for file in marked_files(TESTS) if file.name in BESIDE_TENSORFLOW]
+    options = ["-k", "not deformable_detr"]
+    run_marked_tests(backend, files, environment, LEAST_TESTS_BESIDE_TENSORFLOW, options)
+
+
+def run_marked_tests(backend, files, environment, least_tests, options=()):
+    """Run the marked tests of some files in a process of their own."""
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} isn't installed")
-    environment = {**os.environ, **quick_compilation(tmp_path), "KERAS_BACKEND": backend}
-    files = marked_files(TESTS)
-    alone = [file for file in files if file.name not in ONLY_BESIDE_TENSORFLOW]
-    run_marked_tests(alone, {**environment, "KERAS_DETR_BLOCK_TENSORFLOW": "1"}, LEAST_TESTS)
-    files = [file for file in files if file.name in BESIDE_TENSORFLOW]
-    options = ["-k", "not deformable_detr"]
-    run_marked_tests(files, environment, LEAST_TESTS_BESIDE_TENSORFLOW, options)
-
-
-def run_marked_tests(files, environment, least_tests, options=()):
-    """Run the marked tests of some files in a process of their own."""
     options = [
         *options,
         "-m",
@@ -65,7 +87,7 @@ def run_marked_tests(files, environment, least_tests, options=()):
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *map(str, files)],
         cwd=TESTS.parent,
-        env=environment,
+        env={**environment, "KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
         check=False,

@@ -49,9 +49,9 @@ def run_tests(tmp_path):
     """Return a function that runs pytest on the tests above, with this project's account."""
     folder = tmp_path / "tests"
     folder.mkdir()
-    names = ("__init__.py", "absent_tensorflow.py", "shared_data.py", "skip_account.py")
+    names = ("absent_tensorflow", "quick_compilation", "shared_data", "skip_account", "__init__")
     for name in names:
-        shutil.copy(TESTS / name, folder)
+        shutil.copy(TESTS / f"{name}.py", folder)
     shutil.copy(TESTS.parent / "pyproject.toml", tmp_path)
 
     def run(source, *options, conftest=ONLY_THE_ACCOUNT, **environment):

@@ -22,6 +22,7 @@ from pycocotools.cocoeval import COCOeval
 from keras_detr.checkpoints.coco_categories import COCO_CLASS_NAMES
 from tests.datasets.coco_mini import prepare_coco_mini, split_paths
 from tests.models.detectors import tiny_backbone, tiny_detr
+from tests.quick_compilation import without_quick_compilation
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 
@@ -86,7 +87,7 @@ def run_example(*arguments):
     return subprocess.run(
         [sys.executable, "examples/evaluate_coco.py", *map(str, arguments), *sides],
         cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        env={**without_quick_compilation(os.environ), "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
         check=False,

@@ -22,6 +22,8 @@ def test_it_runs_from_top_to_bottom(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_DETR_NOTEBOOK_IMAGES", "16")
     monkeypatch.setenv("KERAS_DETR_NOTEBOOK_EPOCHS", "1")
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    # Its programs are compiled as a user's are.
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
     # The kernel of this environment, whatever kernels the user has.
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     notebook = read()

@@ -14,7 +14,7 @@ import pytest
 
 from keras_detr.models import SetPredictionDetector
 from tests.one_program import outputs_of
-from tests.quick_compilation import quick_compilation
+from tests.quick_compilation import kept_programs
 
 from .detectors import DETECTORS, inputs_of, tiny_batch
 
@@ -32,7 +32,7 @@ def run_on(backend, programs, *arguments):
         [sys.executable, "-W", "error::UserWarning", "-m", "tests.models.across_backends"]
         + [str(argument) for argument in arguments],
         cwd=REPOSITORY,
-        env={**os.environ, **quick_compilation(programs), "KERAS_BACKEND": backend},
+        env={**os.environ, **kept_programs(programs), "KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
         check=False,

@@ -35,6 +35,12 @@ def model(request):
     return DETECTORS[request.param]()
 
 
+@pytest.fixture(scope="module")
+def expected(model):
+    """Give the model's outputs, computed once: JAX takes seconds to trace it."""
+    return outputs_of(model, inputs_of(tiny_batch(batch_size=1)))
+
+
 @pytest.fixture(autouse=True)
 def _wide_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "300")
@@ -52,10 +58,8 @@ def summary(model, **settings):
     return "\n".join(lines)
 
 
-def check_equal(model, other):
-    inputs = inputs_of(tiny_batch(batch_size=1))
-    expected = outputs_of(model, inputs)
-    for name, value in outputs_of(other, inputs).items():
+def check_equal(other, expected):
+    for name, value in outputs_of(other, inputs_of(tiny_batch(batch_size=1))).items():
         np.testing.assert_allclose(value, expected[name], atol=1e-5, err_msg=name)
 
 
@@ -81,7 +85,7 @@ def test_layers_by_name_and_index(model):
         assert model.get_layer(index=index) is layer
 
 
-def test_copies(model):
+def test_copies(model, expected):
     config = model.get_config()
     json.dumps(keras.saving.serialize_keras_object(model))
     for other in (
@@ -92,17 +96,17 @@ def test_copies(model):
         assert json.dumps(other.get_config()) == json.dumps(config)
         other.build_from_config(model.get_build_config() or {})
         other.set_weights(model.get_weights())
-        check_equal(model, other)
+        check_equal(other, expected)
 
 
-def test_copies_with_weights(model):
+def test_copies_with_weights(model, expected):
     for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
-        check_equal(model, other)
+        check_equal(other, expected)
         assert not {id(v) for v in other.variables} & {id(v) for v in model.variables}
 
 
 @pytest.mark.parametrize("is_known", [True, False])
-def test_a_functional_model_around_it(model, is_known):
+def test_a_functional_model_around_it(model, expected, is_known):
     size = (HEIGHT, WIDTH) if is_known else free_size(model)
     inputs = {
         "images": keras.Input((*size, 3), name="images"),
@@ -110,7 +114,7 @@ def test_a_functional_model_around_it(model, is_known):
     }
     around = keras.Model(inputs, model(inputs))
     assert "Total params" in summary(around, expand_nested=True)
-    check_equal(model, around)
+    check_equal(around, expected)
 
 
 def test_specs(model):
