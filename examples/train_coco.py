@@ -1,14 +1,16 @@
-"""Train DETR or Deformable DETR on COCO with the paper's recipe.
+"""Train DETR, Deformable DETR or DINO on COCO with the paper's recipe.
 
     python examples/train_coco.py --data-dir ~/tensorflow_datasets
     python examples/train_coco.py --data-dir ~/tensorflow_datasets --model deformable
+    python examples/train_coco.py --data-dir ~/tensorflow_datasets --model dino
 
 COCO is read through TFDS ("coco/2017"), which downloads and prepares it if `--data-dir` doesn't
 hold it yet. Images are mirrored, resized and cropped as in the paper, and padded to a few sizes.
 DETR trains for 300 epochs with AdamW at 1e-4, the backbone at a tenth of that, and gradients
 clipped to a norm of 0.1; learning rates are divided by ten after two thirds of the epochs.
 Deformable DETR trains for 50 epochs at 2e-4, with a tenth also for the layers that place its
-sampling points; learning rates are divided by ten after four fifths of the epochs.
+sampling points; learning rates are divided by ten after four fifths of the epochs. DINO trains for
+12 epochs at DETR's rates, which are divided by ten before the last of them.
 
 An interrupted training continues after its last finished epoch if it is started again with the same
 `--output` and settings; an output with other settings isn't changed.
@@ -46,9 +48,14 @@ class Recipe(NamedTuple):
     share_before_decay: float
 
 
+# The most boxes of an image, and the numbers of boxes that a batch is cut to.
+MOST_BOXES = 100
+NUMBERS_OF_BOXES = (20, 50, MOST_BOXES)
+
 RECIPES = {
     "detr": Recipe(keras_detr.DETR, "detr_r50", 1e-4, 300, 2 / 3),
     "deformable": Recipe(keras_detr.DeformableDETR, "deformable_detr_r50", 2e-4, 50, 4 / 5),
+    "dino": Recipe(keras_detr.DINODETR, "dino_detr_r50", 1e-4, 12, 11 / 12),
 }
 
 
@@ -113,10 +120,19 @@ def load_batches(arguments, split, is_training):
             bounding_box_format=BOX_FORMAT,
         )
     dataset = dataset.map(layer, num_parallel_calls=tf.data.AUTOTUNE)
-    # 100 is the number of queries.
     canvases = scaled_canvases(arguments.short_side, arguments.longest_side)
-    batches = bucketed_batches(dataset, canvases, arguments.batch_size, max_boxes=100)
+    batches = bucketed_batches(dataset, canvases, arguments.batch_size, max_boxes=MOST_BOXES)
+    if is_training and arguments.model == "dino":
+        batches = batches.map(without_spare_boxes, num_parallel_calls=tf.data.AUTOTUNE)
     return batches.prefetch(tf.data.AUTOTUNE), num_images
+
+
+def without_spare_boxes(batch):
+    """Cut padding boxes off: the fewer there are, the more groups of denoising queries."""
+    boxes = batch["bounding_boxes"]
+    most = tf.reduce_max(tf.math.count_nonzero(boxes["classes"] >= 0, axis=1))
+    number = tf.reduce_min(tf.where(most <= NUMBERS_OF_BOXES, NUMBERS_OF_BOXES, MOST_BOXES))
+    return {**batch, "bounding_boxes": {key: rows[:, :number] for key, rows in boxes.items()}}
 
 
 def augmentation(arguments):

@@ -18,6 +18,7 @@ def preset_table():
     presets = {
         **keras_detr.DETR.presets,
         **keras_detr.DeformableDETR.presets,
+        **keras_detr.DINODETR.presets,
         **keras_detr.ResNetBackbone.presets,
     }
     for name, preset in presets.items():

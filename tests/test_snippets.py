@@ -18,7 +18,7 @@ import tensorflow as tf
 import keras_detr
 from keras_detr.checkpoints import COCO_CLASS_NAMES
 from keras_detr.preprocessing import PadToCanvas
-from tests.models.detectors import tiny_deformable_detr, tiny_detr
+from tests.models.detectors import tiny_deformable_detr, tiny_detr, tiny_dino_detr
 from tests.snippets import REPOSITORY, documented_examples, run, run_page, snippets_of_page
 
 pytestmark = [
@@ -45,7 +45,15 @@ def presets(tmp_path_factory):
     }
     tiny_detr(**settings).save_to_preset(folder / "detr")
     tiny_deformable_detr(**settings).save_to_preset(folder / "deformable_detr")
-    return {"detr_r50": folder / "detr", "deformable_detr_r50": folder / "deformable_detr"}
+    refining = tiny_deformable_detr(use_box_refinement=True, **settings)
+    refining.save_to_preset(folder / "refining")
+    tiny_dino_detr(**settings).save_to_preset(folder / "dino_detr")
+    return {
+        "detr_r50": folder / "detr",
+        "deformable_detr_r50": folder / "deformable_detr",
+        "deformable_detr_r50_refine": folder / "refining",
+        "dino_detr_r50": folder / "dino_detr",
+    }
 
 
 @pytest.fixture
