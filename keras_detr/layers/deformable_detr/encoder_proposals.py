@@ -13,6 +13,8 @@ CERTAIN = 1e4
 # The side of a proposal on the finest level, relative to the image; it doubles with each level.
 PROPOSAL_SIDE = 0.05
 MARGIN = 0.01
+# Below all logits.
+LEAST_SCORE = -1e9
 
 
 @keras.saving.register_keras_serializable("keras_detr")
@@ -123,21 +125,17 @@ class EncoderProposals(TokenProposals):
 def best_tokens(scores, count):
     """Return the indices of the tokens with the highest scores, int32 (batch, count).
 
+    Small images may have fewer tokens than `count`; after all of them the first come once more.
+
     Args:
         scores: float32 (batch, tokens).
         count: int.
-
-    Raises:
-        ValueError: there are fewer tokens.
     """
-    num_tokens = scores.shape[1]
-    if num_tokens is not None and num_tokens < count:
-        raise ValueError(
-            f"Images must give at least as many tokens as the model has queries, {count}, because "
-            f"queries start from the best tokens. Received images with {num_tokens} tokens: make "
-            "them larger, or build the model with a smaller `num_queries`."
-        )
-    return ops.cast(ops.top_k(scores, count)[1], "int32")
+    batch, num_tokens = ops.shape(scores)
+    if scores.shape[1] is None or scores.shape[1] < count:
+        nothing = ops.full((batch, count), LEAST_SCORE, dtype="float32")
+        scores = ops.concatenate([scores, nothing], axis=1)
+    return ops.cast(ops.top_k(scores, count)[1], "int32") % num_tokens
 
 
 def take_tokens(tokens, indices):

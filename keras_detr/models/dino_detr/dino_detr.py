@@ -40,8 +40,7 @@ class DINODETR(SetPredictionDetector):
         num_classes: int, the real classes; labels run from 0 to `num_classes - 1`.
         bounding_box_format: str, of targets and of detections: KerasCV's eight formats and
             "rel_center_xywh". Relative formats mean fractions of the unpadded image.
-        num_queries: int, the most objects that an image can have. Images must give at least as
-            many tokens.
+        num_queries: int, the most objects that an image can have.
         hidden_dim: int, the size of tokens and queries.
         num_heads: int, must divide `hidden_dim`.
         num_encoder_layers: int.

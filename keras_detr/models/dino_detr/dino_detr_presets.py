@@ -17,7 +17,7 @@ DINO_DETR_PRESETS = {
             "dropout": 0.0,
         },
         # The authors share their files on a drive that programs can't download from. This is a
-        # copy by others; its repository doesn't say of how many epochs.
+        # copy by others, whose model card says that it is checkpoint0011_4scale.pth, of 12 epochs.
         weights=HubFile("LibreYOLO/LibreDINODETRr50", "LibreDINODETRr50.pt"),
         official_url="https://github.com/IDEA-Research/DINO#model-zoo",
         license="Apache-2.0",
