@@ -65,7 +65,7 @@ INFERENCE = ("keras_detr", "transformers", "transformers, compiled", "kmodels", 
 HALF = ("keras_detr, bfloat16", "transformers, bfloat16, compiled")
 STEP = ("keras_detr", "keras_detr, bfloat16", "transformers", "limit")
 # In the names of contenders that compute with Keras, and of those that are no peers.
-OF_KERAS = ("keras_detr", "kmodels", "limit")
+OF_KERAS = ("keras_detr", "two-stage", "kmodels", "limit")
 NO_PEERS = ("keras_detr", "limit", "python", "SciPy in a loop")
 SLOW_TO_START = ("compiled", "bfloat16")
 WORKS = {
@@ -88,6 +88,10 @@ WORKS = {
     "Deformable DETR, training step, 2x512x640": Work(
         "detector", {"family": "deformable_detr", **TRAINING}, False, STEP
     ),
+    "DINO beside two-stage Deformable DETR, inference, 1x800x1066": Work(
+        "dino", {"mode": "inference", **ONE_IMAGE}
+    ),
+    "DINO beside two-stage Deformable DETR, training step, 2x512x640": Work("dino", TRAINING),
     "attention, forward, 1x800x1066": Work("attention", {"mode": "forward"}, True),
     "attention, forward and gradient, 2x512x640": Work("attention", {"mode": "gradient"}, True),
     "matching and loss, 8 images, 100 queries, 20 objects": Work(

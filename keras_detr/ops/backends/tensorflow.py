@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_detr.ops.backends import (
+    memory_saving_attention,
     memory_saving_dropout,
     memory_saving_feed_forward,
     tensorflow_norms,
@@ -100,15 +101,16 @@ class TensorFlowBackend(Backend):
         return ops.concatenate(sums, axis=1)
 
     def _attention_in_blocks(self, query, key, value, bias, num_blocks):
+        attend = functools.partial(memory_saving_attention.attend, self, _after)
         if num_blocks == 1:
-            return super().attention(query, key, value, bias)
+            return attend(query, key, value, bias)
         size = -(-query.shape[2] // num_blocks)
         is_shared = bias is None or bias.shape[2] == 1
         sums = []
         for start in range(0, query.shape[2], size):
             block = slice(start, start + size)
             own_bias = bias if is_shared else bias[:, :, block]
-            sums.append(super().attention(query[:, :, block], key, value, own_bias))
+            sums.append(attend(query[:, :, block], key, value, own_bias))
         return ops.concatenate(sums, axis=2)
 
     layer_norm = tensorflow_norms.layer_norm
@@ -216,6 +218,12 @@ class TensorFlowBackend(Backend):
         if self.num_replicas() == 1 or context is None:
             return value
         return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+def _after(tensor, other):
+    """Return a tensor once another is computed."""
+    with tf.control_dependencies([other]):
+        return tf.identity(tensor)
 
 
 @functools.cache
