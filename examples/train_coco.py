@@ -48,7 +48,7 @@ class Recipe(NamedTuple):
     share_before_decay: float
 
 
-# The most boxes of an image, and the numbers of boxes that a batch is cut to.
+# What images' boxes are padded to. The fewer, the more groups of denoising queries there are.
 MOST_BOXES = 100
 NUMBERS_OF_BOXES = (20, 50, MOST_BOXES)
 
@@ -121,18 +121,10 @@ def load_batches(arguments, split, is_training):
         )
     dataset = dataset.map(layer, num_parallel_calls=tf.data.AUTOTUNE)
     canvases = scaled_canvases(arguments.short_side, arguments.longest_side)
-    batches = bucketed_batches(dataset, canvases, arguments.batch_size, max_boxes=MOST_BOXES)
-    if is_training and arguments.model == "dino":
-        batches = batches.map(without_spare_boxes, num_parallel_calls=tf.data.AUTOTUNE)
+    has_denoising = is_training and arguments.model == "dino"
+    max_boxes = NUMBERS_OF_BOXES if has_denoising else MOST_BOXES
+    batches = bucketed_batches(dataset, canvases, arguments.batch_size, max_boxes=max_boxes)
     return batches.prefetch(tf.data.AUTOTUNE), num_images
-
-
-def without_spare_boxes(batch):
-    """Cut padding boxes off: the fewer there are, the more groups of denoising queries."""
-    boxes = batch["bounding_boxes"]
-    most = tf.reduce_max(tf.math.count_nonzero(boxes["classes"] >= 0, axis=1))
-    number = tf.reduce_min(tf.where(most <= NUMBERS_OF_BOXES, NUMBERS_OF_BOXES, MOST_BOXES))
-    return {**batch, "bounding_boxes": {key: rows[:, :number] for key, rows in boxes.items()}}
 
 
 def augmentation(arguments):

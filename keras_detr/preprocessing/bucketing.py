@@ -1,5 +1,7 @@
 """Batches of a few static shapes for images of all sizes."""
 
+import functools
+
 import tensorflow as tf
 
 from keras_detr.preprocessing.assertions import checked
@@ -66,7 +68,8 @@ def bucketed_batches(
         canvases: sequence of (height, width) in pixels; one is a choice too.
         batch_size: int, images a batch.
         max_boxes: int, the number of boxes every image is padded to: -1, and class -1; further
-            entries with 0.
+            entries with 0. Or a sequence of int: each batch is padded to the smallest that holds
+            its images, which gives denoising queries more groups, and XLA more programs.
         drop_remainder: bool, whether a canvas' last batch is left out where it isn't full. In
             training, repeat the data set before and leave it False: nothing is lost then.
         num_measured: int, after how many images the share of padded pixels is printed, or at the
@@ -74,21 +77,23 @@ def bucketed_batches(
 
     Returns:
         tf.data.Dataset of batches with "pixel_mask", uint8 (batch, height, width), 1 image and
-        0 padding. Its length is unknown. `element_spec` states `max_boxes`, the height and the
-        width where all canvases share it, and with `drop_remainder` the batch size; it leaves open
-        what differs from batch to batch.
+        0 padding. Its length is unknown. `element_spec` states a single `max_boxes`, the height and
+        the width where all canvases share it, and with `drop_remainder` the batch size; it leaves
+        open what differs from batch to batch.
 
     Raises:
         ValueError: an argument can't be understood.
         tf.errors.InvalidArgumentError: while it is read, an image fits on no canvas, or has more
-            than `max_boxes` boxes. Nothing is cropped or dropped silently.
+            than the largest `max_boxes` boxes. Nothing is cropped or dropped silently.
     """
     canvases = _by_area(canvases)
-    if batch_size < 1 or max_boxes < 1:
+    row_counts = sorted({max_boxes} if isinstance(max_boxes, int) else set(max_boxes))
+    if batch_size < 1 or not row_counts or row_counts[0] < 1:
         raise ValueError(
             "`batch_size` and `max_boxes` must be at least 1. Received: "
             f"batch_size={batch_size!r}, max_boxes={max_boxes!r}."
         )
+    max_boxes = row_counts[-1]
     table = tf.constant(canvases, tf.int64)
     heights, widths = (set(sides) for sides in zip(*canvases, strict=True))
 
@@ -126,7 +131,10 @@ def bucketed_batches(
     dataset = dataset.map(with_mask, num_parallel_calls=tf.data.AUTOTUNE)
     if num_measured:
         dataset = _measured(dataset, PaddingReport(canvases, num_measured), num_measured)
-    return dataset.group_by_window(canvas_of, batch_of, window_size=batch_size)
+    batches = dataset.group_by_window(canvas_of, batch_of, window_size=batch_size)
+    if len(row_counts) == 1 or "bounding_boxes" not in batches.element_spec:
+        return batches
+    return batches.map(functools.partial(_without_spare_rows, row_counts))
 
 
 def _by_area(canvases):
@@ -154,6 +162,15 @@ def _padding(specs, canvas, max_boxes):
         for key in ("boxes", "classes"):
             values["bounding_boxes"][key] -= 1
     return shapes, values
+
+
+@tf.autograph.experimental.do_not_convert
+def _without_spare_rows(row_counts, batch):
+    """Return a batch with the least of `row_counts` rows that hold its boxes."""
+    boxes = batch["bounding_boxes"]
+    most = tf.reduce_max(tf.math.count_nonzero(boxes["classes"] >= 0, axis=1, dtype=tf.int32))
+    count = tf.reduce_min(tf.where(most <= row_counts, row_counts, row_counts[-1]))
+    return {**batch, "bounding_boxes": {key: rows[:, :count] for key, rows in boxes.items()}}
 
 
 def _measured(dataset, report, num_measured):

@@ -67,6 +67,23 @@ def test_every_image_comes_once_and_whole_on_its_smallest_canvas():
     assert sorted(seen) == list(range(60))
 
 
+def test_each_batch_has_the_fewest_rows_that_hold_its_boxes():
+    numbers = [1, 0, 3, 2, 5, 1, 4, 0]
+    elements = [element(index, 20, 30, number) for index, number in enumerate(numbers)]
+    batches = bucketed_batches(
+        dataset(elements), ((20, 30),), 2, max_boxes=(5, 1, 3), num_measured=0
+    )
+    assert batches.element_spec["bounding_boxes"]["boxes"].shape.as_list() == [None, None, 4]
+    whole = bucketed_batches(dataset(elements), ((20, 30),), 2, max_boxes=5, num_measured=0)
+    for batch, uncut, rows in zip(
+        batches.as_numpy_iterator(), whole.as_numpy_iterator(), (1, 3, 5, 5), strict=True
+    ):
+        for name, entry in uncut["bounding_boxes"].items():
+            assert (uncut["bounding_boxes"]["classes"][:, rows:] == -1).all()
+            np.testing.assert_array_equal(batch["bounding_boxes"][name], entry[:, :rows])
+        np.testing.assert_array_equal(batch["images"], uncut["images"])
+
+
 def test_the_format_of_boxes_comes_once_for_each_image():
     given = dataset(random_elements(8)).map(lambda e: {**e, "bounding_box_format": "xyxy"})
     batches = bucketed_batches(given, CANVASES, 4, max_boxes=5, num_measured=0)
@@ -169,6 +186,8 @@ def test_what_does_not_fit_is_an_error(given, message):
         ({"canvases": ((1, 2, 3),)}, "`canvases` must be"),
         ({"batch_size": 0}, "`batch_size`"),
         ({"max_boxes": 0}, "`max_boxes`"),
+        ({"max_boxes": (0, 5)}, "`max_boxes`"),
+        ({"max_boxes": ()}, "`max_boxes`"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):
