@@ -12,7 +12,9 @@ from keras_detr.models.presets.head_fitting import DENOISING_POSITIONS
 
 def deformable_detr_variables(model):
     """Return all variables of a `DeformableDETR` by the names of its table in `checkpoints`."""
-    variables = {**deformable_variables(model), **_query_variables(model)}
+    proposals = model.proposals if model.use_two_stage else None
+    layers = (model.backbone, model.neck, model.encoder, model.decoder, proposals, model.denoising)
+    variables = {**deformable_variables(*layers), **_query_variables(model)}
     for index in range(len(model.class_heads)):
         variables.update(dense_variables(f"class_embed.{index}", model.class_heads[index]))
         variables.update(perceptron_variables(f"bbox_embed.{index}", model.box_heads[index]))

@@ -13,7 +13,9 @@ def dino_detr_variables(model):
     """Return all variables of a `DINODETR` by the names of its table in `checkpoints`."""
     decoder = model.decoder
     return {
-        **deformable_variables(model),
+        **deformable_variables(
+            model.backbone, model.neck, model.encoder, decoder, model.proposals, model.denoising
+        ),
         "transformer.tgt_embed.weight": table(model.content_queries),
         **dense_variables("transformer.enc_out_class_embed", model.proposal_class_head),
         **perceptron_variables("transformer.enc_out_bbox_embed", model.proposal_box_head),
