@@ -1,4 +1,4 @@
-"""The recipes of the example, and how it cuts batches for denoising queries."""
+"""The recipes of the example."""
 
 import importlib.util
 import pathlib

@@ -85,20 +85,18 @@ def with_reach_of_cells(references, spatial_shapes, num_points):
     return ops.concatenate([references, sides], axis=-1)
 
 
-def sine_codes_of_boxes(boxes, hidden_dim, order=(0, 1, 2, 3)):
+def sine_codes_of_boxes(boxes, hidden_dim):
     """Encode the numbers of boxes by sines and cosines: (..., 2 * hidden_dim), float32.
 
     Args:
         boxes: float32 (..., 4), in 0..1.
         hidden_dim: int, a multiple of 4.
-        order: sequence of int, in which order the codes of the four numbers follow each other.
 
     Source: Zhu et al. 2021, section A.4; models/deformable_transformer.py of the original.
     """
     num_frequencies = hidden_dim // 4
     exponents = np.arange(num_frequencies, dtype="float32") / num_frequencies
     wavelengths = ops.convert_to_tensor(10000.0**exponents, "float32")
-    boxes = ops.stack([boxes[..., index] for index in order], axis=-1)
     angles = ops.expand_dims(boxes * (2 * math.pi), -1) / wavelengths
     waves = ops.stack([ops.sin(angles), ops.cos(angles)], axis=-1)
     return ops.reshape(waves, (*ops.shape(boxes)[:-1], 2 * hidden_dim))

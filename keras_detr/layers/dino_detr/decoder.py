@@ -16,8 +16,6 @@ from keras_detr.ops.boxes import inverse_sigmoid
 
 # The least value of a side and of a distance to the edge before its logit is taken.
 EPSILON = 1e-3
-# A box' code is that of y, then of x, width and height.
-CODE_ORDER = (1, 0, 2, 3)
 
 
 def corrected(boxes, corrections):
@@ -101,7 +99,7 @@ class DINODecoder(TransformerBase):
         boxes = anchors
         for index, layer in enumerate(self.decoder_layers):
             placed = on_padded_maps(anchors, valid_ratios)
-            codes = sine_codes_of_boxes(placed[:, :, 0], states.shape[-1], CODE_ORDER)
+            codes = sine_codes_of_boxes(_y_first(placed[:, :, 0]), states.shape[-1])
             states, (points, weights) = layer(
                 states,
                 self.ref_point_head(ops.cast(codes, self.compute_dtype)),
@@ -135,3 +133,8 @@ class DINODecoder(TransformerBase):
             "num_levels": self.num_levels,
             "num_points": self.num_points,
         }
+
+
+def _y_first(boxes):
+    """Return boxes as (y, x, width, height): in DINO, this is the order of their codes."""
+    return ops.concatenate([boxes[..., 1:2], boxes[..., :1], boxes[..., 2:]], axis=-1)

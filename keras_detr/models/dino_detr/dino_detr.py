@@ -164,7 +164,7 @@ class DINODETR(SetPredictionDetector):
 
     def predict_set(self, pyramid, pixel_mask, training, return_auxiliary, targets=None):
         """Return the raw outputs for a feature pyramid."""
-        tokens, (states, boxes, _) = self._decode(
+        (tokens, proposed), (states, boxes, _) = self._decode(
             pyramid,
             pixel_mask,
             training=training,
@@ -174,9 +174,8 @@ class DINODETR(SetPredictionDetector):
         num_queries = None if targets is None else self.num_queries
         outputs = raw_outputs(*self._read(states, boxes), num_queries)
         if return_auxiliary:
-            logits, boxes = tokens
-            logits = ops.cast(self.proposal_class_head(logits), "float32")
-            outputs.update(encoder_classification=logits, encoder_box=boxes)
+            logits = ops.cast(self.proposal_class_head(tokens), "float32")
+            outputs.update(encoder_classification=logits, encoder_box=proposed)
         return outputs
 
     def attend_set(self, pyramid, pixel_mask):
