@@ -15,8 +15,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from examples.quickstart import BOX_FORMAT, load_batches
-from keras_detr import DETR
+from examples.quickstart import FORMAT, load_batches
 from keras_detr.datasets import ShapesConfig, load_shapes
 from keras_detr.preprocessing import DETRAugmentation, bucketed_batches, scaled_canvases
 from keras_detr.visualization import plot_batch, plot_comparison
@@ -46,8 +45,8 @@ def palette_of(picture):
 
 def draw_predictions(folder):
     """Draw what the quick start's detector sees, beside the truth."""
-    batches, class_names = load_batches("validation", folder / "data", is_training=False)
-    model = keras.saving.load_model(folder / "detector.keras", custom_objects={"DETR": DETR})
+    batches, class_names = load_batches("validation", folder / "data")
+    model = keras.saving.load_model(folder / "detector.keras")
     batch = next(batches.as_numpy_iterator())
     inputs = {name: batch[name][1:5] for name in ("images", "pixel_mask")}
     path = PICTURES / "quickstart.png"
@@ -55,7 +54,7 @@ def draw_predictions(folder):
         inputs["images"],
         {name: values[1:5] for name, values in batch["bounding_boxes"].items()},
         model.predict(inputs, verbose=0),
-        BOX_FORMAT,
+        **FORMAT,
         class_names=class_names,
         path=path,
     )
@@ -68,9 +67,9 @@ def draw_batch(folder):
     images = load_shapes(
         "train",
         data_dir=folder / "data",
-        bounding_box_format=BOX_FORMAT,
         config=ShapesConfig(num_train=5000),
         shuffle_files=False,
+        **FORMAT,
     )
     class_names = images.class_names
     augmentation = DETRAugmentation(
@@ -78,13 +77,13 @@ def draw_batch(folder):
         longest_side=333,
         crop_short_sides=(100, 125, 150),
         crop_sizes=(96, 150),
-        bounding_box_format=BOX_FORMAT,
         seed=1,
+        **FORMAT,
     )
     augmented = images.map(augmentation, num_parallel_calls=tf.data.AUTOTUNE)
     batches = bucketed_batches(augmented.take(100), scaled_canvases(200, 333), batch_size=4)
     path = PICTURES / "batch.png"
-    plot_batch(next(iter(batches)), BOX_FORMAT, class_names, path=path)
+    plot_batch(next(iter(batches)), class_names=class_names, path=path, **FORMAT)
     make_small(path)
 
 

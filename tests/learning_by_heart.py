@@ -8,9 +8,9 @@ import pathlib
 import sys
 
 import keras
+import keras_cv
 import numpy as np
 
-from examples.quickstart import small_backbone
 from keras_detr import DETR, DeformableDETR, detr_optimizer
 from keras_detr.datasets import load_coco
 from keras_detr.evaluation import evaluate_detector
@@ -38,8 +38,14 @@ def eight_images(folder):
 
 def build(detector, **settings):
     """Build a small detector, without dropout."""
+    backbone = keras_cv.models.ResNetBackbone(
+        stackwise_filters=[32, 64, 128],
+        stackwise_blocks=[1, 1, 1],
+        stackwise_strides=[1, 2, 2],
+        include_rescaling=True,
+    )
     return detector(
-        small_backbone(),
+        backbone,
         num_classes=80,
         bounding_box_format="rel_xyxy",
         num_queries=30,
