@@ -13,7 +13,7 @@ import os
 import pathlib
 
 from tests.absent_tensorflow import hide_tensorflow
-from tests.quick_compilation import XLA_FLAGS, leave_graphs_as_traced
+from tests.quick_compilation import XLA_FLAGS
 
 # All of this acts on what Keras and TensorFlow read while they are imported.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -37,8 +37,6 @@ from tests.skip_account import pytest_sessionfinish, pytest_terminal_summary  # 
 SEED = 20200526
 # A traced model is a million objects; by default each 700 of them have the garbage looked through.
 gc.set_threshold(10_000)
-if keras.backend.backend() == "tensorflow":
-    leave_graphs_as_traced()
 LONGEST_FILE = pathlib.Path(__file__).parent / "test_backends.py"
 
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)

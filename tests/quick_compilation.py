@@ -1,4 +1,4 @@
-"""What lets XLA and TensorFlow compile quickly the thousands of programs that run once."""
+"""Environment variables that let XLA compile quickly the thousands of programs that run once."""
 
 # XLA transforms programs as ever; LLVM, which makes machine code of them, doesn't optimize it.
 XLA_FLAGS = " ".join(
@@ -13,13 +13,6 @@ XLA_FLAGS = " ".join(
 def without_quick_compilation(environment):
     """Return the variables of a process whose programs are compiled as a user's are."""
     return {name: value for name, value in environment.items() if name != "XLA_FLAGS"}
-
-
-def leave_graphs_as_traced():
-    """Keep TensorFlow in this process from rewriting each graph before its first run."""
-    import tensorflow as tf
-
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 def kept_programs(folder):
