@@ -34,7 +34,7 @@ from keras_detr.evaluation import COCOEvaluation
 from keras_detr.losses import SoftmaxClassification
 from keras_detr.preprocessing import PadToCanvas, RandomHorizontalFlip, Resize
 
-NUM_STEPS = 1250
+NUM_STEPS = {"shapes": 1250, "photos": 600}
 NUM_EVALUATIONS = 5
 PHOTO_SIZE = (128, 128)
 
@@ -97,9 +97,9 @@ def dino(backbone, denoising, **settings):
 # How each is built, and the highest learning rate.
 DETECTORS = {
     "DETR": (detr, 5e-4),
-    "Deformable DETR": (deformable_detr, 1.5e-3),
-    "Deformable DETR, denoising": (denoised_deformable_detr, 1.5e-3),
-    "DINO": (dino, 1.5e-3),
+    "Deformable DETR": (deformable_detr, 1e-3),
+    "Deformable DETR, denoising": (denoised_deformable_detr, 1e-3),
+    "DINO": (dino, 1e-3),
 }
 
 
@@ -125,7 +125,7 @@ def build(name, data, class_names, most_boxes):
         **quickstart.FORMAT,
     )
     schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, NUM_STEPS, warmup_target=rate, warmup_steps=100
+        0.0, NUM_STEPS[data], warmup_target=rate, warmup_steps=100
     )
     optimizer = keras_detr.detr_optimizer(model, schedule, schedule)
     model.compile(optimizer, loss, steps_per_execution=25, jit_compile=False)
@@ -137,7 +137,7 @@ def run(name, data, folder, seed):
     keras.utils.set_random_seed(seed)
     train, scored, class_names, most_boxes = DATA[data](folder)
     model = build(name, data, class_names, most_boxes)
-    num_steps = NUM_STEPS // NUM_EVALUATIONS
+    num_steps = NUM_STEPS[data] // NUM_EVALUATIONS
     start = time.perf_counter()
     logs = model.fit(
         train,

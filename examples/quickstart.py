@@ -52,7 +52,7 @@ def build_model(class_names, num_steps):
         preprocessor_sizes=IMAGE_SIZE,
         **FORMAT,
     )
-    rate = CosineDecay(0.0, num_steps, warmup_target=1.5e-3, warmup_steps=100)
+    rate = CosineDecay(0.0, num_steps, warmup_target=1e-3, warmup_steps=100)
     model.compile(keras_detr.detr_optimizer(model, rate, rate), steps_per_execution=25)
     return model
 
