@@ -9,9 +9,9 @@ from defusedxml import DTDForbidden, ElementTree
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
-from keras_detr.datasets.detection_records import LARGEST_SIDE, BoxRow
+from keras_detr.datasets.detection_records import LARGEST_SIDE, BoxRow, records_of_rows
 from keras_detr.datasets.image_files import checked_folder, file_names, path_inside
-from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
+from keras_detr.datasets.records_dataset import check_options, dataset_from_records
 from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES
 
 # In bytes.
@@ -78,6 +78,19 @@ def load_voc(
     Source: Everingham et al. 2010; the development kit of VOC2012, sections 4.2 and 5.
     """
     check_options(bounding_box_format, difficult, broken_images, outside_files, exif, "difficult")
+    return dataset_from_records(
+        read_voc(folder, split, class_names, outside_files),
+        bounding_box_format=bounding_box_format,
+        crowds=difficult,
+        shuffle_files=split in _TRAINING_SPLITS if shuffle_files is None else shuffle_files,
+        is_checked=True,
+        broken_images=broken_images,
+        exif=exif,
+    )
+
+
+def read_voc(folder, split, class_names, outside_files):
+    """Return the `Records` of a split; `class_names` are those of all files where it is None."""
     folder = checked_folder(folder, "folder")
     images_dir = _first_folder(folder, _IMAGE_FOLDERS, "images")
     annotations_dir = _first_folder(folder, _ANNOTATION_FOLDERS, "XML files")
@@ -91,18 +104,7 @@ def load_voc(
         for images_or_annotations in (images_dir, annotations_dir)
     ]
     images, boxes = _read_annotations(names, *folders, class_names, report)
-    return dataset_from_tables(
-        images,
-        boxes,
-        class_names,
-        report,
-        bounding_box_format=bounding_box_format,
-        crowds=difficult,
-        shuffle_files=split in _TRAINING_SPLITS if shuffle_files is None else shuffle_files,
-        is_checked=True,
-        broken_images=broken_images,
-        exif=exif,
-    )
+    return records_of_rows(images, boxes, tuple(class_names), report)
 
 
 def _first_folder(folder, names, content):
