@@ -41,7 +41,8 @@ def load_voc(
 
     The folder, such as VOC2012, holds the images in JPEGImages, an XML file for each in
     Annotations, and ImageSets/Main/<split>.txt with the names of a split's images, one a line,
-    without suffixes; where there is no folder ImageSets, "trainval" is all there is. VOC
+    without suffixes; where there is no folder ImageSets, "trainval" is all there is. The XML files
+    may also lie beside the images, as in Roboflow's folders train, valid and test. VOC
     counts whole pixels from 1, and both corners are inside the box. Entries that can't be used are
     left out, counted and listed, as in `load_coco_json`; an image without an XML file counts as
     empty, and is listed too.
@@ -89,6 +90,27 @@ def load_voc(
     )
 
 
+def has_voc_files(folder):
+    """Return whether a folder holds XML files beside its images, or folders of both."""
+    if _has_annotations(folder):
+        return True
+    annotations = (folder / name for name in _ANNOTATION_FOLDERS)
+    return any(next(path.rglob("*.xml"), None) for path in annotations) and any(
+        (folder / name).is_dir() for name in _IMAGE_FOLDERS
+    )
+
+
+def voc_splits(folder):
+    """Return the splits that `load_voc` finds in a folder."""
+    if not (folder / "ImageSets").exists():
+        return {"trainval"}
+    return {name[:-4] for name in file_names(folder / "ImageSets" / "Main") if name[-4:] == ".txt"}
+
+
+def _has_annotations(folder):
+    return any(name.endswith(".xml") for name in file_names(folder))
+
+
 def read_voc(folder, split, class_names, outside_files):
     """Return the `Records` of a split; `class_names` are those of all files where it is None."""
     folder = checked_folder(folder, "folder")
@@ -108,7 +130,9 @@ def read_voc(folder, split, class_names, outside_files):
 
 
 def _first_folder(folder, names, content):
-    """Return the first of some folders that is there."""
+    """Return the first of some folders that is there, or the one above if all is in it."""
+    if _has_annotations(folder):
+        return folder
     for name in names:
         if (folder / name).is_dir():
             return folder / name

@@ -88,6 +88,25 @@ def load_yolo(
     )
 
 
+def yolo_splits(folder):
+    """Return the splits that a folder's data.yaml names; none if there is no such file."""
+    try:
+        path = settings_path(folder)
+        settings = read_settings(path)
+    except FileNotFoundError:
+        return set()
+    except ValueError:
+        # Another file's name doesn't say that it is of this kind.
+        if path.name == "data.yaml":
+            raise
+        return set()
+    return {
+        split
+        for split, keys in _KEYS.items()
+        if any(settings.get(key) not in NO_VALUE for key in keys)
+    }
+
+
 def read_yolo(folder, split, class_names, outside_files):
     """Return the `Records` of a split; `class_names` are taken where data.yaml has none."""
     path = settings_path(folder)
