@@ -32,6 +32,7 @@ from examples import quickstart
 from keras_detr.datasets import load_coco_json
 from keras_detr.evaluation import COCOEvaluation
 from keras_detr.losses import SoftmaxClassification
+from keras_detr.optimizers import warmup_cosine
 from keras_detr.preprocessing import PadToCanvas, RandomHorizontalFlip, Resize
 
 NUM_STEPS = {"shapes": 1250, "photos": 600}
@@ -124,9 +125,7 @@ def build(name, data, class_names, most_boxes):
         dropout=0.0,
         **quickstart.FORMAT,
     )
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, NUM_STEPS[data], warmup_target=rate, warmup_steps=100
-    )
+    schedule = warmup_cosine(rate, NUM_STEPS[data], warmup_steps=100)
     optimizer = keras_detr.detr_optimizer(model, schedule, schedule)
     model.compile(optimizer, loss, steps_per_execution=25, jit_compile=False)
     return model

@@ -15,10 +15,11 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import keras_detr
 from examples.quickstart import FORMAT, load_batches
 from keras_detr.datasets import ShapesConfig, load_shapes
 from keras_detr.preprocessing import DETRAugmentation, bucketed_batches, scaled_canvases
-from keras_detr.visualization import plot_batch, plot_comparison
+from keras_detr.visualization import plot_batch, plot_predictions
 
 PICTURES = Path(__file__).parent / "pictures"
 WIDTH = 1000
@@ -45,19 +46,12 @@ def palette_of(picture):
 
 def draw_predictions(folder):
     """Draw what the quick start's detector sees, beside the truth."""
-    batches, class_names = load_batches("validation", folder / "data")
-    model = keras.saving.load_model(folder / "detector.keras")
+    batches, _ = load_batches("validation", folder / "data")
+    model = keras_detr.load(folder / "detector.keras")
     batch = next(batches.as_numpy_iterator())
-    inputs = {name: batch[name][1:5] for name in ("images", "pixel_mask")}
+    four = keras.tree.map_structure(lambda values: values[1:5], batch)
     path = PICTURES / "quickstart.png"
-    plot_comparison(
-        inputs["images"],
-        {name: values[1:5] for name, values in batch["bounding_boxes"].items()},
-        model.predict(inputs, verbose=0),
-        **FORMAT,
-        class_names=class_names,
-        path=path,
-    )
+    plot_predictions(model, four, path=path)
     make_small(path)
 
 

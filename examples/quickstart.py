@@ -7,13 +7,13 @@ import argparse
 
 import keras
 import keras_cv
-from keras.optimizers.schedules import CosineDecay
 
 import keras_detr
 from keras_detr.datasets import ShapesConfig, load_shapes
 from keras_detr.evaluation import COCOEvaluation
+from keras_detr.optimizers import warmup_cosine
 from keras_detr.preprocessing import PadToCanvas, RandomHorizontalFlip, Resize
-from keras_detr.visualization import plot_comparison
+from keras_detr.visualization import plot_predictions
 
 IMAGE_SIZE = (80, 80)
 FORMAT = {"bounding_box_format": "rel_xyxy"}  # Fractions of the image: resizing keeps them.
@@ -52,7 +52,7 @@ def build_model(class_names, num_steps):
         preprocessor_sizes=IMAGE_SIZE,
         **FORMAT,
     )
-    rate = CosineDecay(0.0, num_steps, warmup_target=1e-3, warmup_steps=100)
+    rate = warmup_cosine(1e-3, num_steps, warmup_steps=100)
     model.compile(keras_detr.detr_optimizer(model, rate, rate), steps_per_execution=25)
     return model
 
@@ -77,11 +77,9 @@ def main():
     model.fit(batches, epochs=arguments.epochs, callbacks=[COCOEvaluation(held_out), backup])
 
     model.save(run.folder / "detector.keras")
-    model = keras.saving.load_model(run.folder / "detector.keras")
+    model = keras_detr.load(run.folder / "detector.keras")
     batch = next(held_out.as_numpy_iterator())
-    truth, found = batch["bounding_boxes"], model.predict(batch, verbose=0)
-    path = run.folder / "predictions.png"
-    plot_comparison(batch["images"], truth, found, **FORMAT, class_names=class_names, path=path)
+    plot_predictions(model, batch, path=run.folder / "predictions.png")
     run.finish()
     print(f"the model, and what it sees beside the truth, are in {run.folder}")
 

@@ -42,6 +42,7 @@ _HOMES = {
     "TrainingRun": "models",
     "detect": "inference",
     "detr_optimizer": "optimizers",
+    "load": "models",
 }
 
 __getattr__, __dir__, __all__ = attach(__name__, _HOMES, _MODULES)

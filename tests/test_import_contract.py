@@ -31,6 +31,7 @@ LEVELS = {
     "evaluation": 3,
     "inference": 3,
     "visualization": 3,
+    "cli": 4,
 }
 
 # Folders of keras_detr/models: the detectors, which don't import each other, and what they share.

@@ -11,10 +11,16 @@ from keras_detr.batches.class_names import check_class_names
 from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.coco_categories import read_categories
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
-from keras_detr.datasets.detection_records import BOXES, LARGEST_SIDE, NO_ID, BoxRow
+from keras_detr.datasets.detection_records import (
+    BOXES,
+    LARGEST_SIDE,
+    NO_ID,
+    BoxRow,
+    records_of_rows,
+)
 from keras_detr.datasets.image_files import checked_folder, num_unlisted_images, path_inside
 from keras_detr.datasets.json_numbers import area, flag, four_numbers, whole_number
-from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
+from keras_detr.datasets.records_dataset import check_options, dataset_from_records
 
 # A few boxes may look like corners by chance.
 _FEWEST_CORNERS = 5
@@ -91,19 +97,9 @@ def load_coco_json(
     Source: the data format of https://cocodataset.org.
     """
     check_options(bounding_box_format, crowds, broken_images, outside_files, exif)
-    images_dir = checked_folder(images_dir, "images_dir")
-    content, source = _read_json(annotations)
-    report = DataReport(source)
-    ids_by_name = read_categories(content, source, report)
-    images, rows_by_id = _read_images(content["images"], images_dir, report, outside_files)
-    report.num_unlisted_files = num_unlisted_images(path for _, path, _ in images)
-    boxes = _read_annotations(content["annotations"], images, rows_by_id, ids_by_name, report)
-    _report_corners(boxes, images, report)
-    dataset = dataset_from_tables(
-        images,
-        boxes,
-        tuple(ids_by_name),
-        report,
+    records, ids_by_name = read_coco_json(images_dir, annotations, outside_files)
+    dataset = dataset_from_records(
+        records,
         class_names=check_class_names(class_names),
         bounding_box_format=bounding_box_format,
         crowds=crowds,
@@ -114,6 +110,19 @@ def load_coco_json(
     )
     dataset.category_ids = tuple(map(ids_by_name.get, dataset.class_names))
     return dataset
+
+
+def read_coco_json(images_dir, annotations, outside_files):
+    """Return the `Records` of a COCO-JSON file, and the categories' ids by name."""
+    images_dir = checked_folder(images_dir, "images_dir")
+    content, source = _read_json(annotations)
+    report = DataReport(source)
+    ids_by_name = read_categories(content, source, report)
+    images, rows_by_id = _read_images(content["images"], images_dir, report, outside_files)
+    report.num_unlisted_files = num_unlisted_images(path for _, path, _ in images)
+    boxes = _read_annotations(content["annotations"], images, rows_by_id, ids_by_name, report)
+    _report_corners(boxes, images, report)
+    return records_of_rows(images, boxes, tuple(ids_by_name), report), ids_by_name
 
 
 def _read_json(annotations):

@@ -97,7 +97,7 @@ class DataReport:
             `PadToCanvas` must be at least as large.
         num_crowds_left_out: int, usable boxes left out because the caller drops crowds.
         num_unlisted_files: int, image files of COCO-JSON's folders that no image entry names.
-        classes_without_boxes: list of str, the names of the classes that no box is of.
+        num_boxes_by_class: dict from the name of a class to the number of its boxes.
         problems: list of `Problem`, one for each dropped or changed entry.
     """
 
@@ -110,7 +110,7 @@ class DataReport:
     most_boxes: int = 0
     num_crowds_left_out: int = 0
     num_unlisted_files: int = 0
-    classes_without_boxes: list[str] = dataclasses.field(default_factory=list)
+    num_boxes_by_class: dict[str, int] = dataclasses.field(default_factory=dict)
     problems: list[Problem] = dataclasses.field(default_factory=list)
 
     def add(self, kind, image_id=None, annotation_id=None, detail=""):
@@ -131,6 +131,11 @@ class DataReport:
         """Return the number of problems by kind, in the order of `PROBLEM_KINDS`."""
         found = Counter(problem.kind for problem in self.problems)
         return {kind: found[kind] for kind in PROBLEM_KINDS if kind in found}
+
+    @property
+    def classes_without_boxes(self):
+        """Return the names of the classes that no box is of."""
+        return [name for name, count in self.num_boxes_by_class.items() if not count]
 
     @property
     def num_images_dropped(self):

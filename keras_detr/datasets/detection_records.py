@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_detr.batches.boxes import LEAST_SIDE, look_relative
-from keras_detr.datasets.data_report import PROBLEM_KINDS
+from keras_detr.datasets.data_report import PROBLEM_KINDS, DataReport
 from keras_detr.datasets.image_files import (
     existing_files,
     read_header,
@@ -60,6 +60,31 @@ class BoxRow(NamedTuple):
     annotation_id: int = NO_ID
     area: float = np.nan
     is_crowd: bool = False
+
+
+class Records(NamedTuple):
+    """Hold what annotation files say, before it is checked.
+
+    Attributes:
+        images: array of `IMAGES`.
+        boxes: array of `BOXES`.
+        names: tuple of str, the classes.
+        report: `DataReport`, with the entries that could not be read at all.
+        is_relative: bool, whether boxes are relative to the image instead of in pixels.
+    """
+
+    images: np.ndarray
+    boxes: np.ndarray
+    names: tuple
+    report: DataReport
+    is_relative: bool = False
+
+
+def records_of_rows(images, boxes, *rest):
+    """Return `Records` of images given as (id, path, (height, width)) and `BoxRow`s."""
+    return Records(
+        np.array([(*image, 0) for image in images], IMAGES), np.array(boxes, BOXES), *rest
+    )
 
 
 def check_records(

@@ -10,7 +10,7 @@ from keras_detr.batches.carried_format import FORMAT_ENTRY
 from keras_detr.batches.class_names import difference_of
 from keras_detr.datasets.broken_images import BrokenImages
 from keras_detr.datasets.data_report import brief
-from keras_detr.datasets.detection_records import BOXES, IMAGES, check_records
+from keras_detr.datasets.detection_records import check_records
 from keras_detr.datasets.image_files import decode_image
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 from keras_detr.preprocessing.assertions import checked
@@ -19,11 +19,8 @@ from keras_detr.preprocessing.exif_orientation import check_exif
 logger = logging.getLogger("keras_detr")
 
 
-def dataset_from_tables(
-    images,
-    boxes,
-    names,
-    report,
+def dataset_from_records(
+    records,
     *,
     class_names=None,
     bounding_box_format,
@@ -32,40 +29,35 @@ def dataset_from_tables(
     is_checked,
     broken_images,
     exif,
-    is_relative=False,
 ):
     """Check images and boxes, and read them as elements.
 
     Args:
-        images: list of (id, path, (height, width)), see `check_records`.
-        boxes: table, or list of its rows, see `check_records`.
-        names: sequence of str, the classes of the boxes.
-        report: `DataReport`, filled here, and logged if anything was dropped or changed.
-        class_names: sequence of str, the classes that the elements are to have; None for `names`.
-        is_relative: bool, see `check_records`.
+        records: `Records`; its report is filled, and logged if anything was dropped or changed.
+        class_names: sequence of str, the classes that the elements are to have; None for those of
+            the records.
 
     Other arguments, the result and the errors are those of
     `keras_detr.datasets.load_coco_json`, except `category_ids`. Images are shuffled before they
     are read and decoded.
     """
-    boxes = np.array(boxes, BOXES)
+    boxes, names, report = records.boxes, records.names, records.report
     if class_names is not None:
+        boxes = boxes.copy()
         boxes["class"] = _labels(boxes["class"], names, class_names, report.source)
     images, boxes = check_records(
-        np.array([(*image, 0) for image in images], IMAGES),
+        records.images,
         boxes,
         report,
         exif=exif,
-        is_relative=is_relative,
+        is_relative=records.is_relative,
         is_checked=is_checked,
         is_crowd_dropped=crowds == "drop",
         is_decoded=broken_images == "find",
     )
     class_names = list(names if class_names is None else class_names)
-    labels = set(boxes["class"].tolist())
-    report.classes_without_boxes = [
-        name for label, name in enumerate(class_names) if label not in labels
-    ]
+    counts = np.bincount(boxes["class"], minlength=len(class_names)).tolist()
+    report.num_boxes_by_class = dict(zip(class_names, counts, strict=True))
     if report.problems or not report.num_boxes_read:
         more = "\n`dataset.report.problems` lists all." if report.problems else ""
         logger.warning("%s%s", report, more)

@@ -9,9 +9,9 @@ from defusedxml import DTDForbidden, ElementTree
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
-from keras_detr.datasets.detection_records import LARGEST_SIDE, BoxRow
+from keras_detr.datasets.detection_records import LARGEST_SIDE, BoxRow, records_of_rows
 from keras_detr.datasets.image_files import checked_folder, file_names, path_inside
-from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
+from keras_detr.datasets.records_dataset import check_options, dataset_from_records
 from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES
 
 # In bytes.
@@ -41,7 +41,8 @@ def load_voc(
 
     The folder, such as VOC2012, holds the images in JPEGImages, an XML file for each in
     Annotations, and ImageSets/Main/<split>.txt with the names of a split's images, one a line,
-    without suffixes; where there is no folder ImageSets, "trainval" is all there is. VOC
+    without suffixes; where there is no folder ImageSets, "trainval" is all there is. The XML files
+    may also lie beside the images, as in Roboflow's folders train, valid and test. VOC
     counts whole pixels from 1, and both corners are inside the box. Entries that can't be used are
     left out, counted and listed, as in `load_coco_json`; an image without an XML file counts as
     empty, and is listed too.
@@ -78,6 +79,40 @@ def load_voc(
     Source: Everingham et al. 2010; the development kit of VOC2012, sections 4.2 and 5.
     """
     check_options(bounding_box_format, difficult, broken_images, outside_files, exif, "difficult")
+    return dataset_from_records(
+        read_voc(folder, split, class_names, outside_files),
+        bounding_box_format=bounding_box_format,
+        crowds=difficult,
+        shuffle_files=split in _TRAINING_SPLITS if shuffle_files is None else shuffle_files,
+        is_checked=True,
+        broken_images=broken_images,
+        exif=exif,
+    )
+
+
+def has_voc_files(folder):
+    """Return whether a folder holds XML files beside its images, or folders of both."""
+    if _has_annotations(folder):
+        return True
+    annotations = (folder / name for name in _ANNOTATION_FOLDERS)
+    return any(next(path.rglob("*.xml"), None) for path in annotations) and any(
+        (folder / name).is_dir() for name in _IMAGE_FOLDERS
+    )
+
+
+def voc_splits(folder):
+    """Return the splits that `load_voc` finds in a folder."""
+    if not (folder / "ImageSets").exists():
+        return {"trainval"}
+    return {name[:-4] for name in file_names(folder / "ImageSets" / "Main") if name[-4:] == ".txt"}
+
+
+def _has_annotations(folder):
+    return any(name.endswith(".xml") for name in file_names(folder))
+
+
+def read_voc(folder, split, class_names, outside_files):
+    """Return the `Records` of a split; `class_names` are those of all files where it is None."""
     folder = checked_folder(folder, "folder")
     images_dir = _first_folder(folder, _IMAGE_FOLDERS, "images")
     annotations_dir = _first_folder(folder, _ANNOTATION_FOLDERS, "XML files")
@@ -91,22 +126,13 @@ def load_voc(
         for images_or_annotations in (images_dir, annotations_dir)
     ]
     images, boxes = _read_annotations(names, *folders, class_names, report)
-    return dataset_from_tables(
-        images,
-        boxes,
-        class_names,
-        report,
-        bounding_box_format=bounding_box_format,
-        crowds=difficult,
-        shuffle_files=split in _TRAINING_SPLITS if shuffle_files is None else shuffle_files,
-        is_checked=True,
-        broken_images=broken_images,
-        exif=exif,
-    )
+    return records_of_rows(images, boxes, tuple(class_names), report)
 
 
 def _first_folder(folder, names, content):
-    """Return the first of some folders that is there."""
+    """Return the first of some folders that is there, or the one above if all is in it."""
+    if _has_annotations(folder):
+        return folder
     for name in names:
         if (folder / name).is_dir():
             return folder / name

@@ -6,8 +6,9 @@ import pathlib
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
+from keras_detr.datasets.detection_records import records_of_rows
 from keras_detr.datasets.image_files import is_inside, path_inside
-from keras_detr.datasets.records_dataset import check_options, dataset_from_tables
+from keras_detr.datasets.records_dataset import check_options, dataset_from_records
 from keras_detr.datasets.yolo_lines import box_of_values, num_values_of_poses, values_of_line
 from keras_detr.datasets.yolo_settings import (
     NO_VALUE,
@@ -74,21 +75,9 @@ def load_yolo(
     Source: https://docs.ultralytics.com/datasets/detect.
     """
     check_options(bounding_box_format, "keep", broken_images, outside_files, exif)
-    path = settings_path(folder)
-    folder, settings = path.parent, read_settings(path)
     class_names = check_class_names(class_names)
-    names = names_of_classes(settings, path, class_names)
-    num_keypoint_values = keypoint_values(settings, path)
-    sources = _image_sources(settings, path, split, outside_files)
-    report = DataReport(", ".join(map(str, sources)))
-    paths = [path for source in sources for path in _images_of(source, folder, outside_files)]
-    images, boxes = _read_labels(paths, len(names), num_keypoint_values, report)
-    _report_labels_without_image(sources, paths, report)
-    return dataset_from_tables(
-        images,
-        boxes,
-        names,
-        report,
+    return dataset_from_records(
+        read_yolo(folder, split, class_names, outside_files),
         class_names=class_names,
         bounding_box_format=bounding_box_format,
         crowds="keep",
@@ -96,8 +85,40 @@ def load_yolo(
         is_checked=True,
         broken_images=broken_images,
         exif=exif,
-        is_relative=True,
     )
+
+
+def yolo_splits(folder):
+    """Return the splits that a folder's data.yaml names; none if there is no such file."""
+    try:
+        path = settings_path(folder)
+        settings = read_settings(path)
+    except FileNotFoundError:
+        return set()
+    except ValueError:
+        # Another file's name doesn't say that it is of this kind.
+        if path.name == "data.yaml":
+            raise
+        return set()
+    return {
+        split
+        for split, keys in _KEYS.items()
+        if any(settings.get(key) not in NO_VALUE for key in keys)
+    }
+
+
+def read_yolo(folder, split, class_names, outside_files):
+    """Return the `Records` of a split; `class_names` are taken where data.yaml has none."""
+    path = settings_path(folder)
+    folder, settings = path.parent, read_settings(path)
+    names = names_of_classes(settings, path, class_names)
+    num_keypoint_values = keypoint_values(settings, path)
+    sources = _image_sources(settings, path, split, outside_files)
+    report = DataReport(", ".join(map(str, sources)))
+    paths = [path for source in sources for path in _images_of(source, folder, outside_files)]
+    images, boxes = _read_labels(paths, len(names), num_keypoint_values, report)
+    _report_labels_without_image(sources, paths, report)
+    return records_of_rows(images, boxes, names, report, True)
 
 
 def _image_sources(settings, path, split, outside_files):

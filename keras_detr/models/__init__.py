@@ -4,6 +4,8 @@ from keras_detr.models.backbones import ResNetBackbone
 from keras_detr.models.deformable_detr import DeformableDETR
 from keras_detr.models.detr import DETR
 from keras_detr.models.dino_detr import DINODETR
+from keras_detr.models.epoch_log import EpochLog
+from keras_detr.models.loading import load
 from keras_detr.models.necks import MultiScaleNeck, SingleScaleNeck
 from keras_detr.models.task.set_prediction_detector import SetPredictionDetector
 from keras_detr.models.training_run import TrainingRun
@@ -12,9 +14,11 @@ __all__ = [
     "DETR",
     "DINODETR",
     "DeformableDETR",
+    "EpochLog",
     "MultiScaleNeck",
     "ResNetBackbone",
     "SetPredictionDetector",
     "SingleScaleNeck",
     "TrainingRun",
+    "load",
 ]

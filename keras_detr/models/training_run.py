@@ -4,7 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+import keras
+
 from keras_detr.checkpoints.files.atomic_files import folder_beside, is_unfinished, move_file
+from keras_detr.models.epoch_log import EpochLog
 
 _RECORD = "run.json"
 
@@ -22,6 +25,7 @@ class TrainingRun:
 
     Attributes:
         folder: `pathlib.Path`.
+        best_path: `pathlib.Path`, of the model with the best figure so far.
         backup_dir: `pathlib.Path`, for `keras.callbacks.BackupAndRestore`. Let it keep its files
             (`delete_checkpoint=False`): `finish` deletes them once the results are written.
         is_finished: bool, whether `finish` has been called in this or an earlier process.
@@ -31,16 +35,12 @@ class TrainingRun:
 
     Example:
         ```python
-        import keras
-
         from keras_detr.models import TrainingRun
 
         run = TrainingRun("my_training", {"preset": "detr_r50", "epochs": 50})
         if not run.is_finished:
-            backup = keras.callbacks.BackupAndRestore(
-                run.backup_dir, double_checkpoint=True, delete_checkpoint=False
-            )
-            # model.fit(..., callbacks=[backup]), model.save(run.folder / "model.keras")
+            callbacks = run.callbacks(patience=10)
+            # model.fit(..., callbacks=[COCOEvaluation(valid_batches), *callbacks])
             run.finish()
         ```
     """
@@ -48,12 +48,44 @@ class TrainingRun:
     def __init__(self, folder, settings):
         self.folder = Path(folder)
         self.backup_dir = self.folder / "backup"
+        self.best_path = self.folder / "model.keras"
         self._settings = json.loads(json.dumps(settings, default=str))
         record = self._read_record()
         self.is_finished = record["is_finished"]
         if not record["settings"]:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._write_record()
+
+    def callbacks(self, monitor="val_AP", mode="max", patience=None, tensorboard=False):
+        """Return callbacks that keep the results in the folder, and let an interrupted run go on.
+
+        Put `COCOEvaluation`, which logs "val_AP", before them.
+
+        Args:
+            monitor: str, the figure by which the best model is kept.
+            mode: "max" or "min", which figure is best.
+            patience: int, after how many epochs without a better figure training ends; or `None`.
+            tensorboard: bool, whether to write logs for TensorBoard too.
+
+        Returns:
+            list of callbacks: the best model is written to `best_path`, the logs of all epochs to
+            log.csv, and what an interrupted training needs to `backup_dir`.
+        """
+        figure = {"monitor": monitor, "mode": mode}
+        callbacks = [
+            keras.callbacks.ModelCheckpoint(self.best_path, save_best_only=True, **figure),
+            EpochLog(self.folder / "log.csv"),
+            keras.callbacks.TerminateOnNaN(raise_error=True),
+        ]
+        if patience is not None:
+            callbacks.append(keras.callbacks.EarlyStopping(patience=patience, **figure))
+        if tensorboard:
+            callbacks.append(keras.callbacks.TensorBoard(self.folder / "tensorboard"))
+        # It keeps its files until `finish`, when all results are written.
+        backup = keras.callbacks.BackupAndRestore(
+            self.backup_dir, double_checkpoint=True, delete_checkpoint=False
+        )
+        return [*callbacks, backup]
 
     def finish(self):
         """Record that all results are written, and delete the backups."""

@@ -16,8 +16,10 @@ _HOMES = {
     "ResizingLayer": "resize",
     "CANVASES": "bucketing",
     "bucketed_batches": "bucketing",
+    "evaluation_batches": "detection_batches",
     "resized_size": "short_side_sizes",
     "scaled_canvases": "bucketing",
+    "training_batches": "detection_batches",
 }
 
 __getattr__, __dir__, __all__ = attach(__name__, _HOMES)

@@ -10,6 +10,8 @@ from keras_detr.preprocessing.random_resize_shortest_side import RandomResizeSho
 from keras_detr.preprocessing.random_size_crop import RandomSizeCrop
 
 SHORT_SIDES = (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)
+CROP_SHORT_SIDES = (400, 500, 600)
+CROP_SIZES = (384, 600)
 
 
 @keras.saving.register_keras_serializable("keras_detr")
@@ -41,8 +43,8 @@ class DETRAugmentation(BoxAwareLayer):
         short_sides=SHORT_SIDES,
         *,
         longest_side=1333,
-        crop_short_sides=(400, 500, 600),
-        crop_sizes=(384, 600),
+        crop_short_sides=CROP_SHORT_SIDES,
+        crop_sizes=CROP_SIZES,
         crop_rate=0.5,
         flip_rate=0.5,
         bounding_box_format=None,
@@ -78,6 +80,36 @@ class DETRAugmentation(BoxAwareLayer):
         self._layers_in_order = (
             flip,
             drawing(RandomChoice, [whole, cut], [1 - crop_rate, crop_rate]),
+        )
+
+    @classmethod
+    def scaled_to(cls, sizes, **settings):
+        """Return the paper's augmentation for images of other sizes than 800 and 1333.
+
+        Args:
+            sizes: pair of int, pixels: the largest short side, and the long side's limit or None,
+                as `preprocessor_sizes` of a detector. All sizes of the paper are scaled like the
+                short side.
+            settings: `bounding_box_format`, `seed` and others of the constructor.
+
+        Example:
+            ```python
+            from keras_detr.preprocessing import DETRAugmentation
+
+            augmentation = DETRAugmentation.scaled_to((480, 800), bounding_box_format="xyxy")
+            ```
+        """
+        short_side, longest_side = sizes
+
+        def scaled(sides):
+            return [max(1, round(side * short_side / SHORT_SIDES[-1])) for side in sides]
+
+        return cls(
+            scaled(SHORT_SIDES),
+            longest_side=longest_side,
+            crop_short_sides=scaled(CROP_SHORT_SIDES),
+            crop_sizes=scaled(CROP_SIZES),
+            **settings,
         )
 
     def apply(self, element, parameters):

@@ -9,6 +9,7 @@ _HOMES = {
     "plot_comparison": "comparison",
     "plot_detections": "detections",
     "plot_history": "history",
+    "plot_predictions": "model_predictions",
 }
 
 __getattr__, __dir__, __all__ = attach(__name__, _HOMES)

@@ -10,7 +10,7 @@ from keras_detr.batches.arrays import numpy_parts
 from keras_detr.batches.carried_format import check_carried_format
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.batches.structure import batch_parts
-from keras_detr.visualization.comparison import plot_comparison
+from keras_detr.visualization.model_predictions import plot_predictions
 
 # TensorBoard's number for this color space.
 _RGBA = 4
@@ -65,9 +65,10 @@ class PredictionPictures(keras.callbacks.Callback):
         self.class_names = check_class_names(class_names)
         parts = numpy_parts(batch_parts(batch))
         images, pixel_mask, boxes, classes, _, self._carried_format, _ = parts
-        self._images = images[:max_images]
-        self._pixel_mask = None if pixel_mask is None else pixel_mask[:max_images]
-        self._boxes = {"boxes": boxes[:max_images], "classes": classes[:max_images]}
+        objects = {"boxes": boxes[:max_images], "classes": classes[:max_images]}
+        self._batch = {"images": images[:max_images], "bounding_boxes": objects}
+        if pixel_mask is not None:
+            self._batch["pixel_mask"] = pixel_mask[:max_images]
         self._writer = None
 
     def on_train_begin(self, logs=None):
@@ -78,19 +79,13 @@ class PredictionPictures(keras.callbacks.Callback):
         """Predict, draw, and log the picture."""
         if (epoch + 1) % self.every:
             return
-        inputs = {"images": self._images}
-        if self._pixel_mask is not None:
-            inputs["pixel_mask"] = self._pixel_mask
         picture = io.BytesIO()
-        figure = plot_comparison(
-            self._images,
-            self._boxes,
-            self.model.predict_on_batch(inputs),
-            self.model.bounding_box_format,
-            self.class_names or self.model.class_names,
-            self.confidence_threshold,
-            max_images=len(self._images),
-            pixel_mask=self._pixel_mask,
+        figure = plot_predictions(
+            self.model,
+            self._batch,
+            self.class_names,
+            confidence_threshold=self.confidence_threshold,
+            max_images=len(self._batch["images"]),
         )
         figure.savefig(picture, format="png")
         self._write(picture.getvalue(), figure.canvas.get_width_height(), epoch)

@@ -2,6 +2,8 @@
 
 import json
 
+import keras
+import numpy as np
 import pytest
 
 from keras_detr.models import TrainingRun
@@ -76,3 +78,27 @@ def test_a_record_of_something_else_is_refused(content, tmp_path):
     with pytest.raises(FileExistsError, match=r"run\.json' isn't the record of a training"):
         TrainingRun(tmp_path, SETTINGS)
     assert (tmp_path / "run.json").read_text() == content
+
+
+def test_callbacks_keep_the_best_model_the_logs_and_a_backup(tmp_path):
+    run = TrainingRun(tmp_path, SETTINGS)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    callbacks = run.callbacks("loss", "min", patience=3)
+    model.fit(np.ones((4, 2)), np.ones((4, 1)), epochs=2, callbacks=callbacks, verbose=0)
+    assert names(tmp_path) == ["backup", "log.csv", "model.keras", "run.json"]
+    assert run.best_path == tmp_path / "model.keras"
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 3
+    stops = [c for c in callbacks if isinstance(c, keras.callbacks.EarlyStopping)]
+    assert [(stop.monitor, stop.patience) for stop in stops] == [("loss", 3)]
+    run.finish()
+    assert names(tmp_path) == ["log.csv", "model.keras", "run.json"]
+
+
+def test_early_stopping_and_tensorboard_only_on_demand(tmp_path):
+    run = TrainingRun(tmp_path, SETTINGS)
+    plain = [type(callback).__name__ for callback in run.callbacks()]
+    assert not {"EarlyStopping", "TensorBoard"} & set(plain)
+    chosen = [type(callback).__name__ for callback in run.callbacks(patience=1, tensorboard=True)]
+    assert sorted(set(chosen) - set(plain)) == ["EarlyStopping", "TensorBoard"]
+    assert chosen[-1] == "BackupAndRestore"

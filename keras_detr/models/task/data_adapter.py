@@ -1,6 +1,8 @@
 """Adapt what `fit`, `evaluate` and `predict` are given to what Keras' trainers take."""
 
+import contextlib
 import functools
+import warnings
 
 import keras
 from keras import ops
@@ -160,3 +162,12 @@ def without_extra_entries(inputs):
     if not isinstance(inputs, dict) or "images" not in inputs:
         return inputs
     return {name: inputs[name] for name in ("images", "pixel_mask") if inputs.get(name) is not None}
+
+
+@contextlib.contextmanager
+def no_warning_at_the_end(steps):
+    """Keep Keras from warning that data of unknown length ended, if all of it was asked for."""
+    with warnings.catch_warnings():
+        if steps is None:
+            warnings.filterwarnings("ignore", message="Your input ran out of data")
+        yield

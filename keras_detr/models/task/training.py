@@ -10,6 +10,7 @@ from keras_detr.batches.structure import training_pair
 from keras_detr.losses.hungarian_loss import HungarianLoss
 from keras_detr.models.task.backup.training_backup import resumable_callbacks
 from keras_detr.models.task.data_adapter import (
+    no_warning_at_the_end,
     split_batch,
     training_batch,
     training_data,
@@ -212,7 +213,7 @@ class DetectorTraining:
         build_optimizer(self)
         if self.compiled:
             callbacks, initial_epoch = resumable_callbacks(self, callbacks, initial_epoch, epochs)
-        with current().variables_kept(self):
+        with current().variables_kept(self), no_warning_at_the_end(kwargs.get("steps_per_epoch")):
             return super().fit(
                 x,
                 y,
@@ -231,7 +232,9 @@ class DetectorTraining:
         check_batch_size(batch_size)
         if not is_validation_of_fit(kwargs):
             x, y = training_data(self, x, y)
-        with current().variables_kept(self), self._evaluating():
+        # Of the positional arguments, `verbose` and `sample_weight` come before `steps`.
+        steps = args[2] if len(args) > 2 else kwargs.get("steps")
+        with current().variables_kept(self), self._evaluating(), no_warning_at_the_end(steps):
             return super().evaluate(x, y, batch_size, *args, **kwargs)
 
     def train_on_batch(self, x, y=None, **kwargs):

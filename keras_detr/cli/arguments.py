@@ -1,0 +1,66 @@
+"""What several commands have in common: arguments, and reading them from a file."""
+
+import argparse
+import json
+import pathlib
+
+# Fractions of the image don't change when it is resized or padded.
+FORMAT = {"bounding_box_format": "rel_xyxy"}
+# Arguments that say where things are, not what is computed.
+PLACES = ("data", "output", "resume", "config", "debug", "tensorboard")
+
+
+def add_model(parser, **settings):
+    """Add the argument for a model, and for weights from another file."""
+    parser.add_argument("--model", default="detr_r50", help="(%(default)s)", **settings)
+    add_weights(parser)
+
+
+def add_weights(parser):
+    """Add the argument for weights from another file."""
+    parser.add_argument("--weights", metavar="FILE", help="with official or Hub names, of a preset")
+
+
+def settings_of_load(arguments):
+    """Return what `keras_detr.load` takes besides the model."""
+    return {} if arguments.weights is None else {"weights": arguments.weights}
+
+
+def read_config(arguments, add_arguments):
+    """Return arguments completed by a file: those that were given count more.
+
+    Args:
+        arguments: `argparse.Namespace` with `config` and `resume`.
+        add_arguments: function that adds the command's arguments to a parser, to find out which
+            were left at their defaults.
+
+    Raises:
+        ValueError: the file can't be used, or there is no data.
+    """
+    if arguments.resume:
+        arguments.output = arguments.resume
+        arguments.config = pathlib.Path(arguments.resume) / "config.json"
+    if arguments.config:
+        parser = argparse.ArgumentParser()
+        add_arguments(parser)
+        defaults = vars(parser.parse_args([]))
+        for name, value in _read(arguments.config).items():
+            if name not in defaults:
+                raise ValueError(f"{arguments.config}: there is no argument {name!r}.")
+            if getattr(arguments, name) == defaults[name]:
+                setattr(arguments, name, value)
+    if not arguments.data:
+        raise ValueError("Pass the folder of images and annotations, or --config or --resume.")
+    return arguments
+
+
+def _read(path):
+    try:
+        content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no file {str(path)!r}.") from None
+    except ValueError as error:
+        raise ValueError(f"{str(path)!r} isn't JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{str(path)!r} must hold a dict of arguments.")
+    return content

@@ -1,0 +1,54 @@
+"""Score a detector on a folder of images with COCO's metrics.
+
+The folder is as for `keras-detr train`. Its test part is scored if there is one, otherwise the
+validation part; --part chooses. With a dilated backbone (DC5) images are evaluated one by one,
+because these models were trained without padding.
+"""
+
+import json
+import pathlib
+
+from keras_detr.cli.arguments import FORMAT, add_model, settings_of_load
+from keras_detr.datasets import load_folder
+from keras_detr.evaluation import COCOMetrics, class_table, evaluate_detector, summary_table
+from keras_detr.models import load
+from keras_detr.preprocessing import evaluation_batches
+
+
+def add_arguments(parser):
+    """Add the arguments of `keras-detr evaluate`."""
+    parser.add_argument("data", help="the folder of images and annotations")
+    add_model(parser)
+    parser.add_argument("--format", choices=("auto", "coco", "yolo", "voc"), default="auto")
+    parser.add_argument(
+        "--part", choices=("train", "valid", "test"), help="default: test, or valid"
+    )
+    parser.add_argument("--batch-size", type=int, default=4, help="(%(default)s)")
+    parser.add_argument("--per-class", action="store_true", help="show the AP of each class too")
+    parser.add_argument("--output", metavar="FILE", help="write the metrics as JSON")
+
+
+def run(arguments):
+    """Print the metrics, and write them."""
+    model = load(arguments.model, **FORMAT, **settings_of_load(arguments))
+    data = load_folder(arguments.data, arguments.format, hold_out=None, **FORMAT)
+    part = arguments.part or ("valid" if data.test is None else "test")
+    dataset = getattr(data, part)
+    if dataset is None:
+        raise ValueError(f"{arguments.data} has no {part} part: pass another --part.")
+    batch_size = arguments.batch_size
+    if getattr(model.backbone, "dilation", False):
+        batch_size = 1
+        # Almost every image has a size of its own, and XLA would compile a program for each.
+        model.compile(jit_compile=False)
+    batches = evaluation_batches(dataset, model.preprocessor_sizes, batch_size, **FORMAT)
+    metrics = COCOMetrics(**FORMAT, num_classes=model.num_classes, class_names=dataset.class_names)
+    figures = evaluate_detector(model, batches, verbose=1, metrics=metrics)
+    print(f"{part} images of {arguments.data}:\n{summary_table(figures)}")
+    if arguments.per_class:
+        print(class_table(metrics.result_per_class()))
+    if arguments.output:
+        path = pathlib.Path(arguments.output)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(figures, indent=2))
+        print(f"-> {path}")

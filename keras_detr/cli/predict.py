@@ -1,0 +1,42 @@
+"""Detect objects in image files, and write pictures and a JSON file.
+
+Takes files and folders. A file that isn't an image is reported, and the others are processed; the
+exit code is then 1. detections.json holds boxes as (left, top, right, bottom) in pixels.
+"""
+
+import json
+import pathlib
+
+from keras_detr.cli.arguments import add_model, settings_of_load
+from keras_detr.inference import detect
+from keras_detr.models import load
+
+
+def add_arguments(parser):
+    """Add the arguments of `keras-detr predict`."""
+    parser.add_argument("images", nargs="+", help="image files, or folders of them")
+    add_model(parser)
+    parser.add_argument(
+        "--confidence-threshold", type=float, default=0.5, help="the least shown (%(default)s)"
+    )
+    parser.add_argument("--output", default="detections", help="folder (%(default)s)")
+    parser.add_argument("--no-pictures", action="store_true", help="write the JSON file alone")
+
+
+def run(arguments):
+    """Write pictures and a JSON file, and return 1 if a file couldn't be read."""
+    model = load(arguments.model, **settings_of_load(arguments))
+    results = detect(model, arguments.images, arguments.confidence_threshold)
+    folder = pathlib.Path(arguments.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    for found in results:
+        if found.error is None and not arguments.no_pictures:
+            # With its suffix: a folder may hold photo.png beside photo.jpg.
+            picture = folder / f"{found.path.name}.detections.png"
+            found.plot(path=picture)
+            print(f"{found.path}: {len(found)} objects -> {picture}", flush=True)
+    path = folder / "detections.json"
+    path.write_text(json.dumps([found.to_dict() for found in results], indent=2), encoding="utf-8")
+    num_broken = sum(found.error is not None for found in results)
+    print(f"{len(results) - num_broken} images -> {path}, {num_broken} broken")
+    return int(num_broken > 0)

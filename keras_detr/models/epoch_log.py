@@ -1,0 +1,57 @@
+"""What a training logs, a line an epoch, in a file that an interruption doesn't disturb."""
+
+import csv
+import io
+import pathlib
+
+import keras
+
+from keras_detr.checkpoints.files.atomic_files import folder_beside, move_file
+
+
+class EpochLog(keras.callbacks.Callback):
+    """Write the logs of each epoch to a CSV file, as if the training had never been interrupted.
+
+    Keras' CSVLogger repeats the line of an epoch that is trained again after a crash. This file has
+    one line for each epoch of the whole training. It goes on with `BackupAndRestore`, and is
+    written completely or not at all.
+
+    Args:
+        path: str or path, of the file. A new training replaces it.
+
+    Example:
+        ```python
+        from keras_detr.models import EpochLog
+
+        callbacks = [EpochLog("log.csv")]
+        ```
+    """
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = pathlib.Path(path)
+        self.rows = []
+
+    def on_train_begin(self, logs=None):
+        self.rows = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        figures = {name: float(value) for name, value in (logs or {}).items()}
+        self.rows.append({"epoch": epoch, **figures})
+        # Validation, for example, may be left out of some epochs.
+        names = dict.fromkeys(name for row in self.rows for name in row)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(names), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        with folder_beside(self.path) as beside:
+            (beside / self.path.name).write_text(text.getvalue(), encoding="utf-8")
+            move_file(beside / self.path.name, self.path)
+
+    def get_training_state(self):
+        """Return the lines so far, for a backup."""
+        return {"rows": self.rows}
+
+    def set_training_state(self, state):
+        """Go on with the lines of a backup."""
+        self.rows = list(state["rows"])

@@ -1,0 +1,66 @@
+"""Load a detector from wherever it is: a saved file, a folder, a preset or the Hub."""
+
+import os
+import pathlib
+
+import keras
+
+from keras_detr.models.task.set_prediction_detector import SetPredictionDetector
+from keras_detr.ops.boxes import check_box_format
+
+
+def load(source, *, bounding_box_format=None, **settings):
+    """Return a detector from a `.keras` file, a folder, a registered preset or the Hub.
+
+    Args:
+        source: str or path: a `.keras` file of `model.save`; or what `from_preset` takes: a folder
+            from `save_to_preset`, a registered name such as "detr_r50", or "hf://owner/name".
+        bounding_box_format: str, of what `predict` returns and `fit` takes; None is what was saved,
+            and "xyxy" for a registered preset.
+        settings: further arguments of `from_preset`, such as `weights` and `num_classes`; a
+            `.keras` file takes none.
+
+    Returns:
+        `keras_detr.SetPredictionDetector` of the class that was saved. From a `.keras` file it is
+        compiled as it was saved, unless `bounding_box_format` changes.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file holds another kind of model, a `.keras` file is given `settings`, or
+            the preset is unknown or damaged.
+
+    Example:
+        ```python
+        import keras_detr
+
+        backbone = keras_detr.ResNetBackbone(18)
+        model = keras_detr.DETR(backbone, num_classes=2, bounding_box_format="xyxy")
+        model.save("detector.keras")
+        same = keras_detr.load("detector.keras")
+        ```
+    """
+    if bounding_box_format is not None:
+        check_box_format(bounding_box_format)
+    if not isinstance(source, (str, os.PathLike)) or pathlib.Path(source).suffix != ".keras":
+        return SetPredictionDetector.from_preset(
+            source, bounding_box_format=bounding_box_format, **settings
+        )
+    if settings:
+        raise ValueError(
+            f"A .keras file holds the whole model: leave out {sorted(settings)}, or load a preset. "
+            f"Received: {str(source)!r}."
+        )
+    if not pathlib.Path(source).is_file():
+        raise FileNotFoundError(f"`source`: there is no file {str(source)!r}.")
+    model = keras.saving.load_model(source)
+    if not isinstance(model, SetPredictionDetector):
+        raise ValueError(
+            f"`source`: {str(source)!r} holds a `{type(model).__name__}`, and no detector of "
+            "keras_detr."
+        )
+    if bounding_box_format in (None, model.bounding_box_format):
+        return model
+    config = model.override_config(model.get_config(), {"bounding_box_format": bounding_box_format})
+    changed = type(model).from_config(config)
+    changed.set_weights(model.get_weights())
+    return changed

@@ -1,0 +1,85 @@
+"""From a loaded data set to batches for training and for evaluation, as the papers make them."""
+
+import tensorflow as tf
+
+from keras_detr.preprocessing.bucketing import bucketed_batches, scaled_canvases
+from keras_detr.preprocessing.detr_augmentation import DETRAugmentation
+from keras_detr.preprocessing.resize_shortest_side import ResizeShortestSide
+
+
+def training_batches(
+    dataset, sizes=(800, 1333), batch_size=4, *, bounding_box_format, max_boxes=None, seed=None
+):
+    """Return endless batches with the papers' augmentation.
+
+    Pass `steps_per_epoch` to `fit`: the images of the data set divided by `batch_size`.
+
+    Args:
+        dataset: tf.data.Dataset of unbatched elements, as the loaders of `keras_detr.datasets`
+            return it, in random order.
+        sizes: pair of int, pixels: the largest short side, and the long side's limit. Those of
+            `model.preprocessor_sizes` suit the weights of a preset; smaller ones are faster.
+        batch_size: int, images a batch.
+        bounding_box_format: str, the format of the data set's boxes.
+        max_boxes: int or sequence of int, see `bucketed_batches`; None is the most boxes of an
+            image, which the data set's `report` knows.
+        seed: int or None; of the augmentation.
+
+    Returns:
+        tf.data.Dataset of padded batches, for `fit`.
+
+    Raises:
+        ValueError: `max_boxes` is None, and the data set has no report.
+
+    Example:
+        ```python
+        from keras_detr.datasets import load_folder
+        from keras_detr.preprocessing import evaluation_batches, training_batches
+
+        data = load_folder("my_data", bounding_box_format="rel_xyxy")
+        sizes = (480, 800)
+        train = training_batches(data.train, sizes, bounding_box_format="rel_xyxy")
+        valid = evaluation_batches(data.valid, sizes, bounding_box_format="rel_xyxy")
+        ```
+    """
+    augmentation = DETRAugmentation.scaled_to(
+        sizes, bounding_box_format=bounding_box_format, seed=seed
+    )
+    max_boxes = _most_boxes(dataset, max_boxes)
+    return _batches(dataset.repeat(), augmentation, sizes, batch_size, max_boxes)
+
+
+def evaluation_batches(
+    dataset, sizes=(800, 1333), batch_size=4, *, bounding_box_format, max_boxes=None
+):
+    """Return batches of the images as they are, resized as for prediction, each image once.
+
+    Arguments and errors are those of `training_batches`.
+
+    Returns:
+        tf.data.Dataset of padded batches, for `evaluate`, `COCOEvaluation` and `predict`.
+    """
+    short_side, longest_side = sizes
+    resize = ResizeShortestSide(
+        short_side, longest_side=longest_side, bounding_box_format=bounding_box_format
+    )
+    return _batches(dataset, resize, sizes, batch_size, _most_boxes(dataset, max_boxes))
+
+
+def _most_boxes(dataset, max_boxes):
+    if max_boxes is not None:
+        return max_boxes
+    report = getattr(dataset, "report", None)
+    if report is None:
+        raise ValueError(
+            "`max_boxes` is missing: this data set has no report, from which it could be taken. "
+            "Pass the most boxes of an image, such as 100 for COCO, or the data set as its loader "
+            "returned it: `map` and `take` lose the report."
+        )
+    return max(1, report.most_boxes)
+
+
+def _batches(dataset, layer, sizes, batch_size, max_boxes):
+    resized = dataset.map(layer, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = bucketed_batches(resized, scaled_canvases(*sizes), batch_size, max_boxes=max_boxes)
+    return batches.prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,65 @@
+"""What all commands share: help, exit codes, and errors in one line."""
+
+import pytest
+
+from keras_detr import cli
+from keras_detr.cli import command
+
+
+def test_help_names_each_command(capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.main(["--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert all(f"keras-detr {name}" in said for name in command.COMMANDS)
+
+
+@pytest.mark.parametrize("name", command.COMMANDS)
+def test_help_of_each_command(name, capsys):
+    pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
+    with pytest.raises(SystemExit) as ended:
+        command.main([name, "--help"])
+    assert ended.value.code == 0
+    assert f"usage: keras-detr {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["info"], ["info", "a", "--wings", "2"]])
+def test_wrong_arguments(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.main(arguments)
+    assert ended.value.code == 2
+    assert "usage: keras-detr" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (ValueError("`format` must be known."), 1, "keras-detr info: `format` must be known."),
+        (FileNotFoundError("There is no file."), 1, "keras-detr info: There is no file."),
+        (MemoryError(), 1, "a smaller --batch-size"),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nmore"), 1, "a smaller --batch-size"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_errors_are_one_message(error, code, message, monkeypatch, capsys):
+    def fail(arguments):
+        raise error
+
+    monkeypatch.setattr(cli.info, "run", fail)
+    assert command.main(["info", "model.keras"]) == code
+    said = capsys.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
+    assert "more" not in said.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("error", "options"), [(ValueError("wrong"), ["--debug"]), (KeyError("a bug"), [])]
+)
+def test_what_is_shown_whole(error, options, monkeypatch):
+    def fail(arguments):
+        raise error
+
+    monkeypatch.setattr(cli.info, "run", fail)
+    with pytest.raises(type(error)):
+        command.main(["info", "model.keras", *options])

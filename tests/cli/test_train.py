@@ -1,0 +1,148 @@
+"""`keras-detr train` on a folder: killed, resumed, finished, and refused."""
+
+import argparse
+import csv
+import json
+
+import keras
+import pytest
+from PIL import Image
+
+pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
+
+import keras_detr
+from keras_detr import cli
+from keras_detr.cli import command
+from keras_detr.evaluation import COCOEvaluation
+from tests.datasets.folders_of_layouts import PARTS, write_coco
+from tests.models.detectors import patch_backbone, tiny_detr
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't:DeprecationWarning"
+)
+OPTIONS = ["--epochs", "2", "--batch-size", "2", "--short-side", "48"]
+
+
+@pytest.fixture(scope="module")
+def preset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("preset") / "tiny"
+    keras.utils.set_random_seed(0)
+    settings = {"num_classes": 7, "num_queries": 10, "preprocessor_sizes": (64, 107)}
+    # On a functional model of one's own, as others' backbones are.
+    tiny_detr(backbone=patch_backbone(), **settings).save_to_preset(folder)
+    return str(folder)
+
+
+def train(data, output, preset, *options):
+    arguments = ["train", str(data), "--output", str(output), "--model", preset, *OPTIONS]
+    return command.main([*arguments, *options])
+
+
+def log_of(folder):
+    with (folder / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class Killed(Exception):
+    pass
+
+
+def die_in_epoch(monkeypatch, number):
+    """Let the process end after a line of the log, and before the epoch's backup."""
+    monkeypatch.undo()
+    on_epoch_end = COCOEvaluation.on_epoch_end
+
+    def dying(self, epoch, logs=None):
+        on_epoch_end(self, epoch, logs)
+        if epoch == number:
+            raise Killed
+
+    monkeypatch.setattr(COCOEvaluation, "on_epoch_end", dying)
+
+
+@pytest.mark.slow
+def test_killed_resumed_and_finished(preset, tmp_path, monkeypatch, capsys):
+    write_coco(tmp_path / "data")
+    output = tmp_path / "output"
+    options = ["--classes", "dog"]
+    die_in_epoch(monkeypatch, 1)
+    with pytest.raises(Killed):
+        train(tmp_path / "data", output, preset, *options)
+    said = capsys.readouterr().out
+    assert "train: 5 images, 2 of them empty; 3 boxes" in said
+    assert "fewer than 10 boxes of dog" in said
+    assert "the backbone stays as it is" in said
+    assert [line["epoch"] for line in log_of(output)] == ["0"]
+    monkeypatch.undo()
+    assert command.main(["train", "--resume", str(output)]) == 0
+    said = capsys.readouterr().out
+    assert "best AP" in said
+    assert "test images:" in said
+    assert [line["epoch"] for line in log_of(output)] == ["0", "1"]
+    expected = ["batch.png", "config.json", "history.png", "log.csv", "model.keras"]
+    expected += ["predictions.png", "preset", "run.json", "test.json"]
+    assert sorted(path.name for path in output.iterdir()) == expected
+    for name in ("batch.png", "history.png", "predictions.png"):
+        with Image.open(output / name) as picture:
+            assert picture.size[0] > 300
+    for name in ("model.keras", "preset"):
+        model = keras_detr.load(output / name)
+        assert model.class_names == ("dog",)
+        assert model.preprocessor_sizes == (48, 80)
+    before = {path: path.stat().st_mtime_ns for path in output.rglob("*")}
+    assert command.main(["train", "--resume", str(output)]) == 0
+    assert "is finished" in capsys.readouterr().out
+    assert train(tmp_path / "data", output, preset, "--seed", "1") == 1
+    assert "holds another training: " in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in output.rglob("*")} == before
+
+
+def test_a_config_completes_what_is_given(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"data": "my_data", "epochs": 7, "seed": 3, "classes": ["dog"]}))
+    parser = argparse.ArgumentParser()
+    cli.train.add_arguments(parser)
+    given = parser.parse_args(["--config", str(path), "--epochs", "9", "--output", "again"])
+    found = cli.arguments.read_config(given, cli.train.add_arguments)
+    assert (found.data, found.epochs, found.seed, found.classes) == ("my_data", 9, 3, ["dog"])
+    assert found.output == "again"
+
+
+@pytest.mark.parametrize(
+    ("parts", "options", "message"),
+    [
+        (PARTS, ["--classes", "cow"], "`classes` must be among"),
+        ({"train": {"c.png": PARTS["train"]["c.png"]}}, [], "too few to hold out"),
+        ({**PARTS, "valid": {"c.png": PARTS["train"]["c.png"]}}, [], "validation images have no"),
+        (PARTS, ["--num-queries", "1"], "pass --num-queries 2"),
+        (PARTS, ["--config", "nowhere.json"], "There is no file"),
+        (PARTS, ["--model", "no_such_preset"], "no_such_preset"),
+    ],
+)
+def test_what_cannot_train(parts, options, message, preset, tmp_path, capsys):
+    write_coco(tmp_path / "data", parts)
+    assert train(tmp_path / "data", tmp_path / "output", preset, *options) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_of_something_else_is_left_alone(preset, tmp_path, capsys):
+    write_coco(tmp_path / "data")
+    output = tmp_path / "output"
+    output.mkdir()
+    (output / "model.keras").write_bytes(b"of another training")
+    assert train(tmp_path / "data", output, preset) == 1
+    assert "isn't empty, and holds no training" in capsys.readouterr().err
+    assert [path.name for path in output.iterdir()] == ["model.keras"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"wings": 2}'])
+def test_a_config_that_cannot_be_used(content, tmp_path, capsys):
+    path = tmp_path / "config.json"
+    path.write_text(content)
+    assert command.main(["train", "--config", str(path)]) == 1
+    assert str(path) in capsys.readouterr().err
+
+
+def test_data_is_needed(capsys):
+    assert command.main(["train"]) == 1
+    assert "--config or --resume" in capsys.readouterr().err

@@ -1,0 +1,71 @@
+"""One function loads a detector from wherever it is."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_detr
+
+from .detectors import DETECTORS, inputs_of, tiny_batch
+
+pytestmark = pytest.mark.every_backend
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    return DETECTORS["detr"].build()
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    return inputs_of(tiny_batch(batch_size=2))
+
+
+@pytest.mark.parametrize("as_path", [str, lambda path: path])
+@pytest.mark.parametrize("is_file", [True, False])
+def test_files_and_folders(is_file, as_path, model, inputs, tmp_path):
+    path = tmp_path / ("detector.keras" if is_file else "preset")
+    (model.save if is_file else model.save_to_preset)(path)
+    loaded = keras_detr.load(as_path(path))
+    assert type(loaded) is keras_detr.DETR
+    expected = model.predict(inputs, verbose=0)
+    found = loaded.predict(inputs, verbose=0)
+    np.testing.assert_array_equal(found["boxes"], expected["boxes"])
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+def test_another_format_of_boxes(is_file, model, inputs, tmp_path):
+    path = tmp_path / ("detector.keras" if is_file else "preset")
+    (model.save if is_file else model.save_to_preset)(path)
+    loaded = keras_detr.load(path, bounding_box_format="rel_xywh")
+    assert loaded.bounding_box_format == "rel_xywh"
+    boxes = loaded.predict(inputs, verbose=0)["boxes"]
+    expected = model.predict(inputs, verbose=0)["boxes"]
+    sizes = expected[..., 2:] - expected[..., :2]
+    mask = np.asarray(inputs["pixel_mask"]).astype(bool)
+    scale = np.stack([mask.any(axis=axis).sum(axis=1) for axis in (1, 2)], axis=-1)
+    np.testing.assert_allclose(boxes[..., 2:] * scale[:, None], sizes, rtol=1e-4, atol=1e-3)
+    with pytest.raises(ValueError, match="`bounding_box_format`"):
+        keras_detr.load(path, bounding_box_format="corners")
+
+
+def test_a_registered_name_takes_settings():
+    settings = {"load_weights": False, "num_encoder_layers": 1, "num_decoder_layers": 1}
+    model = keras_detr.load("detr_r50", num_classes=3, feed_forward_dim=8, **settings)
+    assert type(model) is keras_detr.DETR
+    assert model.num_classes == 3
+
+
+def test_what_cannot_be_loaded(model, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*nowhere\.keras"):
+        keras_detr.load(tmp_path / "nowhere.keras")
+    other = tmp_path / "other.keras"
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(other)
+    with pytest.raises(ValueError, match="holds a `Sequential`"):
+        keras_detr.load(other)
+    model.save(tmp_path / "detector.keras")
+    with pytest.raises(ValueError, match=r"leave out \['num_classes'\]"):
+        keras_detr.load(tmp_path / "detector.keras", num_classes=5)
+    with pytest.raises(ValueError, match="no_such_preset"):
+        keras_detr.load("no_such_preset")

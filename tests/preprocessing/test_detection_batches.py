@@ -1,0 +1,94 @@
+"""Batches for training and evaluation, made of a loaded data set in one call."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
+
+import keras_detr
+from keras_detr.datasets import load_folder
+from keras_detr.preprocessing import (
+    DETRAugmentation,
+    evaluation_batches,
+    scaled_canvases,
+    training_batches,
+)
+from tests.datasets.folders_of_layouts import PARTS, write_coco
+
+FORMAT = {"bounding_box_format": "rel_xyxy"}
+SIZES = (80, 120)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("folder")
+    write_coco(folder)
+    return load_folder(folder, **FORMAT)
+
+
+def test_training_batches_are_endless_and_padded(data):
+    batches = training_batches(data.train, SIZES, batch_size=2, seed=0, **FORMAT)
+    canvases = scaled_canvases(*SIZES)
+    seen = set()
+    for batch in batches.take(20).as_numpy_iterator():
+        assert batch["images"].shape[1:3] in canvases
+        assert batch["bounding_boxes"]["boxes"].shape == (2, data.train.report.most_boxes, 4)
+        short_sides = batch["pixel_mask"].any(2).sum(1), batch["pixel_mask"].any(1).sum(1)
+        assert np.minimum(*short_sides).max() <= 80
+        seen |= set(batch["image_id"].tolist())
+    assert len(seen) == len(PARTS["train"])
+
+
+def test_a_detector_trains_on_them(data):
+    backbone = keras_detr.ResNetBackbone(18, name="resnet18")
+    sizes = {"hidden_dim": 16, "num_heads": 2, "feed_forward_dim": 16, "num_queries": 4}
+    layers = {"num_encoder_layers": 1, "num_decoder_layers": 1}
+    model = keras_detr.DETR(backbone, 2, **FORMAT, **sizes, **layers, class_names=data.class_names)
+    model.compile()
+    train = training_batches(data.train, (32, 48), batch_size=5, **FORMAT)
+    valid = evaluation_batches(data.valid, (32, 48), **FORMAT)
+    history = model.fit(train, steps_per_epoch=1, validation_data=valid, verbose=0).history
+    assert np.isfinite(history["val_loss"]).all()
+
+
+def test_evaluation_batches_have_each_image_once_and_whole(data):
+    batches = list(evaluation_batches(data.train, SIZES, 2, **FORMAT).as_numpy_iterator())
+    ids = [image_id for batch in batches for image_id in batch["image_id"].tolist()]
+    assert sorted(ids) == sorted(data.train.file_names)
+    truth = {
+        int(element["image_id"]): element["bounding_boxes"]["boxes"]
+        for element in data.train.as_numpy_iterator()
+    }
+    for batch in batches:
+        for image_id, boxes in zip(
+            batch["image_id"].tolist(), batch["bounding_boxes"]["boxes"], strict=True
+        ):
+            wanted = truth[image_id]
+            np.testing.assert_allclose(boxes[: len(wanted)], wanted, atol=1e-6)
+
+
+def test_more_boxes_on_demand(data):
+    batch = next(iter(evaluation_batches(data.valid, SIZES, max_boxes=7, **FORMAT)))
+    assert batch["bounding_boxes"]["classes"].shape == (1, 7)
+
+
+@pytest.mark.parametrize("function", [training_batches, evaluation_batches])
+def test_a_data_set_without_a_report_needs_the_number(function, data):
+    with pytest.raises(ValueError, match="`max_boxes` is missing"):
+        function(data.train.take(2), SIZES, **FORMAT)
+    assert function(data.train.take(2), SIZES, max_boxes=3, **FORMAT)
+
+
+def test_an_augmentation_is_scaled_in_all_its_sizes():
+    half = DETRAugmentation.scaled_to((400, 667), bounding_box_format="xyxy", seed=3)
+    assert half.short_sides == tuple(range(240, 401, 16))
+    assert half.longest_side == 667
+    assert half.crop_short_sides == (200, 250, 300)
+    assert half.crop_sizes == (192, 300)
+    assert half.seed == 3
+
+
+def test_the_papers_size_gives_the_papers_augmentation():
+    scaled = DETRAugmentation.scaled_to((800, 1333), bounding_box_format="xyxy", name="same")
+    paper = DETRAugmentation(bounding_box_format="xyxy", name="same")
+    assert scaled.get_config() == paper.get_config()
