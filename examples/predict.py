@@ -79,7 +79,7 @@ def main():
         )
     )
     try:
-        results = keras_detr.detect(model, arguments.images, arguments.threshold)
+        results = model.detect(arguments.images, confidence_threshold=arguments.threshold)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(str(error))
     arguments.output.mkdir(parents=True, exist_ok=True)

@@ -47,9 +47,11 @@ class Detections(NamedTuple):
 
 
 def detect(
-    model, images, confidence_threshold=0.5, batch_size=None, verbose="auto", *, exif="apply"
+    model, images, *, confidence_threshold=0.5, batch_size=None, verbose="auto", exif="apply"
 ):
     """Return the objects in images of any size, in pixels of each image.
+
+    `model.detect(images, ...)` is the same.
 
     Grey, CMYK, palette, transparent and 16-bit images are converted to RGB. A file that can't be
     read is logged, and its result has an `error`; the other images are processed. Only a few images

@@ -115,7 +115,8 @@ def test_it_trains_resumes_saves_and_draws(example, preset, tmp_path, monkeypatc
             assert picture.size[0] > 300
     model = keras.saving.load_model(output / "model.keras")
     assert model.class_names == ("bar",)
-    (found,) = keras_detr.detect(model, tmp_path / "data" / "val2017" / "0.png", 0.0)
+    image = tmp_path / "data" / "val2017" / "0.png"
+    (found,) = model.detect(image, confidence_threshold=0.0)
     assert set(found.names) == {"bar"}
     assert model.preprocessor_sizes == (48, 80)
     again = keras_detr.SetPredictionDetector.from_preset(output / "preset")

@@ -1,6 +1,7 @@
 """Prediction: `predict` on batches and raw images, attention, and export."""
 
 from keras_detr.batches.shapes import check_batch_size
+from keras_detr.inference.detection import detect
 from keras_detr.models.task.data_adapter import prediction_batch, prediction_inputs, split_batch
 from keras_detr.models.task.decoder_attention import AttentionModel, attend
 from keras_detr.models.task.raw_images import (
@@ -62,6 +63,45 @@ class DetectorPrediction:
     def predict_on_batch(self, x):
         """Return detections for a batch; takes arrays as `predict` does."""
         return super().predict_on_batch(prediction_batch(self, x))
+
+    def detect(
+        self,
+        images,
+        *,
+        confidence_threshold=0.5,
+        batch_size=None,
+        verbose="auto",
+        exif="apply",
+    ):
+        """Return the objects in images of any kind and size, in pixels of each image.
+
+        It is `keras_detr.detect(model, images, ...)`, which describes the arguments and errors.
+
+        Args:
+            images: path of an image file or of a folder of them, array, `PIL.Image.Image`, batch
+                of arrays, or a list of these, mixed.
+            confidence_threshold: float in 0..1, less confident objects are left out.
+            batch_size: int or `None`, the number of images that are predicted at a time.
+            verbose: "auto", 0 or 1: whether to show a progress bar.
+            exif: "apply" or "ignore", whether pictures are turned as their EXIF tag says.
+
+        Returns:
+            list of `keras_detr.inference.Detections`, one for every image, in the same order.
+
+        Example:
+        ```python
+        for found in model.detect(["photo.png", "holiday_pictures"], confidence_threshold=0.7):
+            print(found.path, found.names, found.boxes)
+        ```
+        """
+        return detect(
+            self,
+            images,
+            confidence_threshold=confidence_threshold,
+            batch_size=batch_size,
+            verbose=verbose,
+            exif=exif,
+        )
 
     def decoder_attention(self, inputs):
         """Return where each query looked in the image, in every decoder layer.
