@@ -51,6 +51,8 @@ HOMES = {
     "tensorflow_datasets": ("datasets/",),
     "keras_cv": ("models/keras_cv_bases.py",),
     "tensorboard": ("visualization/prediction_pictures.py",),
+    "supervision": ("inference/detections.py",),
+    "pandas": ("inference/detections.py",),
     "torch": ("ops/backends/torch.py", "checkpoints/"),
     "jax": ("ops/backends/jax.py",),
 }
@@ -307,6 +309,7 @@ VIOLATORS = [
     ("visualization/comparison.py", "from keras_detr.inference import detect"),
     ("visualization/comparison.py", "from keras_detr.preprocessing import resized_size"),
     ("visualization/comparison.py", "from tensorboard.compat import proto"),
+    ("inference/detection.py", "import supervision"),
     ("datasets/coco.py", "from keras_detr.lazy_names import attach"),
     ("__init__.py", "import keras"),
     ("__init__.py", "from keras_detr.models import DETR"),
