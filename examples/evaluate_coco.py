@@ -75,7 +75,10 @@ def load_images(arguments):
 
 def make_batches(dataset, model, arguments, max_boxes):
     """Return batches of images padded to a few sizes, or single images without padding."""
-    short_side, longest_side = model.preprocessor_sizes
+    if model.preprocessor_sizes is None and not arguments.short_side:
+        # The model takes images of any size as they are.
+        return dataset.batch(1).prefetch(tf.data.AUTOTUNE)
+    short_side, longest_side = model.preprocessor_sizes or (800, 1333)
     short_side = arguments.short_side or short_side
     longest_side = arguments.longest_side or longest_side
     resize = ResizeShortestSide(

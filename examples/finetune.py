@@ -266,14 +266,14 @@ def main():
         bounding_box_format=BOX_FORMAT,
     )
     check_queries(model, training)
-    short_side, longest_side = model.preprocessor_sizes
+    short_side, longest_side = model.preprocessor_sizes or (800, 1333)
     if arguments.short_side:
         longest_side = round(arguments.short_side * longest_side / short_side)
         short_side = arguments.short_side
     sizes = short_side, longest_side
     # Later detections resize images as in training.
     resize = DETRPreprocessor(short_side, longest_side=longest_side, bounding_box_format=BOX_FORMAT)
-    model.set_preprocessor(resize)
+    model.preprocessor = resize
     num_images = training.report.num_images
     if num_images < FEW_IMAGES and not arguments.train_backbone:
         model.backbone.trainable = False

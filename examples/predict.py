@@ -36,14 +36,13 @@ def main():
     model = keras_detr.SetPredictionDetector.from_preset(
         arguments.preset, weights=arguments.weights, bounding_box_format="xyxy"
     )
-    short_side, longest_side = model.preprocessor_sizes
-    model.set_preprocessor(
-        DETRPreprocessor(
+    if arguments.short_side or arguments.longest_side:
+        short_side, longest_side = model.preprocessor_sizes or (800, 1333)
+        model.preprocessor = DETRPreprocessor(
             arguments.short_side or short_side,
             longest_side=arguments.longest_side or longest_side,
             bounding_box_format="xyxy",
         )
-    )
     try:
         results = model.detect(arguments.images, confidence_threshold=arguments.threshold)
     except (ValueError, FileNotFoundError) as error:

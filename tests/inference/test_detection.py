@@ -19,8 +19,9 @@ EVERYTHING = {"confidence_threshold": 0.0}
 
 def detector(build=tiny_detr, bounding_box_format="xyxy", **settings):
     model = build(bounding_box_format=bounding_box_format, **settings)
-    preprocessor = DETRPreprocessor(64, longest_side=110, bounding_box_format=bounding_box_format)
-    model.set_preprocessor(preprocessor)
+    model.preprocessor = DETRPreprocessor(
+        64, longest_side=110, bounding_box_format=bounding_box_format
+    )
     return model
 
 

@@ -46,7 +46,8 @@ class SetPredictionDetector(
         prediction_decoder: `SetPredictionDecoder`.
         class_names: sequence of str, one a class, or `None`.
         preprocessor_sizes: pair of int, pixels: the short side that `preprocessor` resizes raw
-            images to, and the long side's limit, or `None` for no limit.
+            images to, and the long side's limit, or `None` for no limit; or `None` for no
+            `preprocessor`: raw images keep their size.
         **kwargs: of `keras.Model`.
 
     Call arguments:
@@ -96,7 +97,7 @@ class SetPredictionDetector(
         self.bounding_box_format = bounding_box_format
         self.prediction_decoder = prediction_decoder
         self.class_names = class_names
-        self.preprocessor_sizes = tuple(preprocessor_sizes)
+        self.preprocessor_sizes = None if preprocessor_sizes is None else tuple(preprocessor_sizes)
         # No attribute of the class: torch would find that instead of a layer.
         self.denoising = None
         self._extract_pyramid, self._pyramid_shapes = pyramid_extractor(backbone)
