@@ -112,7 +112,7 @@ def main():
         dataset, category_ids, max_boxes = load_images(arguments)
     except (OSError, ValueError) as error:
         sys.exit(str(error))
-    model = keras_detr.SetPredictionDetector.from_preset(
+    model = keras_detr.ObjectDetector.from_preset(
         arguments.preset, weights=arguments.weights, bounding_box_format=BOX_FORMAT
     )
     class_names = dataset.class_names

@@ -258,7 +258,7 @@ def main():
         print(f"the training in {arguments.output} is finished: choose another --output for more")
         return
 
-    model = keras_detr.SetPredictionDetector.from_preset(
+    model = keras_detr.ObjectDetector.from_preset(
         arguments.preset,
         num_classes=len(training.class_names),
         num_queries=arguments.num_queries,

@@ -33,7 +33,7 @@ def parse_arguments():
 
 def main():
     arguments = parse_arguments()
-    model = keras_detr.SetPredictionDetector.from_preset(
+    model = keras_detr.ObjectDetector.from_preset(
         arguments.preset, weights=arguments.weights, bounding_box_format="xyxy"
     )
     if arguments.short_side or arguments.longest_side:

@@ -8,11 +8,15 @@ from keras_detr.models.necks import MultiScaleNeck, SingleScaleNeck
 from keras_detr.models.task.set_prediction_detector import SetPredictionDetector
 from keras_detr.models.training_run import TrainingRun
 
+# The name to load presets with; it is the same class.
+ObjectDetector = SetPredictionDetector
+
 __all__ = [
     "DETR",
     "DINODETR",
     "DeformableDETR",
     "MultiScaleNeck",
+    "ObjectDetector",
     "ResNetBackbone",
     "SetPredictionDetector",
     "SingleScaleNeck",
