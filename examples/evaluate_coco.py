@@ -87,7 +87,7 @@ def make_batches(dataset, model, arguments, max_boxes):
     dataset = dataset.map(resize, num_parallel_calls=tf.data.AUTOTUNE)
     if is_dilated(model):
         return dataset.batch(1).prefetch(tf.data.AUTOTUNE)
-    canvases = scaled_canvases(short_side, longest_side)
+    canvases = scaled_canvases(short_side, longest_side=longest_side)
     batches = bucketed_batches(dataset, canvases, arguments.batch_size, max_boxes=max_boxes)
     return batches.prefetch(tf.data.AUTOTUNE)
 

@@ -207,7 +207,9 @@ def in_batches(dataset, layer, sizes, batch_size, is_training):
     if is_training:
         dataset = dataset.repeat()
     resized = dataset.map(layer, num_parallel_calls=tf.data.AUTOTUNE)
-    batches = bucketed_batches(resized, scaled_canvases(*sizes), batch_size, max_boxes=most_boxes)
+    short_side, longest_side = sizes
+    canvases = scaled_canvases(short_side, longest_side=longest_side)
+    batches = bucketed_batches(resized, canvases, batch_size, max_boxes=most_boxes)
     return batches.prefetch(tf.data.AUTOTUNE)
 
 

@@ -106,7 +106,7 @@ def _detect_chunk(model, chunk, confidence_threshold, batch_size, exif):
         if image is None:
             boxes, classes = np.zeros((0, 4), "float32"), np.zeros(0, "int64")
             confidence = np.zeros(0, "float32")
-            results.append(Detections(path, None, boxes, classes, [], confidence, error, exif))
+            results.append(Detections(path, None, boxes, classes, [], confidence, error, exif=exif))
             continue
         objects = {name: value[row] for name, value in found.items()}
         found_in_image = _objects_of_image(model, image.shape[:2], objects, confidence_threshold)

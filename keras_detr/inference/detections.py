@@ -44,7 +44,7 @@ class Detections:
     names: list
     confidence: np.ndarray
     error: str | None = None
-    exif: str = "apply"
+    exif: str = dataclasses.field(default="apply", kw_only=True)
 
     def __len__(self):
         return len(self.classes)

@@ -88,7 +88,7 @@ class PredictionPictures(keras.callbacks.Callback):
             self.model.predict_on_batch(inputs),
             self.model.bounding_box_format,
             self.class_names or self.model.class_names,
-            self.confidence_threshold,
+            confidence_threshold=self.confidence_threshold,
             max_images=len(self._images),
             pixel_mask=self._pixel_mask,
         )

@@ -169,7 +169,7 @@ class DetectorPrediction:
         else:
             super().__setattr__(name, value)
 
-    def export(self, filepath, format="tf_saved_model", verbose=None, input_dtype="uint8"):
+    def export(self, filepath, format="tf_saved_model", verbose=None, *, input_dtype="uint8"):
         """Write the detector as a program for other runtimes: raw images in, detections out.
 
         Resizing (as `preprocessor` does it, if there is one) and decoding are inside; the batch and
@@ -204,6 +204,6 @@ class DetectorPrediction:
         # Only this method needs TensorFlow.
         from keras_detr.export import export_detector
 
-        export_detector(self, filepath, format, input_dtype)
+        export_detector(self, filepath, format, input_dtype=input_dtype)
         if verbose is None or verbose:
             print(f"Exported {self.name} as {format} to {str(filepath)!r}.")

@@ -78,6 +78,7 @@ class SetPredictionDetector(
         num_classes,
         bounding_box_format,
         prediction_decoder,
+        *,
         class_names=None,
         preprocessor_sizes=PREPROCESSOR_SIZES,
         **kwargs,
