@@ -82,8 +82,10 @@ class PredictedImages:
     """
 
     def __init__(self, model):
-        self._model = model
+        # Not the model itself: TensorFlow keeps what the functions of a data set refer to.
         self._image_range = image_range_of(model)
+        self._sizes = model.preprocessor_sizes
+        self._told_sizes = model._untracked.told_unresized
 
     def report(self, images, image_ids=None, pixel_mask=None):
         """Log what is wrong; the arguments are those of `ImageRange.report`."""
@@ -93,13 +95,12 @@ class PredictedImages:
             self._report_unresized(shape_of(images)[1:3])
 
     def _report_unresized(self, size):
-        sizes, state = self._model.preprocessor_sizes, self._model._untracked
-        if sizes is None or state.is_unresized_reported:
+        if self._sizes is None or self._told_sizes:
             return
-        wanted = resized_size(*size, *sizes)
+        wanted = resized_size(*size, *self._sizes)
         if np.allclose(size, wanted, rtol=_LARGEST_DIFFERENCE):
             return
-        state.is_unresized_reported = True
+        self._told_sizes.append(tuple(size))
         logger.warning(
             "`x`: `predict` doesn't resize a batch, here images of (height, width) %s. A list of "
             "raw images, `predict(list(images))`, and `model.detect(images)` are resized, here to "
@@ -107,7 +108,7 @@ class PredictedImages:
             "change `preprocessor_sizes`, now %s. This line comes once.",
             tuple(size),
             wanted,
-            tuple(sizes),
+            tuple(self._sizes),
         )
 
 

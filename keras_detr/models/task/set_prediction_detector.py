@@ -108,9 +108,10 @@ class SetPredictionDetector(
             attention_model=None,
             image_range=image_range_of(self, is_first_only=False),
             is_evaluating=False,
-            is_unresized_reported=False,
             mean_loss=None,
             preprocessor=None,
+            # The size of the batch that a line in the log was about, if there was one.
+            told_unresized=[],
             trained_paths=None,
         )
 
