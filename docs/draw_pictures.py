@@ -75,7 +75,9 @@ def draw_batch(folder):
         **FORMAT,
     )
     augmented = images.map(augmentation, num_parallel_calls=tf.data.AUTOTUNE)
-    batches = bucketed_batches(augmented.take(100), scaled_canvases(200, 333), batch_size=4)
+    batches = bucketed_batches(
+        augmented.take(100), scaled_canvases(200, longest_side=333), batch_size=4
+    )
     path = PICTURES / "batch.png"
     plot_batch(next(iter(batches)), class_names=class_names, path=path, **FORMAT)
     make_small(path)

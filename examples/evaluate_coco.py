@@ -75,7 +75,10 @@ def load_images(arguments):
 
 def make_batches(dataset, model, arguments, max_boxes):
     """Return batches of images padded to a few sizes, or single images without padding."""
-    short_side, longest_side = model.preprocessor_sizes
+    if model.preprocessor_sizes is None and not arguments.short_side:
+        # The model takes images of any size as they are.
+        return dataset.batch(1).prefetch(tf.data.AUTOTUNE)
+    short_side, longest_side = model.preprocessor_sizes or (800, 1333)
     short_side = arguments.short_side or short_side
     longest_side = arguments.longest_side or longest_side
     resize = ResizeShortestSide(
@@ -84,7 +87,7 @@ def make_batches(dataset, model, arguments, max_boxes):
     dataset = dataset.map(resize, num_parallel_calls=tf.data.AUTOTUNE)
     if is_dilated(model):
         return dataset.batch(1).prefetch(tf.data.AUTOTUNE)
-    canvases = scaled_canvases(short_side, longest_side)
+    canvases = scaled_canvases(short_side, longest_side=longest_side)
     batches = bucketed_batches(dataset, canvases, arguments.batch_size, max_boxes=max_boxes)
     return batches.prefetch(tf.data.AUTOTUNE)
 
@@ -109,7 +112,7 @@ def main():
         dataset, category_ids, max_boxes = load_images(arguments)
     except (OSError, ValueError) as error:
         sys.exit(str(error))
-    model = keras_detr.SetPredictionDetector.from_preset(
+    model = keras_detr.ObjectDetector.from_preset(
         arguments.preset, weights=arguments.weights, bounding_box_format=BOX_FORMAT
     )
     class_names = dataset.class_names

@@ -28,7 +28,7 @@ import numpy as np
 from keras_detr.inference import read_image
 
 # This import registers all detectors, before a .keras file is read.
-from keras_detr.models import SetPredictionDetector
+from keras_detr.models import ObjectDetector
 
 SUFFIXES = {"tf_saved_model": "", "onnx": ".onnx", "litert": ".tflite"}
 
@@ -100,7 +100,7 @@ def parse_arguments():
 def load(model, weights):
     """Return the detector."""
     if not model.endswith(".keras"):
-        return SetPredictionDetector.from_preset(model, weights=weights)
+        return ObjectDetector.from_preset(model, weights=weights)
     if weights is not None:
         sys.exit("--weights goes with presets: a .keras file has its own")
     return keras.saving.load_model(model, compile=False)

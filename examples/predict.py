@@ -12,9 +12,7 @@ import sys
 from pathlib import Path
 
 import keras_detr
-from keras_detr.inference import read_image
 from keras_detr.preprocessing import DETRPreprocessor
-from keras_detr.visualization import plot_detections
 
 
 def parse_arguments():
@@ -33,78 +31,35 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def as_records(found):
-    """Return detections for JSON, with boxes as in COCO (xywh)."""
-    records = []
-    for box, label, name, confidence in zip(
-        found.boxes.tolist(), found.classes, found.names, found.confidence, strict=True
-    ):
-        left, top, right, bottom = box
-        records.append(
-            {
-                "class": int(label),
-                "name": name,
-                "confidence": round(float(confidence), 4),
-                "box": [round(v, 2) for v in (left, top, right - left, bottom - top)],
-            }
-        )
-    return records
-
-
-def draw(found, class_names, threshold, path):
-    """Draw the detections of a file."""
-    objects = {"boxes": found.boxes, "classes": found.classes, "confidence": found.confidence}
-    plot_detections(
-        read_image(found.path),
-        objects,
-        "xyxy",
-        class_names=class_names,
-        confidence_threshold=threshold,
-        title=found.path.name,
-        path=path,
-    )
-
-
 def main():
     arguments = parse_arguments()
-    model = keras_detr.SetPredictionDetector.from_preset(
+    model = keras_detr.ObjectDetector.from_preset(
         arguments.preset, weights=arguments.weights, bounding_box_format="xyxy"
     )
-    short_side, longest_side = model.preprocessor_sizes
-    model.set_preprocessor(
-        DETRPreprocessor(
+    if arguments.short_side or arguments.longest_side:
+        short_side, longest_side = model.preprocessor_sizes or (800, 1333)
+        model.preprocessor = DETRPreprocessor(
             arguments.short_side or short_side,
             longest_side=arguments.longest_side or longest_side,
             bounding_box_format="xyxy",
         )
-    )
     try:
-        results = keras_detr.detect(model, arguments.images, arguments.threshold)
+        results = model.detect(arguments.images, confidence_threshold=arguments.threshold)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(str(error))
     arguments.output.mkdir(parents=True, exist_ok=True)
-    content = []
-    for found in results:
-        if found.error:
-            # `detect` has logged it.
-            continue
-        height, width = found.image_size
-        content.append(
-            {
-                "file": str(found.path),
-                "height": height,
-                "width": width,
-                "detections": as_records(found),
-            }
-        )
+    # Of a broken file `detect` has logged what is wrong.
+    read = [found for found in results if not found.error]
+    for found in read:
         # Keep the suffix: a folder may hold photo.png beside photo.jpg.
         picture = arguments.output / f"{found.path.name}.detections.png"
-        draw(found, model.class_names, arguments.threshold, picture)
+        found.plot(picture)
         print(f"{found.path}: {len(found)} objects -> {picture}", flush=True)
     path = arguments.output / "detections.json"
+    content = [found.to_dict() for found in read]
     path.write_text(json.dumps(content, indent=2), encoding="utf-8")
-    num_broken = len(results) - len(content)
-    print(f"{len(content)} images -> {path}" + (f", {num_broken} broken" if num_broken else ""))
+    num_broken = len(results) - len(read)
+    print(f"{len(read)} images -> {path}" + (f", {num_broken} broken" if num_broken else ""))
     if num_broken:
         sys.exit(1)
 

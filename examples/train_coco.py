@@ -120,7 +120,7 @@ def load_batches(arguments, split, is_training):
             bounding_box_format=BOX_FORMAT,
         )
     dataset = dataset.map(layer, num_parallel_calls=tf.data.AUTOTUNE)
-    canvases = scaled_canvases(arguments.short_side, arguments.longest_side)
+    canvases = scaled_canvases(arguments.short_side, longest_side=arguments.longest_side)
     has_denoising = is_training and arguments.model == "dino"
     max_boxes = NUMBERS_OF_BOXES if has_denoising else MOST_BOXES
     batches = bucketed_batches(dataset, canvases, arguments.batch_size, max_boxes=max_boxes)

@@ -34,6 +34,7 @@ _HOMES = {
     "LearnedPositionEmbedding": "layers",
     "MultiScaleDeformableAttention": "layers",
     "MultiScaleNeck": "models",
+    "ObjectDetector": "models",
     "ResNetBackbone": "models",
     "SetPredictionDecoder": "layers",
     "SetPredictionDetector": "models",

@@ -25,6 +25,8 @@ REMEDIES = {
     "keras_hub": "pip install keras-hub",
     "onnx": 'pip install "keras_detr[export]"',
     "ai_edge_litert": 'pip install "keras_detr[export]"',
+    "supervision": 'pip install "keras_detr[supervision]"',
+    "pandas": 'pip install "keras_detr[pandas]"',
     "tensorflow": "pip install tensorflow",
     "nbclient": 'pip install -e ".[test]"',
     "tensorboard": "pip install tensorboard",

@@ -50,9 +50,10 @@ def snippets_of_page(text):
 def documented_examples():
     """Return a dict from names to the code in the section "Example:" of their docstrings.
 
-    Names are those of the public classes and functions of all modules, and of public methods.
+    Names are those of the public classes and functions of all modules, and of public methods. A
+    method that several classes inherit is found once.
     """
-    examples = {}
+    examples, seen = {}, set()
     for module_name in keras_detr._MODULES:
         module = importlib.import_module(f"keras_detr.{module_name}")
         for name in getattr(module, "__all__", ()):
@@ -60,14 +61,22 @@ def documented_examples():
             owner = f"{module.__name__}.{name}"
             parts = {owner: value}
             if inspect.isclass(value):
-                methods = {key: part for key, part in vars(value).items() if key[0] != "_"}
+                methods = {key: part for key, part in _own_members(value) if key[0] != "_"}
                 parts |= {f"{owner}.{key}": part for key, part in methods.items()}
             for path, part in parts.items():
                 section = _EXAMPLE.search(inspect.getdoc(part) or "") if callable(part) else None
-                if section:
+                if section and part not in seen:
+                    seen.add(part)
                     fences = snippets_of_page(textwrap.dedent(section[1]))
                     examples[path] = "\n".join(snippet.source for snippet in fences)
     return examples
+
+
+def _own_members(cls):
+    """Yield the names and values in a class and in its bases of keras_detr."""
+    for base in reversed(cls.__mro__):
+        if base.__module__.startswith("keras_detr."):
+            yield from vars(base).items()
 
 
 def run_page(text, namespace, path):

@@ -133,7 +133,10 @@ def test_the_example_of_a_docstring_runs(name, desk):
 
 
 def test_examples_of_docstrings_are_found():
-    assert "compile()" in documented_examples()["keras_detr.models.DETR"]
+    examples = documented_examples()
+    assert "compile()" in examples["keras_detr.models.DETR"]
+    found = [name for name in examples if name.endswith(".detect")]
+    assert found == ["keras_detr.inference.detect", "keras_detr.models.DETR.detect"]
 
 
 def test_a_broken_snippet_fails_and_tells_its_line():

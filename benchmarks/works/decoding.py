@@ -21,7 +21,7 @@ def ours(family, batch, queries):
     from keras_detr.layers import SetPredictionDecoder
 
     activation = {"detr": "softmax", "deformable_detr": "sigmoid"}[family]
-    decoder = SetPredictionDecoder("xyxy", activation)
+    decoder = SetPredictionDecoder("xyxy", activation=activation)
     logits, boxes = outputs(family, batch, queries)
     height, width = np.full(batch, 800.0, "float32"), np.full(batch, 1066.0, "float32")
 

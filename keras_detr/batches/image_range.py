@@ -119,7 +119,7 @@ def _range_problem(takes_raw, pixels, batch):
     if takes_raw and largest > _LARGEST_RAW:
         return (
             f"{values} the model takes 0..255: it sees white pictures. Divide images of 16 bits "
-            "by 257; `keras_detr.detect` does so."
+            "by 257; `model.detect` does so."
         )
     if not takes_raw and largest > _LARGEST_SCALED * 10:
         return (

@@ -28,7 +28,7 @@ def raw_images(images, argument="images"):
         if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
             raise ValueError(
                 f"`{argument}` must hold arrays (height, width, 3), RGB in 0..255. Received: the "
-                f"shape {image.shape} for image {index}. `keras_detr.detect` takes grey and "
+                f"shape {image.shape} for image {index}. `model.detect` takes grey and "
                 "transparent images too."
             )
         check_numbers(image, f"{argument}[{index}]")

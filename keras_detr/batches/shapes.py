@@ -11,7 +11,7 @@ NO_BATCH = (
 )
 ONE_ARRAY_ADVICE = (
     "Images of one size become one array with `np.stack(images)`; `predict` takes a list of images "
-    "(height, width, 3) of any sizes, and `keras_detr.detect` files, PIL's images and others too."
+    "(height, width, 3) of any sizes, and `model.detect` files, PIL's images and others too."
 )
 
 
@@ -152,8 +152,9 @@ def _shape_advice(shape):
     """Return what to do with images of another shape, after a space."""
     if len(shape) == 3 and shape[-1] == 3:
         return (
-            " A single image gets a batch axis with `images[None]`, and a data set batches with "
-            "`.batch(...)`."
+            " A single image of the size that the model was trained with gets a batch axis, "
+            "`images[None]`; `predict([image])` and `model.detect(image)` resize it too. A data "
+            "set batches with `.batch(...)`."
         )
     if len(shape) == 4 and shape[-1] == 4:
         return " Leave transparency out: `images[..., :3]`."

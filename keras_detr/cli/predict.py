@@ -8,7 +8,6 @@ import json
 import pathlib
 
 from keras_detr.cli.arguments import add_model, settings_of_load
-from keras_detr.inference import detect
 from keras_detr.models import load
 
 
@@ -26,7 +25,7 @@ def add_arguments(parser):
 def run(arguments):
     """Write pictures and a JSON file, and return 1 if a file couldn't be read."""
     model = load(arguments.model, **settings_of_load(arguments))
-    results = detect(model, arguments.images, arguments.confidence_threshold)
+    results = model.detect(arguments.images, confidence_threshold=arguments.confidence_threshold)
     folder = pathlib.Path(arguments.output)
     folder.mkdir(parents=True, exist_ok=True)
     for found in results:

@@ -124,8 +124,8 @@ def _build_model(arguments, data):
         short_side, longest_side = model.preprocessor_sizes
         longest_side = round(arguments.short_side * longest_side / short_side)
         # Later predictions resize images in the same way.
-        model.set_preprocessor(
-            DETRPreprocessor(arguments.short_side, longest_side=longest_side, **FORMAT)
+        model.preprocessor = DETRPreprocessor(
+            arguments.short_side, longest_side=longest_side, **FORMAT
         )
     if data.train.report.num_images < FEW_IMAGES and not arguments.train_backbone:
         # Few images would spoil the features that it has learned from many.

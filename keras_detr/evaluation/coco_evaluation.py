@@ -27,28 +27,28 @@ class COCOEvaluation(keras.callbacks.Callback):
     it then: Keras never finds a number better than NaN.
 
     Args:
-        dataset: batches of validation images, see `evaluate_detector`. It is read once for each
-            evaluation, and only one batch of images is in memory. It should contain COCO's crowds.
+        batches: batches of validation images, see `evaluate_detector`. They are read once for each
+            evaluation, and only one of them is in memory. They should contain COCO's crowds.
         every: int, the number of epochs from one evaluation to the next.
         per_class: bool, whether the AP of each class is shown, and logged as "val_AP/<name>";
             names are the model's `class_names`, or the numbers of the classes.
         verbose: int: 0 prints nothing, 1 a table, 2 also a progress bar.
 
     Raises:
-        ValueError: `every` isn't a positive integer; `dataset` can be read only once, or never
-            ends; when `fit` begins: the first batch isn't as `evaluate_detector` takes it.
+        ValueError: `every` isn't a positive integer; `batches` can be read only once, or never
+            end; when `fit` begins: the first batch isn't as `evaluate_detector` takes it.
         TypeError: when `fit` begins: the model is no detector.
     """
 
-    def __init__(self, dataset, *, every=1, per_class=False, verbose=1):
+    def __init__(self, batches, *, every=1, per_class=False, verbose=1):
         super().__init__()
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise ValueError(
                 "`every` must be a number of epochs, an integer of at least 1. "
                 f"Received: {every!r}."
             )
-        _check_readable_again(dataset)
-        self.dataset = dataset
+        _check_readable_again(batches)
+        self.batches = batches
         self.every = every
         self.per_class = per_class
         self.verbose = verbose
@@ -57,8 +57,8 @@ class COCOEvaluation(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Check the model and the first batch of the data set before training starts."""
         _check_detector(self.model)
-        check_same_classes(self.dataset, self.model)
-        for batch in itertools.islice(each_batch(self.dataset), 1):
+        check_same_classes(self.batches, self.model)
+        for batch in itertools.islice(each_batch(self.batches), 1):
             check_batch(self.model, batch, image_range_of(self.model))
         self._figures = None
 
@@ -83,7 +83,9 @@ class COCOEvaluation(keras.callbacks.Callback):
         model = self.model
         names = getattr(model, "class_names", None) if self.per_class else None
         metrics = COCOMetrics("rel_xyxy", num_classes=model.num_classes, class_names=names)
-        result = evaluate_detector(model, self.dataset, int(self.verbose > 1), metrics=metrics)
+        result = evaluate_detector(
+            model, self.batches, verbose=int(self.verbose > 1), metrics=metrics
+        )
         figures = {f"val_{name}": value for name, value in result.items()}
         by_class = metrics.result_per_class() if self.per_class else {}
         figures.update({f"val_AP/{name}": value for name, value in by_class.items()})
@@ -104,17 +106,17 @@ def _check_detector(model):
         )
 
 
-def _check_readable_again(dataset):
-    if hasattr(dataset, "__next__"):
+def _check_readable_again(batches):
+    if hasattr(batches, "__next__"):
         raise ValueError(
-            "`dataset` must be readable once for each evaluation: pass a tf.data.Dataset, a "
+            "`batches` must be readable once for each evaluation: pass a tf.data.Dataset, a "
             "keras.utils.PyDataset or a list of batches. Received an iterator, which is used up "
-            f"by the first: {type(dataset).__name__}."
+            f"by the first: {type(batches).__name__}."
         )
-    cardinality = getattr(dataset, "cardinality", None)
+    cardinality = getattr(batches, "cardinality", None)
     # tf.data's number for an infinite data set.
     if callable(cardinality) and int(cardinality()) == -1:
         raise ValueError(
-            "`dataset` must end: an evaluation reads all of it. Received one that repeats forever; "
-            "leave out `repeat()`, or append `take(number_of_batches)`."
+            "`batches` must end: an evaluation reads all of them. Received a data set that repeats "
+            "forever; leave out `repeat()`, or append `take(number_of_batches)`."
         )

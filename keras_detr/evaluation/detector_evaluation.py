@@ -12,7 +12,7 @@ from keras_detr.evaluation.coco_metrics import COCOMetrics
 from keras_detr.ops.boxes import convert_box_format
 
 
-def evaluate_detector(model, batches, verbose=0, *, metrics=None, on_batch=None):
+def evaluate_detector(model, batches, *, verbose=0, metrics=None, on_batch=None):
     """Return COCO's metrics for a model's predictions on batches of images.
 
     Batches are read one after the other, and only their boxes are kept. A smaller batch, as the

@@ -50,7 +50,7 @@ FORMATS = {
 }
 
 
-def export_detector(model, filepath, format="tf_saved_model", input_dtype="uint8"):
+def export_detector(model, filepath, format="tf_saved_model", *, input_dtype="uint8"):
     """Write a detector as a file that needs neither keras_detr nor Keras.
 
     The arguments and errors are those of `export`, a method of every `SetPredictionDetector`.

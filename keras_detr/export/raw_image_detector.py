@@ -10,7 +10,8 @@ class RawImageDetector:
     """Detect objects in a batch of raw images of one size: resize, predict, decode.
 
     It does the same as `predict` of a detector does for a list of raw images, in one program with
-    operations that other runtimes have. Images of one size need no padding.
+    operations that other runtimes have. Images of one size need no padding. Without a
+    `preprocessor`, they aren't resized.
 
     Args:
         model: `SetPredictionDetector`.
@@ -32,9 +33,10 @@ class RawImageDetector:
         with portable_programs():
             images = ops.cast(images, "float32")
             height, width = ops.shape(images)[1:3]
-            size = resized_size(height, width, *self.model.preprocessor_sizes)
-            outputs = self.model(
-                resize_images(images, size), training=False, return_auxiliary=False
-            )
+            seen = images
+            if self.model.preprocessor_sizes is not None:
+                size = resized_size(height, width, *self.model.preprocessor_sizes)
+                seen = resize_images(images, size)
+            outputs = self.model(seen, training=False, return_auxiliary=False)
             sides = [ops.reshape(ops.cast(side, "float32"), (1,)) for side in (height, width)]
             return self.model.prediction_decoder(outputs, image_size=sides)

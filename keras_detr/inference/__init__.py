@@ -1,6 +1,7 @@
 """Detect objects in image files and arrays."""
 
-from keras_detr.inference.detection import Detections, detect
+from keras_detr.inference.detection import detect
+from keras_detr.inference.detections import Detections
 from keras_detr.preprocessing.image_reading import read_image
 
 __all__ = ["Detections", "detect", "read_image"]

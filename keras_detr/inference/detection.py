@@ -2,12 +2,12 @@
 
 import logging
 import pathlib
-from typing import NamedTuple
 
 import keras
 import numpy as np
 
 from keras_detr.batches.shapes import check_batch_size
+from keras_detr.inference.detections import Detections
 from keras_detr.inference.image_sources import find_images
 from keras_detr.ops.boxes import convert_box_format
 from keras_detr.preprocessing.exif_orientation import check_exif
@@ -21,35 +21,12 @@ _CHUNK_PIXELS = 40_000_000
 _LEAST_IMAGES_WITH_PROGRESS = 20
 
 
-class Detections(NamedTuple):
-    """Hold the objects in one image, the most confident first.
-
-    Attributes:
-        path: `pathlib.Path` of the file, `None` for an array.
-        image_size: pair of int (height, width), pixels; `None` if the file couldn't be read.
-        boxes: float32 (objects, 4), xyxy in pixels of the image, upright unless EXIF is ignored.
-        classes: int64 (objects,).
-        names: list of str, the classes' names; "class 0", "class 1", ... if the model has none.
-        confidence: float32 (objects,), in 0..1.
-        error: str, why the file couldn't be read; `None` if it could.
-    """
-
-    path: pathlib.Path | None
-    image_size: tuple[int, int] | None
-    boxes: np.ndarray
-    classes: np.ndarray
-    names: list
-    confidence: np.ndarray
-    error: str | None = None
-
-    def __len__(self):
-        return len(self.classes)
-
-
 def detect(
-    model, images, confidence_threshold=0.5, batch_size=None, verbose="auto", *, exif="apply"
+    model, images, *, confidence_threshold=0.5, batch_size=None, verbose="auto", exif="apply"
 ):
     """Return the objects in images of any size, in pixels of each image.
+
+    `model.detect(images, ...)` is the same.
 
     Grey, CMYK, palette, transparent and 16-bit images are converted to RGB. A file that can't be
     read is logged, and its result has an `error`; the other images are processed. Only a few images
@@ -75,33 +52,38 @@ def detect(
         FileNotFoundError: there is no such file or folder.
         ValueError: `images` has another type, a folder has no images, the threshold isn't in 0..1,
             `batch_size` isn't an int of at least 1, or `exif` is another word.
+
+    Example:
+    ```python
+    for found in keras_detr.detect(model, "holiday_pictures", confidence_threshold=0.7):
+        print(found.path, found.names, found.confidence, found.boxes)
+    ```
     """
     check_batch_size(batch_size)
     check_exif(exif)
-    is_turned = exif == "apply"
     if not 0 <= confidence_threshold <= 1:
         raise ValueError(
             f"`confidence_threshold` must be in 0..1. Received: {confidence_threshold}."
         )
-    sources = find_images(images, is_turned=is_turned)
+    sources = find_images(images, exif=exif)
     if not sources:
         raise ValueError("`images` must hold at least one image. Received an empty list.")
     is_shown = len(sources) >= _LEAST_IMAGES_WITH_PROGRESS if verbose == "auto" else bool(verbose)
     progress = keras.utils.Progbar(len(sources), verbose=int(is_shown), unit_name="image")
     results, chunk = [], []
     for source in sources:
-        chunk.append(_read(source, is_turned))
+        chunk.append(_read(source, exif))
         pixels = sum(image.size // 3 for _, image, _ in chunk if image is not None)
         if len(chunk) == _CHUNK_IMAGES or pixels >= _CHUNK_PIXELS:
-            results += _detect_chunk(model, chunk, confidence_threshold, batch_size)
+            results += _detect_chunk(model, chunk, confidence_threshold, batch_size, exif)
             progress.add(len(chunk))
             chunk = []
-    results += _detect_chunk(model, chunk, confidence_threshold, batch_size)
+    results += _detect_chunk(model, chunk, confidence_threshold, batch_size, exif)
     progress.add(len(chunk))
     return results
 
 
-def _read(source, is_turned):
+def _read(source, exif):
     """Return the path, pixels and error of a file or an array, each `None` if it has none.
 
     An error is logged.
@@ -109,13 +91,13 @@ def _read(source, is_turned):
     if not isinstance(source, pathlib.Path):
         return None, source, None
     try:
-        return source, read_image(source, is_turned=is_turned), None
+        return source, read_image(source, exif=exif), None
     except ValueError as error:
         logger.warning("%s", error)
         return source, None, str(error)
 
 
-def _detect_chunk(model, chunk, confidence_threshold, batch_size):
+def _detect_chunk(model, chunk, confidence_threshold, batch_size, exif):
     """Return the detections of images as `_read` returns them."""
     images = [image for _, image, _ in chunk if image is not None]
     found = model.predict(images, batch_size=batch_size, verbose=0) if images else {}
@@ -124,17 +106,17 @@ def _detect_chunk(model, chunk, confidence_threshold, batch_size):
         if image is None:
             boxes, classes = np.zeros((0, 4), "float32"), np.zeros(0, "int64")
             confidence = np.zeros(0, "float32")
-            results.append(Detections(path, None, boxes, classes, [], confidence, error))
+            results.append(Detections(path, None, boxes, classes, [], confidence, error, exif=exif))
             continue
         objects = {name: value[row] for name, value in found.items()}
-        results.append(
-            _detections_of_image(model, path, image.shape[:2], objects, confidence_threshold)
-        )
+        found_in_image = _objects_of_image(model, image.shape[:2], objects, confidence_threshold)
+        results.append(Detections(path, tuple(image.shape[:2]), **found_in_image, exif=exif))
         row += 1
     return results
 
 
-def _detections_of_image(model, path, size, objects, confidence_threshold):
+def _objects_of_image(model, size, objects, confidence_threshold):
+    """Return what `Detections` holds of the objects in an image of a size (height, width)."""
     confidence = np.asarray(objects["confidence"], "float32")
     is_kept = np.arange(len(confidence)) < objects["num_detections"]
     is_kept &= confidence >= confidence_threshold
@@ -143,11 +125,9 @@ def _detections_of_image(model, path, size, objects, confidence_threshold):
     )
     classes = np.asarray(objects["classes"]).astype("int64")[is_kept]
     names = model.class_names
-    return Detections(
-        path,
-        tuple(size),
-        boxes[is_kept].astype("float32"),
-        classes,
-        [f"class {label}" if names is None else names[label] for label in classes],
-        confidence[is_kept],
-    )
+    return {
+        "boxes": boxes[is_kept].astype("float32"),
+        "classes": classes,
+        "names": [f"class {label}" if names is None else names[label] for label in classes],
+        "confidence": confidence[is_kept],
+    }

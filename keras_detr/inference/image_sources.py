@@ -10,10 +10,10 @@ from keras_detr.batches.image_range import check_raw_range
 from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES, rgb_of_array, rgb_of_picture
 
 
-def find_images(images, *, is_turned=True):
+def find_images(images, *, exif="apply"):
     """List the images that `keras_detr.inference.detect` takes, without reading files.
 
-    Pictures of PIL are turned as their EXIF tag says where `is_turned`.
+    Pictures of PIL are turned as their EXIF tag says where `exif` is "apply".
 
     Returns:
         list of `pathlib.Path` of a file, or uint8 (height, width, 3) RGB.
@@ -24,9 +24,9 @@ def find_images(images, *, is_turned=True):
     if isinstance(images, (str, os.PathLike)):
         return _files_of_path(pathlib.Path(images))
     if isinstance(images, Image.Image):
-        return [rgb_of_picture(images, is_turned=is_turned)]
+        return [rgb_of_picture(images, is_turned=exif == "apply")]
     if isinstance(images, (list, tuple)):
-        return [found for image in images for found in find_images(image, is_turned=is_turned)]
+        return [found for image in images for found in find_images(image, exif=exif)]
     array = to_numpy(images)
     arrays = array if array.ndim == 4 else [array]
     for array in arrays:

@@ -44,6 +44,7 @@ class SetPredictionDecoder(keras.layers.Layer):
     def __init__(
         self,
         bounding_box_format,
+        *,
         activation="softmax",
         max_detections=100,
         confidence_threshold=None,

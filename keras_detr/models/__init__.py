@@ -10,12 +10,16 @@ from keras_detr.models.necks import MultiScaleNeck, SingleScaleNeck
 from keras_detr.models.task.set_prediction_detector import SetPredictionDetector
 from keras_detr.models.training_run import TrainingRun
 
+# The name to load presets with; it is the same class.
+ObjectDetector = SetPredictionDetector
+
 __all__ = [
     "DETR",
     "DINODETR",
     "DeformableDETR",
     "EpochLog",
     "MultiScaleNeck",
+    "ObjectDetector",
     "ResNetBackbone",
     "SetPredictionDetector",
     "SingleScaleNeck",

@@ -4,10 +4,13 @@ KerasCV can't be imported without TensorFlow. Where it is missing, both bases ar
 what keras_detr relies on (presets, configs, saving) is its own either way.
 """
 
+from typing import ClassVar
+
 import keras
 
 from keras_detr.models.saved_files import save_model, save_weights
 from keras_detr.ops.installed_packages import is_installed
+from keras_detr.ops.keras_internals import is_asked_by_keras
 
 
 def _import_bases():
@@ -23,8 +26,18 @@ def _import_bases():
 _KerasCVBackbone, _KerasCVTask = _import_bases()
 
 
+class _AllPresets:
+    """Give the `presets` of a class: every preset of keras_detr has weights."""
+
+    def __get__(self, instance, cls):
+        return dict(cls.presets)
+
+
 class Backbone(_KerasCVBackbone):
     """A `keras_cv.models.Backbone` where KerasCV can be imported."""
+
+    presets_with_weights = _AllPresets()
+    presets_without_weights: ClassVar[dict] = {}
 
     save = save_model
     save_weights = save_weights
@@ -51,6 +64,9 @@ class _NeverFunctional(type(_KerasCVTask)):
 class Task(_KerasCVTask, metaclass=_NeverFunctional):
     """A `keras_cv.models.Task` where KerasCV can be imported, and never a functional model."""
 
+    presets_with_weights = _AllPresets()
+    presets_without_weights: ClassVar[dict] = {}
+
     def __init__(self, *args, **kwargs):
         # Not KerasCV's constructor, which prepares the two methods that are replaced below.
         keras.Model.__init__(self, *args, **kwargs)
@@ -64,9 +80,13 @@ class Task(_KerasCVTask, metaclass=_NeverFunctional):
         return keras.Model.layers.fget(self)
 
     def __dir__(self):
-        # Keras' saving code walks these names, so they are the same on every backend: on torch
-        # other names list layers too. The backbone is saved among `layers`.
-        return sorted({*keras.Model.__dir__(self)} - {"backbone"})
+        # Not KerasCV's method, which leaves out more on torch, where other names list layers too.
+        names = {*keras.Model.__dir__(self)}
+        if is_asked_by_keras():
+            # The backbone is saved among `layers`, as always. The preprocessor has no weights, and
+            # reading it imports TensorFlow.
+            names -= {"backbone", "preprocessor"}
+        return sorted(names)
 
     def __init_subclass__(cls, **kwargs):
         # KerasCV would replace the docstring of `from_preset`.

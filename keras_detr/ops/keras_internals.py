@@ -5,6 +5,7 @@ names those that a newer version of Keras lacks.
 """
 
 import contextlib
+import inspect
 
 import keras
 
@@ -24,6 +25,18 @@ def is_validation_of_fit(arguments):
     Keras has no public sign of it. `arguments` are the keyword arguments of `evaluate`, a dict.
     """
     return arguments.get("_use_cached_eval_dataset", False)
+
+
+def is_asked_by_keras():
+    """Return whether Keras called `dir` of the object whose `__dir__` calls this.
+
+    Keras saves every layer that an attribute named by `dir` holds, under that name. It has no
+    public way to leave an attribute out.
+    """
+    frame = inspect.currentframe().f_back
+    while frame.f_code.co_name == "__dir__":
+        frame = frame.f_back
+    return frame.f_globals.get("__name__", "").startswith("keras.")
 
 
 def stored_value(variable):

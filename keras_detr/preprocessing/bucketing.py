@@ -28,7 +28,7 @@ CANVASES = (
 _ROOM_FOR_ROUNDING = 11
 
 
-def scaled_canvases(short_side, longest_side=None):
+def scaled_canvases(short_side, *, longest_side=None):
     """Return canvases for another size than 800 and 1333, smallest first.
 
     Args:

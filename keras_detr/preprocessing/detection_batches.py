@@ -81,5 +81,7 @@ def _most_boxes(dataset, max_boxes):
 
 def _batches(dataset, layer, sizes, batch_size, max_boxes):
     resized = dataset.map(layer, num_parallel_calls=tf.data.AUTOTUNE)
-    batches = bucketed_batches(resized, scaled_canvases(*sizes), batch_size, max_boxes=max_boxes)
+    short_side, longest_side = sizes
+    canvases = scaled_canvases(short_side, longest_side=longest_side)
+    batches = bucketed_batches(resized, canvases, batch_size, max_boxes=max_boxes)
     return batches.prefetch(tf.data.AUTOTUNE)

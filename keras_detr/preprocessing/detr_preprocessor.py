@@ -67,7 +67,7 @@ class DETRPreprocessor(ResizeShortestSide):
         Yields:
             pair of the images' places in the list, a list of int, and their batch, see the class.
         """
-        canvases = scaled_canvases(self.short_side, self.longest_side)
+        canvases = scaled_canvases(self.short_side, longest_side=self.longest_side)
         groups = {}
         for index, image in enumerate(images):
             height, width = resized_size(*image.shape[:2], self.short_side, self.longest_side)

@@ -8,7 +8,11 @@ from PIL import Image
 
 from keras_detr.checkpoints.files.regular_files import check_regular
 from keras_detr.ops.printable_text import printable
-from keras_detr.preprocessing.exif_orientation import orientation_of, oriented_pixels
+from keras_detr.preprocessing.exif_orientation import (
+    check_exif,
+    orientation_of,
+    oriented_pixels,
+)
 
 # The formats that are read, and how their files' names end. PIL knows more, among them formats that
 # start other programs to be read.
@@ -37,7 +41,7 @@ _BLACK = (
 )
 
 
-def read_image(path, *, is_turned=True):
+def read_image(path, *, exif="apply"):
     """Read an image file as uint8 (height, width, 3), RGB.
 
     16 bits become 8, grey and CMYK become RGB, transparency is left aside, and an animation gives
@@ -45,14 +49,16 @@ def read_image(path, *, is_turned=True):
 
     Args:
         path: str or path-like.
-        is_turned: bool, whether the image comes the right way up, turned as its EXIF tag says, or
+        exif: "apply" turns the image as its EXIF tag says, so that it is upright; "ignore" takes it
             as it is stored.
 
     Raises:
-        ValueError: it is no image that can be read; the message names the file and says why.
+        ValueError: it is no image that can be read; the message names the file and says why. Or
+            `exif` is another word.
     """
+    check_exif(exif)
     with opened_picture(path) as picture:
-        return rgb_of_picture(picture, is_turned=is_turned)
+        return rgb_of_picture(picture, is_turned=exif == "apply")
 
 
 @contextlib.contextmanager
@@ -109,7 +115,7 @@ def rgb_of_picture(picture, *, is_turned=True):
 
     Args:
         picture: `PIL.Image.Image`.
-        is_turned: bool, see `read_image`.
+        is_turned: bool, whether it is turned as its EXIF tag says.
 
     Raises:
         ValueError: it can't become RGB; see `check_picture`.

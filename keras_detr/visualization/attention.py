@@ -29,9 +29,9 @@ def plot_attention(
 
     Args:
         model: a detector with `decoder_attention`.
-        image: (height, width, 3), values 0..255, of any size: the model's `preprocessor` resizes
-            it, as for `predict`; or a batch of one image, which isn't resized: a dict of "images"
-            (1, height, width, 3) and optionally "pixel_mask" (1, height, width).
+        image: (height, width, 3), values 0..255, of any size: the model's `preprocessor`, if there
+            is one, resizes it, as for `predict`; or a batch of one image, which isn't resized: a
+            dict of "images" (1, height, width, 3) and optionally "pixel_mask" (1, height, width).
         queries: sequence of int, the queries; or `None` for the most confident ones.
         layer: int, the decoder layer; -1 is the last.
         confidence_threshold: float, less confident queries aren't drawn, except the best one.
@@ -100,6 +100,8 @@ def _batch_and_picture(model, image):
             )
         return image, unpadded_image(images[0], None if mask is None else mask[0])
     picture = unpadded_image(image)
+    if model.preprocessor is None:
+        return {"images": picture[None]}, picture
     return model.preprocessor([picture]), picture
 
 

@@ -8,7 +8,7 @@ from keras_detr.visualization.drawn_objects import unpadded_image
 from keras_detr.visualization.panels import draw_panels
 
 
-def plot_batch(batch, bounding_box_format, class_names=None, path=None, max_images=12):
+def plot_batch(batch, bounding_box_format, class_names=None, *, max_images=12, path=None):
     """Draw the images of a training batch with their true objects.
 
     Draw one before training: boxes that are shifted, mirrored or in the wrong class are obvious.
@@ -22,8 +22,8 @@ def plot_batch(batch, bounding_box_format, class_names=None, path=None, max_imag
         bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`. Relative formats mean
             fractions of the unpadded image.
         class_names: sequence of str, one a class, or `None`.
-        path: where to write the picture, a PNG; or `None`.
         max_images: int, the most images of the batch that are drawn.
+        path: where to write the picture, a PNG; or `None`.
 
     Returns:
         `matplotlib.figure.Figure`.

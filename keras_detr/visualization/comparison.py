@@ -15,10 +15,11 @@ def plot_comparison(
     y_pred,
     bounding_box_format,
     class_names=None,
+    *,
     confidence_threshold=0.5,
-    path=None,
-    max_images=6,
     pixel_mask=None,
+    max_images=6,
+    path=None,
 ):
     """Draw each image twice, with its true objects on the left and the detections on the right.
 
@@ -31,10 +32,10 @@ def plot_comparison(
             formats mean fractions of the unpadded image.
         class_names: sequence of str, one a class, or `None`.
         confidence_threshold: float, less confident detections aren't drawn.
-        path: where to write the picture, a PNG; or `None`.
-        max_images: int, the most images of the batch that are drawn.
         pixel_mask: (batch, height, width), 1 on the image and 0 on padding, which isn't drawn; or
             `None`.
+        max_images: int, the most images of the batch that are drawn.
+        path: where to write the picture, a PNG; or `None`.
 
     Returns:
         `matplotlib.figure.Figure`.

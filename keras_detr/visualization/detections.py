@@ -8,8 +8,8 @@ def plot_detections(
     image,
     detections,
     bounding_box_format,
-    *,
     class_names=None,
+    *,
     confidence_threshold=0.5,
     pixel_mask=None,
     title="Predictions",
@@ -50,6 +50,6 @@ def objects_panel(
         objects, bounding_box_format, image.shape[:2], class_names, confidence_threshold
     )
     count = "1 object" if len(drawn) == 1 else f"{len(drawn) or 'no'} objects"
-    if "confidence" in objects:
+    if "confidence" in objects and confidence_threshold > 0:
         count = f"{count}, confidence at least {confidence_threshold:g}"
     return Panel(image, drawn, title, count)

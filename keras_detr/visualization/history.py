@@ -22,7 +22,7 @@ _PANELS = (
 _MOST_CURVES = 6
 
 
-def plot_history(history, path=None):
+def plot_history(history, *, path=None):
     """Draw the logs of `fit` by epoch, training as solid and validation as dashed lines.
 
     Losses, COCO's metrics and the other values have panels of their own. A panel has at most six

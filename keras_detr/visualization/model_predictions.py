@@ -7,7 +7,7 @@ from keras_detr.visualization.comparison import plot_comparison
 
 
 def plot_predictions(
-    model, batch, class_names=None, *, confidence_threshold=0.5, path=None, max_images=6
+    model, batch, *, class_names=None, confidence_threshold=0.5, path=None, max_images=6
 ):
     """Predict a batch, and draw each image twice, with its true objects and with the detections.
 

@@ -83,7 +83,7 @@ class PredictionPictures(keras.callbacks.Callback):
         figure = plot_predictions(
             self.model,
             self._batch,
-            self.class_names,
+            class_names=self.class_names,
             confidence_threshold=self.confidence_threshold,
             max_images=len(self._batch["images"]),
         )

@@ -118,7 +118,7 @@ def assert_boxes_are_where_the_paint_is(dataset, orientations, exif):
             exif == "apply" or int(name.rsplit("/", 1)[1][0]) < 5
         )
         # JPEG's decoders may round apart.
-        expected = read_image(name, is_turned=exif == "apply").astype(int)
+        expected = read_image(name, exif=exif).astype(int)
         np.testing.assert_allclose(pixels, expected, atol=3)
 
 
@@ -269,4 +269,4 @@ class TestDetect:
 def test_pictures_in_memory_are_turned_unless_told_otherwise(folder):
     with Image.open(folder / "images/6_png.png") as picture:
         assert find_images(picture)[0].shape[:2] == (HEIGHT, WIDTH)
-        assert find_images([picture], is_turned=False)[0].shape[:2] == (WIDTH, HEIGHT)
+        assert find_images([picture], exif="ignore")[0].shape[:2] == (WIDTH, HEIGHT)

@@ -252,7 +252,7 @@ def test_wrong_arguments_are_refused():
             COCOEvaluation([], every=every)
     with pytest.raises(ValueError, match=r"Received an iterator.*generator"):
         COCOEvaluation(batch for batch in [])
-    with pytest.raises(ValueError, match="`dataset` must end"):
+    with pytest.raises(ValueError, match="`batches` must end"):
         COCOEvaluation(Endless())
 
 

@@ -62,14 +62,12 @@ def test_a_folder_of_all_kinds(example, tmp_path, monkeypatch, capsys, caplog):
     assert "broken.jpg can't be read" in caplog.text
     assert "8 images" in capsys.readouterr().out
     content = json.loads((output / "detections.json").read_text())
-    sizes = {
-        pathlib.Path(entry["file"]).name: (entry["width"], entry["height"]) for entry in content
-    }
+    sizes = {pathlib.Path(entry["path"]).name: tuple(entry["image_size"]) for entry in content}
     upright = ("cmyk.jpg", "exif.jpg", "grey.png", "landscape.png", "rgba.png", "sixteen.png")
     assert sizes == {
-        **dict.fromkeys(upright, (80, 60)),
+        **dict.fromkeys(upright, (60, 80)),
         "one.png": (1, 1),
-        "portrait.png": (30, 90),
+        "portrait.png": (90, 30),
     }
     for name in ("cmyk.jpg", "exif.jpg", "landscape.png", "rgba.png"):
         with Image.open(output / f"{name}.detections.png") as picture:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_detr.export import RawImageDetector
 from keras_detr.export.formats import foreign_files
 from tests.models.detectors import tiny_deformable_detr, tiny_detr
 
@@ -150,3 +151,15 @@ def test_images_may_be_floats_and_classes_nameless(models, batches, tmp_path):
     np.testing.assert_allclose(got["boxes"], wanted["boxes"], rtol=1e-4, atol=1e-3)
     assert "class_names" not in program.signatures
     assert [entry.name for entry in tmp_path.iterdir()] == ["detector"]
+
+
+def test_without_a_preprocessor_images_keep_their_size(batches):
+    images = batches["1x60x81"]
+    found = {}
+    for sizes in ((96, 160), None):
+        keras.utils.set_random_seed(0)
+        model = tiny_detr(preprocessor_sizes=sizes)
+        found[sizes] = RawImageDetector(model)(images)
+        wanted = model.predict(list(images), batch_size=1)
+        np.testing.assert_allclose(found[sizes]["boxes"], wanted["boxes"], rtol=1e-4, atol=1e-3)
+    assert not np.allclose(found[None]["boxes"], found[96, 160]["boxes"], atol=1e-3)

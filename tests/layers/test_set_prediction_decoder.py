@@ -47,7 +47,7 @@ def test_the_first_of_equal_classes_is_taken():
     logits = np.zeros((1, 3, 5), "float32")
     logits[0, 1, [1, 3]] = 2.0
     logits[0, 2, 3] = np.nan
-    decoder = SetPredictionDecoder("rel_xyxy", "softmax")
+    decoder = SetPredictionDecoder("rel_xyxy", activation="softmax")
     result = as_arrays(decoder({"classification": logits, "box": np.ones((1, 3, 4))}))
     kept = np.isfinite(result["confidence"][0])
     assert sorted(result["classes"][0, kept]) == [0, 1]
@@ -58,7 +58,7 @@ def test_the_first_of_equal_classes_is_taken():
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 def test_the_most_confident_come_first(activation, max_detections):
     y_pred = predictions()
-    decoder = SetPredictionDecoder("xyxy", activation, max_detections=max_detections)
+    decoder = SetPredictionDecoder("xyxy", activation=activation, max_detections=max_detections)
     height, width = (np.array(side) for side in zip(*SIZES, strict=True))
     result = as_arrays(decoder(y_pred, image_size=(height, width)))
     count = min(max_detections, 7 if activation == "softmax" else 7 * 5)
@@ -138,20 +138,20 @@ def test_pixels_need_a_size():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((None,), "`bounding_box_format` is missing"),
-        (("coco",), "`bounding_box_format` must be one of"),
-        (("xyxy", "relu"), r"`activation` must be one of .*'relu'"),
-        (("xyxy", "softmax", -1), "`max_detections` must be a whole number .*-1"),
-        (("xyxy", "softmax", 0), "`max_detections` must be a whole number"),
-        (("xyxy", "softmax", 1.5), "`max_detections` must be a whole number"),
-        (("xyxy", "softmax", 9, np.nan), r"`confidence_threshold` must be .* in \[0, 1\].*nan"),
-        (("xyxy", "softmax", 9, 50), r"`confidence_threshold` must be .*50"),
-        (("xyxy", "softmax", 9, "a"), r"`confidence_threshold` must be .*'a'"),
+        ({"bounding_box_format": None}, "`bounding_box_format` is missing"),
+        ({"bounding_box_format": "coco"}, "`bounding_box_format` must be one of"),
+        ({"activation": "relu"}, r"`activation` must be one of .*'relu'"),
+        ({"max_detections": -1}, "`max_detections` must be a whole number .*-1"),
+        ({"max_detections": 0}, "`max_detections` must be a whole number"),
+        ({"max_detections": 1.5}, "`max_detections` must be a whole number"),
+        ({"confidence_threshold": np.nan}, r"`confidence_threshold` must be .* in \[0, 1\].*nan"),
+        ({"confidence_threshold": 50}, r"`confidence_threshold` must be .*50"),
+        ({"confidence_threshold": "a"}, r"`confidence_threshold` must be .*'a'"),
     ],
 )
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
-        SetPredictionDecoder(*arguments)
+        SetPredictionDecoder(**{"bounding_box_format": "xyxy", **arguments})
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

@@ -47,7 +47,7 @@ BAD_IMAGES = {
     "no image": (IMAGES[:0], rf"{SHAPE}, of at least one image.*\(0, 64, 96, 3\)"),
     "no pixel": (IMAGES[:, :0], SHAPE),
     "nothing": (None, f"{NO_ARRAY}None"),
-    "a path": ("photo.jpg", f"{NO_ARRAY}'photo.jpg'.*keras_detr.detect"),
+    "a path": ("photo.jpg", f"{NO_ARRAY}'photo.jpg'.*model.detect"),
     "a number": (3, f"{NO_ARRAY}3"),
     "a set": ({1, 2}, f"{NO_ARRAY}set"),
     "paths": (["a.jpg", "b.jpg"], rf"{NO_BATCH_OF_TWO}a list of 2 \(str\)"),
@@ -182,7 +182,7 @@ def test_bad_batch_sizes(model, batch_size):
     ("images", "message"),
     [
         ([], "at least one image"),
-        ([IMAGES[0], IMAGES[1, :, :, 0]], r"\(64, 96\) for image 1.*keras_detr\.detect"),
+        ([IMAGES[0], IMAGES[1, :, :, 0]], r"\(64, 96\) for image 1.*model\.detect"),
         ((IMAGES[0, :, :, :1],), r"\(64, 96, 1\) for image 0"),
         ([IMAGES[0, :0]], r"\(0, 96, 3\) for image 0"),
         ([np.full((6, 9, 3), "a")], r"`x\[0\]` must be an array of numbers"),

@@ -1,9 +1,11 @@
 """What Keras offers on any model, on every detector: summary, copies, a functional model around."""
 
 import copy
+import importlib.util
 import json
 import pickle
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -83,6 +85,23 @@ def test_layers_by_name_and_index(model):
     for index, layer in enumerate(model.layers):
         assert model.get_layer(layer.name) is layer
         assert model.get_layer(index=index) is layer
+
+
+def test_names_for_tab_completion(model, tmp_path):
+    names = {"backbone", "neck", "preprocessor", "prediction_decoder", "detect", "presets"}
+    assert names <= {*dir(model)}
+    model.save_weights(tmp_path / "model.weights.h5")
+    with h5py.File(tmp_path / "model.weights.h5") as file:
+        # Files are as they were: the backbone is one of the layers.
+        assert not {"backbone", "preprocessor"} & {*file}
+        assert "res_net_backbone" in file["layers"]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="needs tensorflow")
+def test_saving_makes_no_preprocessor(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_detr.models.task.prediction.build_preprocessor", pytest.fail)
+    model.save(tmp_path / "model.keras")
+    keras.saving.load_model(tmp_path / "model.keras")
 
 
 def test_copies(model, expected):

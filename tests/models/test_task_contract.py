@@ -79,6 +79,23 @@ def trained(detector, tmp_path_factory):
     }
 
 
+def layer_rows(model):
+    lines = []
+    model.summary(print_fn=lambda text, **_: lines.append(text), line_length=200)
+    return [line for line in "\n".join(lines).splitlines() if line.startswith("│")]
+
+
+def test_the_summary_lists_all_layers_before_and_after_training(untrained, trained, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    rows = layer_rows(untrained)
+    text = "\n".join(rows)
+    for layer in untrained.layers:
+        assert f"{layer.name} ({type(layer).__name__})" in text
+        assert f" {layer.count_params():,} " in text
+    # The names are those of the same constructor's arguments; so are the shapes.
+    assert layer_rows(trained["model"]) == rows
+
+
 def to_numpy(outputs):
     return {name: ops.convert_to_numpy(value) for name, value in outputs.items()}
 

@@ -223,6 +223,7 @@ def test_a_metric_that_is_none(model):
         ({"class_names": ("cat", "dog", "cat")}, "`class_names`.*'cat' at the positions 0 and 2"),
         ({"class_names": (0, 1, 2)}, "`class_names`.*0, of the type int"),
         ({"preprocessor_sizes": 800}, "`preprocessor_sizes` must be.*Received: 800"),
+        ({"preprocessor_sizes": ()}, r"`preprocessor_sizes` must be.*Received: \(\)"),
         ({"preprocessor_sizes": (800, 640)}, r"`preprocessor_sizes`.*Received: \(800, 640\)"),
         ({"preprocessor_sizes": (0, None)}, r"`preprocessor_sizes`.*Received: \(0, None\)"),
         ({"preprocessor_sizes": ("800", 1333)}, "`preprocessor_sizes`.*Received: .'800', 1333"),

@@ -15,6 +15,7 @@ from keras_detr.ops.keras_internals import (
     JointUpdates,
     adam_states,
     flatten_layers,
+    is_asked_by_keras,
     is_validation_of_fit,
     learning_rate_read_once,
     stored_value,
@@ -80,6 +81,30 @@ def test_validation_of_fit_is_known():
     model.fit(*arrays, validation_data=arrays, verbose=0)
     model.evaluate(*arrays, verbose=0)
     assert calls == [True, False]
+
+
+@pytest.mark.every_backend
+def test_keras_is_known_when_it_asks_for_names(tmp_path):
+    answers = []
+
+    class Recorded(keras.Sequential):
+        def __dir__(self):
+            answers.append(is_asked_by_keras())
+            return super().__dir__()
+
+    class Derived(Recorded):
+        def __dir__(self):
+            return [name for name in super().__dir__() if name]
+
+    for cls in (Recorded, Derived):
+        # Without variables: Keras warns when it saves TensorFlow's.
+        model = cls([keras.layers.ReLU()])
+        model.build((1, 2))
+        del answers[:]
+        dir(model)
+        model.save_weights(tmp_path / "model.weights.h5")
+        model.load_weights(tmp_path / "model.weights.h5")
+        assert answers == [False, True, True]
 
 
 def test_state_of_an_optimizer_belongs_to_its_variables():

@@ -198,12 +198,14 @@ def test_wrong_arguments_are_refused(arguments, message):
 @pytest.mark.parametrize(("short_side", "longest_side"), [(800, 1333), (256, 426), (64, 500)])
 def test_scaled_canvases_hold_every_image(short_side, longest_side):
     rng = np.random.default_rng(0)
-    canvases = scaled_canvases(short_side, longest_side)
+    canvases = scaled_canvases(short_side, longest_side=longest_side)
     for height, width in rng.integers(60, 1300, (2000, 2)):
         size = resized_size(height, width, short_side, longest_side)
         assert any(size[0] <= canvas[0] and size[1] <= canvas[1] for canvas in canvases)
 
 
 def test_canvases_of_the_usual_size_are_the_default():
-    assert set(scaled_canvases(800, 1333)) == set(CANVASES_OF_800)
-    assert all(type(side) is int for canvas in scaled_canvases(400, 666) for side in canvas)
+    assert set(scaled_canvases(800, longest_side=1333)) == set(CANVASES_OF_800)
+    assert all(
+        type(side) is int for canvas in scaled_canvases(400, longest_side=666) for side in canvas
+    )

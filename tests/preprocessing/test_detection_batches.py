@@ -28,7 +28,7 @@ def data(tmp_path_factory):
 
 def test_training_batches_are_endless_and_padded(data):
     batches = training_batches(data.train, SIZES, batch_size=2, seed=0, **FORMAT)
-    canvases = scaled_canvases(*SIZES)
+    canvases = scaled_canvases(SIZES[0], longest_side=SIZES[1])
     seen = set()
     for batch in batches.take(20).as_numpy_iterator():
         assert batch["images"].shape[1:3] in canvases

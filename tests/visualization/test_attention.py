@@ -133,6 +133,18 @@ def test_a_batch_of_one_is_seen_as_it_is(tmp_path):
         assert picture.format == "PNG"
 
 
+def test_without_a_preprocessor_the_model_sees_the_picture_itself(monkeypatch):
+    model = of_maps()
+    model.preprocessor = None
+    seen = []
+    attention = model.decoder_attention
+    monkeypatch.setattr(
+        model, "decoder_attention", lambda batch: seen.append(batch["images"]) or attention(batch)
+    )
+    plot_attention(model, IMAGE, [0])
+    np.testing.assert_array_equal(seen[0], IMAGE[None])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

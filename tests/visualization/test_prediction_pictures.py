@@ -44,7 +44,7 @@ def test_pictures_of_a_training(tmp_path):
         model.predict(inputs_of(batch), verbose=0),
         "xyxy",
         NAMES,
-        0.1,
+        confidence_threshold=0.1,
         pixel_mask=batch["pixel_mask"],
     )
     expected.canvas.draw()

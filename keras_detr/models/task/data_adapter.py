@@ -24,7 +24,7 @@ from keras_detr.batches.structure import (
     training_pair,
 )
 from keras_detr.batches.training_batch import check_inputs, check_training_batch
-from keras_detr.models.task.raw_images import report_unresized
+from keras_detr.models.task.raw_images import PredictedImages
 
 # No entry of a user's batch has this name.
 TARGETS_ENTRY = "keras_detr_targets"
@@ -127,22 +127,19 @@ def prediction_inputs(model, x):
     Raises:
         ValueError: as in `training_data`.
     """
-    reported = image_range_of(model)
+    reported = PredictedImages(model)
     if is_tensorflow_dataset(x):
         from keras_detr.batches.tf_data import checked_prediction_batches
 
         return checked_prediction_batches(x, reported)
     checked = checked_stream(x, lambda batch: (prediction_batch(model, batch, reported),))
-    if checked is None:
-        checked = prediction_batch(model, x, reported)
-        report_unresized(model, checked)
-    return checked
+    return prediction_batch(model, x, reported) if checked is None else checked
 
 
 def prediction_batch(model, batch, reported=None):
     """Return the inputs of a batch of arrays, as `prediction_inputs` does.
 
-    `reported` is an `ImageRange`, by default the model's, which speaks once.
+    `reported` has the method of `ImageRange`, by default the model's, which speaks once.
     """
     inputs = batch_pair(batch)[0]
     check_inputs(inputs, reported or model._untracked.image_range)

@@ -12,6 +12,13 @@ from keras_detr.models.presets.head_fitting import fit_class_heads, fit_denoisin
 from keras_detr.optimizers.detr_optimizer import detr_optimizer
 
 
+class _PresetsOfSubclasses:
+    """Give the presets of all subclasses of a detector that has none of its own."""
+
+    def __get__(self, instance, cls):
+        return {name: found for sub in cls.__subclasses__() for name, found in sub.presets.items()}
+
+
 class DetectorContract:
     """Declare what a detector sets, implements and may override.
 
@@ -86,8 +93,8 @@ class DetectorContract:
 
     # The rest is needed by `from_preset` only.
 
-    # dict of name -> `Preset`, the family's published weights.
-    presets: ClassVar[dict] = {}
+    # dict of name -> `Preset`, the family's published weights; of the abstract task, those of all.
+    presets = _PresetsOfSubclasses()
 
     # dict of name -> `Preset`, published backbones for a new detector, and the class to build them.
     backbone_presets: ClassVar[dict] = RESNET_PRESETS

@@ -27,7 +27,8 @@ class DetectorPresets:
     ):
         """Build the model of a preset, with its weights.
 
-        `SetPredictionDetector.from_preset` chooses the class that the preset belongs to.
+        `keras_detr.ObjectDetector.from_preset` chooses the class that the preset belongs to;
+        `keras_detr.ObjectDetector.presets` is a dict of all registered ones by name.
 
         Args:
             preset: str or path: a registered name (see `presets`; a name of `backbone_presets`
@@ -53,6 +54,12 @@ class DetectorPresets:
             ValueError: the preset is unknown, a checkpoint is damaged or of another architecture.
             FileNotFoundError: a file is missing, and can't be fetched (offline); the message says
                 what to fetch and where to put it.
+
+        Example:
+        ```python
+        detector = keras_detr.ObjectDetector.from_preset("dino_detr_r50", num_classes=3)
+        print(type(detector).__name__)  # DINODETR
+        ```
         """
         chosen = {
             "num_classes": num_classes,

@@ -1,12 +1,14 @@
 """Prediction: `predict` on batches and raw images, attention, and export."""
 
 from keras_detr.batches.shapes import check_batch_size
+from keras_detr.inference.detection import detect
 from keras_detr.models.task.data_adapter import prediction_batch, prediction_inputs, split_batch
 from keras_detr.models.task.decoder_attention import AttentionModel, attend
 from keras_detr.models.task.raw_images import (
     build_preprocessor,
     is_list_of_images,
     predict_raw_images,
+    sizes_of_preprocessor,
 )
 from keras_detr.ops.backends import current
 
@@ -48,10 +50,20 @@ class DetectorPrediction:
 
         A list of raw images, arrays (height, width, 3) of any sizes, RGB in 0..255, passes
         through `preprocessor` first. Its boxes are in pixels of each original image, or relative
-        to it, as `bounding_box_format` says.
+        to it, as `bounding_box_format` says. A batch, which is an array, a dict or from a data set,
+        is taken as it is; where `preprocessor` would resize it and there is no "pixel_mask", a line
+        in the log says so once. For files, and images of any kind, there is `detect`.
 
         Returns:
             dict of NumPy arrays: see `decode_predictions`.
+
+        Example:
+        ```python
+        photo = keras_detr.inference.read_image("photo.png")
+        found = model.predict([photo])  # resized; boxes are in pixels of the photo
+        batch = model.preprocessor([photo])
+        found = model.predict(batch)  # the same, in pixels of the resized image
+        ```
         """
         if is_list_of_images(x):
             return predict_raw_images(self, x, batch_size, *args, **kwargs)
@@ -60,8 +72,47 @@ class DetectorPrediction:
             return super().predict(prediction_inputs(self, x), batch_size, *args, **kwargs)
 
     def predict_on_batch(self, x):
-        """Return detections for a batch; takes arrays as `predict` does."""
+        """Return detections for a batch, which isn't resized; takes arrays as `predict` does."""
         return super().predict_on_batch(prediction_batch(self, x))
+
+    def detect(
+        self,
+        images,
+        *,
+        confidence_threshold=0.5,
+        batch_size=None,
+        verbose="auto",
+        exif="apply",
+    ):
+        """Return the objects in images of any kind and size, in pixels of each image.
+
+        It is `keras_detr.detect(model, images, ...)`, which describes the arguments and errors.
+
+        Args:
+            images: path of an image file or of a folder of them, array, `PIL.Image.Image`, batch
+                of arrays, or a list of these, mixed.
+            confidence_threshold: float in 0..1, less confident objects are left out.
+            batch_size: int or `None`, the number of images that are predicted at a time.
+            verbose: "auto", 0 or 1: whether to show a progress bar.
+            exif: "apply" or "ignore", whether pictures are turned as their EXIF tag says.
+
+        Returns:
+            list of `keras_detr.inference.Detections`, one for every image, in the same order.
+
+        Example:
+        ```python
+        for found in model.detect(["photo.png", "holiday_pictures"], confidence_threshold=0.7):
+            print(found.path, found.names, found.boxes)
+        ```
+        """
+        return detect(
+            self,
+            images,
+            confidence_threshold=confidence_threshold,
+            batch_size=batch_size,
+            verbose=verbose,
+            exif=exif,
+        )
 
     def decoder_attention(self, inputs):
         """Return where each query looked in the image, in every decoder layer.
@@ -93,33 +144,42 @@ class DetectorPrediction:
     def preprocessor(self):
         """`keras_detr.preprocessing.DETRPreprocessor`: what raw images pass through first.
 
-        It needs TensorFlow, whatever the backend is.
+        Another one can be assigned, or `None`: then raw images keep their size in `predict`,
+        `detect` and exports, and those of one size are predicted together. What is assigned is
+        saved with the model, as `preprocessor_sizes`. Resizing needs TensorFlow, whatever the
+        backend is.
         """
-        if self._untracked.preprocessor is None:
+        if self.preprocessor_sizes is None:
+            return None
+        if sizes_of_preprocessor(self._untracked.preprocessor) != tuple(self.preprocessor_sizes):
             self._untracked.preprocessor = build_preprocessor(
                 self.preprocessor_sizes, self.bounding_box_format
             )
         return self._untracked.preprocessor
 
-    def set_preprocessor(self, preprocessor):
-        """Let raw images pass through another preprocessor; its sizes are saved with the model.
-
-        Args:
-            preprocessor: `keras_detr.preprocessing.DETRPreprocessor`.
-        """
-        self.preprocessor_sizes = (preprocessor.short_side, preprocessor.longest_side)
+    @preprocessor.setter
+    def preprocessor(self, preprocessor):
+        self.preprocessor_sizes = sizes_of_preprocessor(preprocessor)
         self._untracked.preprocessor = preprocessor
 
-    def export(self, filepath, format="tf_saved_model", verbose=None, input_dtype="uint8"):
+    def __setattr__(self, name, value):
+        if name == "preprocessor":
+            # Keras would make it one of the model's layers.
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def export(self, filepath, format="tf_saved_model", verbose=None, *, input_dtype="uint8"):
         """Write the detector as a program for other runtimes: raw images in, detections out.
 
-        Resizing (as `preprocessor` does it) and decoding are inside; the batch and the size of
-        images are free at every call, and all images of a call have one size. The file is read
-        without keras_detr and without Keras. Its one input is "images", `input_dtype` (batch,
-        height, width, 3), RGB in 0..255; its outputs are those of `decode_predictions`, boxes in
-        `bounding_box_format` of the original images. They are what `predict` returns for a list of
-        images with `batch_size=1`, within rounding. Names of classes, if the model has them, and
-        the `bounding_box_format` are in the file; the guide to export shows how to read them.
+        Resizing (as `preprocessor` does it, if there is one) and decoding are inside; the batch and
+        the size of images are free at every call, and all images of a call have one size. The file
+        is read without keras_detr and without Keras. Its one input is "images", `input_dtype`
+        (batch, height, width, 3), RGB in 0..255; its outputs are those of `decode_predictions`,
+        boxes in `bounding_box_format` of the original images. They are what `predict` returns for a
+        list of images with `batch_size=1`, within rounding. Names of classes, if the model has
+        them, and the `bounding_box_format` are in the file; the guide to export shows how to read
+        them.
 
         - "tf_saved_model" is a folder: `tf.saved_model.load(path).serve(images)`.
         - "onnx" is a file whose name ends in ".onnx", of opset 18:
@@ -144,6 +204,6 @@ class DetectorPrediction:
         # Only this method needs TensorFlow.
         from keras_detr.export import export_detector
 
-        export_detector(self, filepath, format, input_dtype)
+        export_detector(self, filepath, format, input_dtype=input_dtype)
         if verbose is None or verbose:
             print(f"Exported {self.name} as {format} to {str(filepath)!r}.")

@@ -5,11 +5,10 @@ import logging
 import keras
 import numpy as np
 
-from keras_detr.batches.image_range import check_scaled, takes_raw_images
+from keras_detr.batches.image_range import check_scaled, image_range_of, takes_raw_images
 from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.images import raw_images
 from keras_detr.batches.shapes import check_batch_size, shape_of
-from keras_detr.batches.structure import input_parts
 from keras_detr.ops.boxes import convert_box_format
 from keras_detr.ops.installed_packages import is_installed
 from keras_detr.preprocessing.short_side_sizes import resized_size
@@ -28,7 +27,9 @@ def is_list_of_images(x):
 
 
 def check_preprocessor_sizes(sizes):
-    """Raise a ValueError if sizes are no pair of a short side and the long side's limit."""
+    """Raise a ValueError if sizes are neither a short side and the long side's limit nor `None`."""
+    if sizes is None:
+        return
     is_pair = isinstance(sizes, (tuple, list)) and len(sizes) == 2
     short_side, longest_side = sizes if is_pair else (0, None)
     is_right = isinstance(short_side, int) and short_side >= 1
@@ -37,8 +38,22 @@ def check_preprocessor_sizes(sizes):
     if not is_right:
         raise ValueError(
             "`preprocessor_sizes` must be the short side in pixels, an int of at least 1, and the "
-            f"long side's limit, an int not below it or None. Received: {sizes!r}."
+            "long side's limit, an int not below it or None; or None instead of both, so that raw "
+            f"images keep their size. Received: {sizes!r}."
         )
+
+
+def sizes_of_preprocessor(preprocessor):
+    """Return the `preprocessor_sizes` of a preprocessor that a model is to have, or of `None`."""
+    if preprocessor is None:
+        return None
+    # Its class can't be imported without TensorFlow, and then there is no object of it.
+    if not isinstance(preprocessor, keras.Layer) or not hasattr(preprocessor, "pad_together"):
+        raise ValueError(
+            "`preprocessor` must be a `keras_detr.preprocessing.DETRPreprocessor`, or None: then "
+            f"images keep their size. Received: {preprocessor!r:.80}."
+        )
+    return preprocessor.short_side, preprocessor.longest_side
 
 
 def build_preprocessor(sizes, bounding_box_format):
@@ -57,32 +72,44 @@ def build_preprocessor(sizes, bounding_box_format):
     )
 
 
-def report_unresized(model, x):
-    """Log once for a model that an array of raw images isn't resized, as a list of them would be.
+class PredictedImages:
+    """Report once what is wrong with the images of batches that `predict` is given.
+
+    That is what `ImageRange` reports, and that a batch isn't resized, as a list of images would be.
 
     Args:
         model: `SetPredictionDetector`.
-        x: images or a dict of them, checked; anything else isn't looked at.
     """
-    images, pixel_mask, _ = input_parts(x)
-    # Images that were resized are real numbers.
-    is_raw = "int" in str(images.dtype)
-    if not is_raw or pixel_mask is not None or model._untracked.is_unresized_reported:
-        return
-    size = shape_of(images)[1:3]
-    wanted = resized_size(*size, *model.preprocessor_sizes)
-    if np.allclose(size, wanted, rtol=_LARGEST_DIFFERENCE):
-        return
-    model._untracked.is_unresized_reported = True
-    logger.warning(
-        "`x`: a batch of whole numbers, as raw images are, of (height, width) %s. `predict` "
-        "doesn't resize a batch; a list of images is resized, here to %s (`preprocessor_sizes` "
-        "%s), and finds other boxes. Pass `list(images)`, or real numbers if this size is wanted. "
-        "This line comes once.",
-        tuple(size),
-        wanted,
-        model.preprocessor_sizes,
-    )
+
+    def __init__(self, model):
+        # Not the model itself: TensorFlow keeps what the functions of a data set refer to.
+        self._image_range = image_range_of(model)
+        self._sizes = model.preprocessor_sizes
+        self._told_sizes = model._untracked.told_unresized
+
+    def report(self, images, image_ids=None, pixel_mask=None):
+        """Log what is wrong; the arguments are those of `ImageRange.report`."""
+        self._image_range.report(images, image_ids, pixel_mask)
+        # Images with a mask were prepared.
+        if pixel_mask is None:
+            self._report_unresized(shape_of(images)[1:3])
+
+    def _report_unresized(self, size):
+        if self._sizes is None or self._told_sizes:
+            return
+        wanted = resized_size(*size, *self._sizes)
+        if np.allclose(size, wanted, rtol=_LARGEST_DIFFERENCE):
+            return
+        self._told_sizes.append(tuple(size))
+        logger.warning(
+            "`x`: `predict` doesn't resize a batch, here images of (height, width) %s. A list of "
+            "raw images, `predict(list(images))`, and `model.detect(images)` are resized, here to "
+            "%s, and other boxes are found. If this size is wanted, pass a 'pixel_mask' too, or "
+            "change `preprocessor_sizes`, now %s. This line comes once.",
+            tuple(size),
+            wanted,
+            tuple(self._sizes),
+        )
 
 
 def predict_raw_images(model, images, batch_size=None, verbose="auto"):
@@ -105,7 +132,9 @@ def predict_raw_images(model, images, batch_size=None, verbose="auto"):
     is_shown = len(images) >= 20 if verbose == "auto" else bool(verbose)
     progress = keras.utils.Progbar(len(images), verbose=int(is_shown), unit_name="image")
     rows = [None] * len(images)
-    for indices, batch in model.preprocessor.batches(images, batch_size):
+    preprocessor = model.preprocessor
+    batches = _batches_of_one_size if preprocessor is None else preprocessor.batches
+    for indices, batch in batches(images, batch_size):
         inputs = {name: batch[name] for name in ("images", "pixel_mask")}
         found = model.predict_on_batch(inputs)
         found = {name: keras.ops.convert_to_numpy(value) for name, value in found.items()}
@@ -117,6 +146,20 @@ def predict_raw_images(model, images, batch_size=None, verbose="auto"):
             rows[index] = {**detection, "boxes": boxes}
         progress.add(len(indices))
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def _batches_of_one_size(images, batch_size):
+    """Yield what `DETRPreprocessor.batches` does, of images that keep their size."""
+    groups = {}
+    for index, image in enumerate(images):
+        groups.setdefault(image.shape[:2], []).append(index)
+    for size, indices in groups.items():
+        for start in range(0, len(indices), batch_size):
+            chosen = indices[start : start + batch_size]
+            batch = np.stack([images[index] for index in chosen]).astype("float32")
+            sizes = np.full((len(chosen), 2), size, "int32")
+            mask = np.ones(batch.shape[:3], "uint8")
+            yield chosen, {"images": batch, "pixel_mask": mask, "image_size": sizes}
 
 
 def _in_original(boxes, bounding_box_format, seen_size, original_size):

@@ -83,8 +83,3 @@ class DetectorSaving:
         self.compile(**config)
         if self.built:
             build_optimizer(self)
-
-    def __dir__(self):
-        # Keras' saving code reads every attribute named here. The preprocessor has no weights, and
-        # reading it imports TensorFlow.
-        return [name for name in super().__dir__() if name != "preprocessor"]

@@ -46,7 +46,8 @@ class SetPredictionDetector(
         prediction_decoder: `SetPredictionDecoder`.
         class_names: sequence of str, one a class, or `None`.
         preprocessor_sizes: pair of int, pixels: the short side that `preprocessor` resizes raw
-            images to, and the long side's limit, or `None` for no limit.
+            images to, and the long side's limit, or `None` for no limit; or `None` for no
+            `preprocessor`: raw images keep their size.
         **kwargs: of `keras.Model`.
 
     Call arguments:
@@ -77,6 +78,7 @@ class SetPredictionDetector(
         num_classes,
         bounding_box_format,
         prediction_decoder,
+        *,
         class_names=None,
         preprocessor_sizes=PREPROCESSOR_SIZES,
         **kwargs,
@@ -96,7 +98,7 @@ class SetPredictionDetector(
         self.bounding_box_format = bounding_box_format
         self.prediction_decoder = prediction_decoder
         self.class_names = class_names
-        self.preprocessor_sizes = tuple(preprocessor_sizes)
+        self.preprocessor_sizes = None if preprocessor_sizes is None else tuple(preprocessor_sizes)
         # No attribute of the class: torch would find that instead of a layer.
         self.denoising = None
         self._extract_pyramid, self._pyramid_shapes = pyramid_extractor(backbone)
@@ -106,9 +108,10 @@ class SetPredictionDetector(
             attention_model=None,
             image_range=image_range_of(self, is_first_only=False),
             is_evaluating=False,
-            is_unresized_reported=False,
             mean_loss=None,
             preprocessor=None,
+            # The size of the batch that a line in the log was about, if there was one.
+            told_unresized=[],
             trained_paths=None,
         )
 

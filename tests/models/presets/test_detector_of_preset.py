@@ -4,7 +4,15 @@ import json
 
 import pytest
 
-from keras_detr.models import DETR, DeformableDETR, SetPredictionDetector
+import keras_detr
+from keras_detr.models import (
+    DETR,
+    DINODETR,
+    DeformableDETR,
+    ObjectDetector,
+    ResNetBackbone,
+    SetPredictionDetector,
+)
 from tests.models.detectors import DETECTORS
 
 pytestmark = pytest.mark.every_backend
@@ -12,13 +20,39 @@ pytestmark = pytest.mark.every_backend
 
 @pytest.mark.once
 @pytest.mark.parametrize(
-    ("preset", "detector"), [("detr_r50", DETR), ("deformable_detr_r50_refine", DeformableDETR)]
+    ("preset", "detector"),
+    [
+        ("detr_r50", DETR),
+        ("deformable_detr_r50_refine", DeformableDETR),
+        ("dino_detr_r50", DINODETR),
+    ],
 )
 def test_a_registered_name(preset, detector):
-    model = SetPredictionDetector.from_preset(
+    model = keras_detr.ObjectDetector.from_preset(
         preset, load_weights=False, num_encoder_layers=1, num_decoder_layers=1
     )
     assert type(model) is detector
+
+
+def test_the_front_door_is_the_abstract_detector():
+    assert keras_detr.ObjectDetector is ObjectDetector is SetPredictionDetector
+    assert "ObjectDetector" in dir(keras_detr)
+
+
+def test_presets_are_listed_by_class():
+    for cls in (DETR, DeformableDETR, DINODETR, ResNetBackbone):
+        assert cls.presets
+        assert cls.presets_with_weights == cls.presets
+        assert cls.presets_without_weights == {}
+        assert all(preset.description and preset.license for preset in cls.presets.values())
+    everything = {**DETR.presets, **DeformableDETR.presets, **DINODETR.presets}
+    # Other tests may have defined detectors, which have no presets.
+    assert ObjectDetector.presets == ObjectDetector.presets_with_weights == everything
+
+    class WithoutPresets(SetPredictionDetector):
+        pass
+
+    assert WithoutPresets.presets == WithoutPresets.presets_with_weights == {}
 
 
 @pytest.mark.parametrize("name", DETECTORS)

@@ -21,8 +21,8 @@ def images():
 
 def detector(bounding_box_format="xyxy", **overrides):
     model = tiny_detr(bounding_box_format=bounding_box_format, **overrides)
-    model.set_preprocessor(
-        DETRPreprocessor(64, longest_side=110, bounding_box_format=bounding_box_format)
+    model.preprocessor = DETRPreprocessor(
+        64, longest_side=110, bounding_box_format=bounding_box_format
     )
     return model
 
@@ -82,6 +82,22 @@ def test_the_preprocessor_is_no_layer_of_the_model():
     assert preprocessor.bounding_box_format == "xyxy"
     assert model.preprocessor is preprocessor
     assert (len(model.layers), len(model.variables)) == (layers, number)
+
+
+def test_a_preprocessor_is_assigned():
+    model = tiny_detr()
+    first = model.preprocessor
+    layers, number = len(model.layers), len(model.variables)
+    chosen = DETRPreprocessor(64, longest_side=None, bounding_box_format="xyxy")
+    model.preprocessor = chosen
+    assert model.preprocessor is chosen
+    assert model.preprocessor_sizes == (64, None)
+    assert (len(model.layers), len(model.variables)) == (layers, number)
+    model.preprocessor = None
+    model.preprocessor_sizes = (32, 64)
+    assert (model.preprocessor.short_side, model.preprocessor.longest_side) == (32, 64)
+    model.preprocessor = first
+    assert model.preprocessor is first
 
 
 def test_sizes_of_a_preprocessor_are_saved(tmp_path):
