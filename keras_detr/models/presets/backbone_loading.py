@@ -45,7 +45,9 @@ def load_backbone(cls, preset, weights, load_weights, revision, arguments):
             load_saved_weights(backbone, preset)
     elif preset in cls.presets:
         backbone = cls(**{"name": preset, **cls.presets[preset].settings, **arguments})
-        if weights is None and load_weights:
+        if weights is not None:
+            cls.presets[preset].check_official_file(weights)
+        elif load_weights:
             weights = fetch_weights(cls.presets[preset].weights_at(revision))
     else:
         raise ValueError(

@@ -59,6 +59,8 @@ def load_detector(cls, preset, weights, load_weights, revision, arguments):
     sizes = {}
     if preset in cls.presets:
         settings = cls.presets[preset].settings
+        if weights is not None:
+            cls.presets[preset].check_official_file(weights)
         read = _tensors_of_file(cls.presets[preset].weights_at(revision))
     elif _is_hub_folder(preset):
         hub_folder = resolve_hub_folder(preset)
