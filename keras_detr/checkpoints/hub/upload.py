@@ -6,10 +6,12 @@ is told here in one sentence, with what to do.
 
 import json
 import logging
+from pathlib import Path
 
 from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import HFValidationError, RevisionNotFoundError
 
+from ..files.regular_files import read_json_object
 from .download import NotInRepositoryError
 from .handles import handle_parts, hub_hint
 
@@ -42,7 +44,7 @@ def check_upload(handle, token) -> str:
             f"Nothing can be uploaded to {repo_id!r}, as HF_HUB_OFFLINE forbids it: unset it, or "
             "keep the model with `save_to_preset`."
         )
-    if not (token or get_token()):
+    if not (isinstance(token, str) or get_token()):
         raise PermissionError(
             f"There is no token to upload to {repo_id!r} with: create one that may write at "
             f"{constants.ENDPOINT}/settings/tokens, and run `hf auth login`, set HF_TOKEN, or pass "
@@ -52,7 +54,7 @@ def check_upload(handle, token) -> str:
 
 
 def upload_folder(
-    folder, repo_id, *, required, private, token, revision, commit_message, replace_card
+    folder, repo_id, *, own_format, private, token, revision, commit_message, replace_card
 ) -> str:
     """Upload a folder, creating the repository if necessary; one commit, or none.
 
@@ -61,8 +63,8 @@ def upload_folder(
     Args:
         folder: path of the folder, with config.json and README.md.
         repo_id: str, from `check_upload`.
-        required: str, the file that marks a repository of this kind. One that has a config.json
-            without it holds another tool's model, and is left alone.
+        own_format: str, "format" in the config.json of repositories of this kind. One with another
+            config.json holds another tool's model, and is left alone.
         private: bool, or `None` for the owner's default. Only a new repository heeds it.
         token: str or `None`, see `check_upload`.
         revision: str or `None`, the branch.
@@ -83,11 +85,9 @@ def upload_folder(
     try:
         api.create_repo(repo_id, private=private, exist_ok=True)
         present = set(api.list_repo_files(repo_id, revision=revision))
-        if _CONFIG in present and required not in present:
-            raise ValueError(
-                f"The Hub repository {repo_id!r} holds another tool's model ({_CONFIG} without "
-                f"{required}), which would be damaged: upload to another name."
-            )
+        if _CONFIG in present:
+            path = api.hf_hub_download(repo_id, _CONFIG, revision=revision)
+            _check_format(Path(path), own_format, repo_id)
         is_card_kept = _CARD in present and not replace_card
         commit = api.upload_folder(
             repo_id=repo_id,
@@ -100,9 +100,24 @@ def upload_folder(
         raise _explained(error, repo_id, revision) from error
     if is_card_kept:
         logger.warning(
-            "The README.md of %s stays as it was; pass `replace_card=True` to replace it.", repo_id
+            "The README.md of %s stays as it was, so it doesn't tell of this upload; pass "
+            "`replace_card=True` to replace it.",
+            repo_id,
         )
     return f"{constants.ENDPOINT}/{repo_id}/tree/{commit.oid}"
+
+
+def _check_format(path, own_format, repo_id):
+    """Check that a config.json to be replaced isn't of another tool's model."""
+    try:
+        found = read_json_object(path).get("format")
+    except ValueError:
+        found = None
+    if found != own_format:
+        raise ValueError(
+            f"The Hub repository {repo_id!r} holds another tool's model: its {_CONFIG} isn't of "
+            f"{own_format}, and would be replaced. Upload to another name."
+        )
 
 
 def _explained(error, repo_id, revision):

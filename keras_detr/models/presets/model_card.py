@@ -55,13 +55,9 @@ def detector_card(model, repo_id, license=None, metrics=None):
     count = "1 class" if model.num_classes == 1 else f"{model.num_classes} classes"
     text = f"A {kind} that detects objects of {count}, for [Keras](https://keras.io) 3."
     sections = {"Classes": classes, "Architecture": _table("", facts)}
-    if metrics:
-        sections["Results"] = "As reported by who uploaded the model.\n\n" + _table(
-            "metric", metrics
-        )
     usage = _USAGE.format(loader="SetPredictionDetector", repo_id=repo_id, call=_DETECT)
     tags = ["keras", "object-detection", kind.lower()]
-    return _card(repo_id, "object-detection", tags, license, text, usage, sections)
+    return _card(repo_id, "object-detection", tags, license, text, usage, sections, metrics)
 
 
 def backbone_card(backbone, repo_id, license=None, metrics=None):
@@ -73,17 +69,17 @@ def backbone_card(backbone, repo_id, license=None, metrics=None):
     }
     text = "A backbone for object detectors, for [Keras](https://keras.io) 3."
     sections = {"Architecture": _table("", facts)}
-    if metrics:
-        sections["Results"] = "As reported by who uploaded the model.\n\n" + _table(
-            "metric", metrics
-        )
     loader, call = type(backbone).__name__, "features = model(images)  # RGB in 0..255."
     usage = _USAGE.format(loader=loader, repo_id=repo_id, call=call)
-    return _card(repo_id, "image-feature-extraction", ["keras"], license, text, usage, sections)
+    task, tags = "image-feature-extraction", ["keras"]
+    return _card(repo_id, task, tags, license, text, usage, sections, metrics)
 
 
 def check_metrics(metrics):
-    """Return metrics as a dict, or raise an error if they aren't numbers or texts by name."""
+    """Return metrics as a dict, or raise an error if they aren't numbers or texts by name.
+
+    NaN is left out: `COCOMetrics` returns it for sizes of which there are no objects.
+    """
     if metrics is None:
         return {}
     if not isinstance(metrics, dict):
@@ -91,13 +87,14 @@ def check_metrics(metrics):
             f"`metrics` must be a dict, such as {{'AP': 0.42}}. Received: {metrics!r:.80}."
         )
     for name, value in metrics.items():
-        is_number = isinstance(value, numbers.Real) and math.isfinite(value)
+        is_number = isinstance(value, numbers.Real) and not math.isinf(value)
         if not (isinstance(name, str) and (is_number or isinstance(value, str))):
             raise ValueError(
                 "`metrics` must hold finite numbers or texts by name, such as {'AP': 0.42, "
                 f"'measured on': 'our photos'}}. Received: {name!r:.80}: {value!r:.80}."
             )
-    return metrics
+    # Only NaN differs from itself.
+    return {name: value for name, value in metrics.items() if value == value}
 
 
 def check_license(license):
@@ -112,7 +109,10 @@ def check_license(license):
     return license.lower()
 
 
-def _card(repo_id, task, tags, license, text, usage, sections):
+def _card(repo_id, task, tags, license, text, usage, sections, metrics):
+    if metrics:
+        results = "As reported by who uploaded the model.\n\n" + _table("metric", metrics)
+        sections = {**sections, "Results": results}
     metadata = {
         "library_name": "keras_detr",
         **({"license": license} if license else {}),

@@ -16,7 +16,7 @@ from keras_detr.models.saved_files import write_weights
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.weights.h5"
 WEIGHTS_HASH = "weights_sha256"
-_FORMAT = "keras_detr"
+FORMAT = "keras_detr"
 _LARGEST_CONFIG = 2**26
 
 
@@ -46,7 +46,7 @@ def save_preset(model, folder):
                 write_weights(model, unfinished / WEIGHTS_FILE)
                 digest = _hash_of(unfinished / WEIGHTS_FILE)
                 serialized = keras.saving.serialize_keras_object(model)
-                config = {"format": _FORMAT, WEIGHTS_HASH: digest, "model": serialized}
+                config = {"format": FORMAT, WEIGHTS_HASH: digest, "model": serialized}
                 (unfinished / CONFIG_FILE).write_bytes(json.dumps(config, indent=2).encode())
                 move_file(unfinished / WEIGHTS_FILE, _temporary_weights(folder, digest))
                 move_file(unfinished / CONFIG_FILE, folder / CONFIG_FILE)
@@ -149,7 +149,7 @@ def _read_config(folder):
             f"{str(path)!r} isn't JSON: {error}. Copy the preset again, or remove the file and "
             "save the preset again."
         ) from error
-    is_ours = isinstance(config, dict) and config.get("format") == _FORMAT
+    is_ours = isinstance(config, dict) and config.get("format") == FORMAT
     return config if is_ours else None
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from keras_detr.checkpoints.hub.upload import check_upload, upload_folder
 from keras_detr.models.presets.model_card import check_license, check_metrics
-from keras_detr.models.presets.saved_preset import WEIGHTS_FILE, save_preset
+from keras_detr.models.presets.saved_preset import FORMAT, save_preset
 
 
 def upload_preset(
@@ -40,7 +40,7 @@ def upload_preset(
         return upload_folder(
             folder,
             repo_id,
-            required=WEIGHTS_FILE,
+            own_format=FORMAT,
             private=private,
             token=token,
             revision=revision,

@@ -95,7 +95,7 @@ def test_a_backbone():
 
 
 @pytest.mark.parametrize(
-    "metrics", [0.4, [("AP", 0.4)], {"AP": None}, {"AP": float("nan")}, {1: 0.4}, {"AP": [0.4]}]
+    "metrics", [0.4, [("AP", 0.4)], {"AP": None}, {"AP": float("inf")}, {1: 0.4}, {"AP": [0.4]}]
 )
 def test_metrics_that_are_none(metrics):
     with pytest.raises(ValueError, match="`metrics` must"):
@@ -104,7 +104,9 @@ def test_metrics_that_are_none(metrics):
 
 def test_metrics_and_licenses():
     assert check_metrics(None) == {}
-    assert check_metrics({"AP": 0, "on": "x"}) == {"AP": 0, "on": "x"}
+    metrics = {"AP": 0, "AP_small": float("nan"), "on": "x"}
+    assert check_metrics(metrics) == {"AP": 0, "on": "x"}
+    assert len(metrics) == 3
     assert check_license("Apache-2.0") == "apache-2.0"
     assert check_license(None) is None
     for license in ("my own", "mit\ntags: x", 3, ""):

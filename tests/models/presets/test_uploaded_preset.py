@@ -142,8 +142,10 @@ answers["other's name"] = attempt(lambda: upload("hf://other/x", token=WRITING))
 answers["not a name"] = attempt(lambda: upload("hf://owner/x--y", token=WRITING))
 server.files["owner/readable", "README.md"] = b""
 answers["reading token"] = attempt(lambda: upload("hf://owner/readable", token=READING))
-server.files["owner/transformers", "config.json"] = b"{}"
-answers["other tool"] = attempt(lambda: upload("hf://owner/transformers", token=WRITING))
+for tool, config in (("transformers", b'{"model_type": "detr"}'), ("keras_hub", b"[]")):
+    server.files[f"owner/{tool}", "config.json"] = config
+    server.files[f"owner/{tool}", "model.weights.h5"] = b""
+    answers[tool] = attempt(lambda: upload(f"hf://owner/{tool}", token=WRITING))
 answers["branch"] = attempt(lambda: upload("hf://owner/x", token=WRITING, revision="v9"))
 answers["card"] = attempt(lambda: upload("hf://owner/x", token=WRITING, license="unknown"))
 answers["broken"] = {}
@@ -274,7 +276,8 @@ def test_what_the_hub_refuses(refused):
     assert_error("other's name", "PermissionError", "may not write to 'other/x'")
     assert_error("reading token", "PermissionError", "may not write to 'owner/readable'")
     assert_error("not a name", "ValueError", "'owner/x--y' isn't a name that the Hub allows")
-    assert_error("other tool", "ValueError", "holds another tool's model")
+    assert_error("transformers", "ValueError", "'owner/transformers' holds another tool's model")
+    assert_error("keras_hub", "ValueError", "'owner/keras_hub' holds another tool's model")
     assert_error("branch", "FileNotFoundError", "has no branch 'v9'")
     assert_error("card", "ValueError", '"license" must be one of [mit]')
 
