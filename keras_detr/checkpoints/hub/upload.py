@@ -97,7 +97,10 @@ def upload_folder(
             ignore_patterns=[_CARD] if is_card_kept else None,
         )
     except Exception as error:  # The HTTP client's types differ between versions of the package.
-        raise _explained(error, repo_id, revision) from error
+        explained = _explained(error, repo_id, revision)
+        if explained is error:
+            raise
+        raise explained from error
     if is_card_kept:
         logger.warning(
             "The README.md of %s stays as it was, so it doesn't tell of this upload; pass "

@@ -220,3 +220,22 @@ def test_half_precision_is_stored_as_float32(tmp_path):
     name = "class_labels_classifier.bias"
     expected = keras.ops.convert_to_numpy(model.class_head.bias)
     np.testing.assert_array_equal(tensors[name], expected)
+
+
+@pytest.mark.every_backend
+def test_what_lora_adds_is_in_the_kernels(tmp_path, inputs):
+    model = tiny_detr()
+    before = model.class_head.kernel.shape
+    model.class_head.enable_lora(2)
+    model.class_head.lora_kernel_b.assign(np.full((2, 4), 0.5, "float32"))
+    model.export_to_transformers(tmp_path)
+    again = DETR.from_preset(tmp_path)
+    assert again.class_head.kernel.shape == before
+    expected = outputs_of(model, inputs)["classification"]
+    found = outputs_of(again, inputs)["classification"]
+    # The sum is rounded once more or less.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(again.class_head.kernel),
+        keras.ops.convert_to_numpy(model.class_head.kernel),
+    )
