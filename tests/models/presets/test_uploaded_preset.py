@@ -67,6 +67,9 @@ for name, build in builders.items():
         "sizes": again.preprocessor_sizes,
         "denoising": [m.denoising and m.denoising.num_queries for m in (model, again)],
         "requests": sorted({path.rsplit("/", 1)[-1] for _, path, _ in server.log}),
+        "weights of the commit": [
+            f"/resolve/{server.commit}/" in path for _, path, _ in server.log if "weights" in path
+        ],
         "files": sorted(file for repository, file in server.files if repository == f"owner/{name}"),
         "private": server.private[f"owner/{name}"],
         "commits": server.commits[-1][1:],
@@ -212,6 +215,9 @@ def test_what_was_uploaded_is_loaded(shared, name):
     asked = [name for name in answer["requests"] if "." in name]
     assert asked == ["config.json", "model.weights.h5"]
     assert len(answer["requests"]) == 3
+    # A commit between two requests must not mix two models.
+    assert answer["weights of the commit"]
+    assert all(answer["weights of the commit"])
 
 
 @pytest.mark.slow
