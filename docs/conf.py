@@ -32,7 +32,8 @@ _FENCE = re.compile(r"^(\s*)```python$")
 # What a family of detectors says about its checkpoints for the loading code, and the table of
 # presets, which the README has in a form to read.
 _INTERNAL = re.compile(
-    r"backbone_class|checkpoint_\w+|fit_checkpoint|hub_model_type|override_config|presets"
+    r"backbone_class|checkpoint_\w+|fit_checkpoint|hub_model_type|in_transformers|override_config|"
+    r"presets"
 )
 _OTHERS = ("keras.", "keras_cv.", "tensorflow.")
 

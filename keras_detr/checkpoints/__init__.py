@@ -6,11 +6,13 @@ Everything here needs NumPy only, not Keras. Arrays keep the layout of the file 
 from .coco_categories import COCO_CATEGORY_IDS, COCO_CLASS_NAMES
 from .files.tensor_files import read_tensors
 from .hub.deformable_detr import deformable_detr_settings
+from .hub.detector_config import deformable_detr_config, detr_config
 from .hub.detr import detr_settings
 from .hub.download import CorruptedFileError, HubFile, NotInRepositoryError, fetch
 from .hub.folder import HubFolder, resolve_hub_folder
-from .renaming import RenamedTensors, to_canonical_names
-from .shared_heads import resolve_shared_heads
+from .hub.written_folder import write_hub_folder
+from .renaming import RenamedTensors, to_canonical_names, to_hub_names
+from .shared_heads import repeat_shared_heads, resolve_shared_heads
 from .tables.deformable_detr import DEFORMABLE_DETR_TABLE
 from .tables.detr import DETR_TABLE
 from .tables.dino_detr import DINO_DETR_TABLE
@@ -30,11 +32,16 @@ __all__ = [
     "NotInRepositoryError",
     "RenameTable",
     "RenamedTensors",
+    "deformable_detr_config",
     "deformable_detr_settings",
+    "detr_config",
     "detr_settings",
     "fetch",
     "read_tensors",
+    "repeat_shared_heads",
     "resolve_hub_folder",
     "resolve_shared_heads",
     "to_canonical_names",
+    "to_hub_names",
+    "write_hub_folder",
 ]

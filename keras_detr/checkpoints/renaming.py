@@ -7,6 +7,7 @@ import numpy as np
 
 from .tables.rename_table import RenameTable
 
+_GROUP = re.compile(r"\((?!\?)([^()]*)\)")
 _FUSED = re.compile(r"(.*\.)in_proj_(weight|bias)")
 
 
@@ -41,7 +42,7 @@ def to_canonical_names(tensors: dict[str, np.ndarray], table: RenameTable) -> Re
             projection can't be split into three.
     """
     wrappers = re.compile(table.wrappers)
-    renames = [(re.compile(pattern), target) for pattern, target in table.renames]
+    renames = [(re.compile(pattern), target) for pattern, target, *_ in table.renames]
     skips = [(re.compile(pattern), reason) for pattern, reason in table.skips]
     renamed: dict[str, np.ndarray] = {}
     sources: dict[str, str] = {}
@@ -65,6 +66,45 @@ def to_canonical_names(tensors: dict[str, np.ndarray], table: RenameTable) -> Re
                     "of one of them."
                 )
     return RenamedTensors(renamed, skipped)
+
+
+def to_hub_names(tensors: dict[str, np.ndarray], table: RenameTable) -> dict[str, np.ndarray]:
+    """Rename canonical tensors to the names that transformers' files have: the way back.
+
+    Args:
+        tensors: dict of canonical name to array.
+        table: `RenameTable` of the architecture.
+
+    Returns:
+        dict of the name in a model.safetensors of transformers to the same array.
+
+    Raises:
+        ValueError: transformers has no such tensor.
+    """
+    rows = [(_canonical_pattern(*row[:2]), row[2]) for row in table.renames if len(row) == 3]
+    renamed = {}
+    for name, value in tensors.items():
+        hub_name = _canonical_name(name, rows)
+        if hub_name is None:
+            raise ValueError(
+                f"transformers has no tensor for {name!r}, so its files can't hold this model."
+            )
+        renamed[hub_name] = value
+    return renamed
+
+
+def _canonical_pattern(pattern, target):
+    """Return the regular expression of a row's canonical names, with the groups of its pattern.
+
+    Where the target names a group, it holds what the group matches.
+    """
+    groups = {str(i): group for i, group in enumerate(_GROUP.findall(pattern), start=1)}
+    parts = re.split(r"\\(\d)", target)
+    named = [
+        f"(?P<_{part}>{groups[part]})" if index % 2 else re.escape(part)
+        for index, part in enumerate(parts)
+    ]
+    return re.compile("".join(named))
 
 
 def _canonical_name(name, renames):

@@ -1,4 +1,4 @@
-"""Give a model as many prediction heads as it has, from the copies that a checkpoint holds."""
+"""Give a model as many prediction heads as it has, from the copies of a checkpoint, and back."""
 
 import re
 
@@ -47,6 +47,36 @@ def resolve_shared_heads(tensors: dict[str, np.ndarray], num_heads: int) -> dict
             copies = dict.fromkeys(range(num_heads), *copies.values())
         resolved.update({f"{head}.{k}.{part}": value for k, value in copies.items()})
     return resolved
+
+
+def repeat_shared_heads(
+    tensors: dict[str, np.ndarray], num_heads: int, in_decoder: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """Return transformers' tensors with every copy of each head that its model names.
+
+    Which copies of shared weights it finds by itself differs between its versions; where all are
+    in the file, nothing has to be found.
+
+    Args:
+        tensors: dict of name in transformers' files to array; not changed.
+        num_heads: int, heads that its model has: one for each decoder layer, and one more with two
+            stages.
+        in_decoder: tuple of the heads' names, "bbox_embed" or "class_embed", to which its decoder
+            refers a second time.
+    """
+    repeated: dict[str, np.ndarray] = {}
+    is_shared = not any(name.startswith("class_embed.1.") for name in tensors)
+    for name, value in tensors.items():
+        match = _HEAD.fullmatch(name)
+        if not match:
+            repeated[name] = value
+            continue
+        head, index, part = match.groups()
+        for copy in range(num_heads) if is_shared else (index,):
+            repeated[f"{head}.{copy}.{part}"] = value
+            if head in in_decoder:
+                repeated[f"model.decoder.{head}.{copy}.{part}"] = value
+    return repeated
 
 
 def _merge_equal(copies):

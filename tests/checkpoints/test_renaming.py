@@ -10,6 +10,7 @@ from keras_detr.checkpoints import (
     RESNET_TABLE,
     RenameTable,
     to_canonical_names,
+    to_hub_names,
 )
 
 from .checkpoint_names import (
@@ -21,6 +22,7 @@ from .checkpoint_names import (
     numbered,
     official_detr,
     official_mask_head,
+    timm_spelling,
     torchvision_resnet,
 )
 
@@ -124,3 +126,51 @@ def test_nothing_is_lost(names):
     expected = {f"{n[1:]}x" if n[0] == "a" else n for n in names if n[0] != "b"}
     assert renamed.tensors.keys() == expected
     assert renamed.skipped.keys() == {name for name in names if name[0] == "b"}
+
+
+# As transformers 5 writes it of one encoder and one decoder layer, without the backbone.
+NAMES_IN_FILES = [
+    "model.query_position_embeddings.weight",
+    "model.input_projection.weight",
+    "model.input_projection.bias",
+    "model.encoder.layers.0.self_attn.k_proj.weight",
+    "model.encoder.layers.0.self_attn.out_proj.bias",
+    "model.encoder.layers.0.self_attn_layer_norm.weight",
+    "model.encoder.layers.0.fc1.weight",
+    "model.encoder.layers.0.final_layer_norm.bias",
+    "model.decoder.layers.0.self_attn.q_proj.bias",
+    "model.decoder.layers.0.self_attn_layer_norm.weight",
+    "model.decoder.layers.0.fc2.bias",
+    "model.decoder.layers.0.encoder_attn.v_proj.weight",
+    "model.decoder.layers.0.encoder_attn.out_proj.weight",
+    "model.decoder.layers.0.encoder_attn_layer_norm.bias",
+    "model.decoder.layers.0.final_layer_norm.weight",
+    "model.decoder.layernorm.weight",
+    "class_labels_classifier.bias",
+    "bbox_predictor.layers.2.weight",
+    "model.position_embedding.column_embeddings.weight",
+]
+
+
+@pytest.mark.parametrize("resnet", [RESNET50, RESNET101, RESNET18])
+def test_names_of_transformers_and_back(resnet):
+    names = official_detr(*resnet, layers=2, learned=True)
+    canonical = to_canonical_names(numbered(names), DETR_TABLE).tensors
+    file = to_hub_names(canonical, DETR_TABLE)
+    assert len(file) == len(canonical)
+    assert set(NAMES_IN_FILES) <= file.keys()
+    assert_same(to_canonical_names(file, DETR_TABLE).tensors, canonical)
+    body = "model.backbone.conv_encoder.model."
+    in_timm = [timm_spelling(name).removeprefix(body) for name in file if name.startswith(body)]
+    assert all(
+        name.startswith((f"{body}embedder.", f"{body}encoder.stages."))
+        for name in file
+        if name.startswith(body)
+    )
+    assert sorted(in_timm) == sorted(torchvision_resnet(*resnet))
+
+
+def test_what_transformers_has_no_name_for():
+    for name in ("transformer.encoder.norm.weight", "backbone.0", "label_enc.weight"):
+        with pytest.raises(ValueError, match=f"no tensor for '{name}'"):
+            to_hub_names(numbered([name]), DETR_TABLE)

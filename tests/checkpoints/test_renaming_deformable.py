@@ -6,8 +6,10 @@ import pytest
 from keras_detr.checkpoints import (
     DEFORMABLE_DETR_TABLE,
     DETR_TABLE,
+    repeat_shared_heads,
     resolve_shared_heads,
     to_canonical_names,
+    to_hub_names,
 )
 
 from .checkpoint_names import (
@@ -18,6 +20,7 @@ from .checkpoint_names import (
     hub_spelling_of_deformable,
     numbered,
     official_deformable_detr,
+    timm_spelling,
     with_head_copies,
 )
 
@@ -170,3 +173,34 @@ def test_heads_resolve_one_by_one():
     tensors |= {f"bbox_embed.{k}.layers.0.bias": np.full(2, k) for k in range(3)}
     resolved = resolve_shared_heads(tensors, 3)
     assert_same(resolved, tensors | {f"class_embed.{k}.bias": np.ones(2) for k in (1, 2)})
+
+
+@pytest.mark.parametrize(
+    ("variant", "num_heads"), [({}, 1), ({"levels": 1}, 1), (REFINE, 6), (TWO_STAGE, 7)]
+)
+def test_names_of_transformers_and_back(variant, num_heads):
+    expected = canonical(official_tensors(**variant), num_heads)
+    file = to_hub_names(expected, DEFORMABLE_DETR_TABLE)
+    assert_same(canonical(file, num_heads), expected)
+    spelled = {hub_spelling_of_deformable(name): value for name, value in expected.items()}
+    assert_same({timm_spelling(name): value for name, value in file.items()}, spelled)
+
+
+@pytest.mark.parametrize(
+    ("stored", "num_heads", "in_decoder", "copies"),
+    [
+        ({0: 1.0}, 3, (), {0: 1.0, 1: 1.0, 2: 1.0}),
+        ({0: 1.0, 1: 2.0}, 2, ("bbox_embed",), {0: 1.0, 1: 2.0}),
+        ({0: 1.0, 1: 2.0}, 2, ("bbox_embed", "class_embed"), {0: 1.0, 1: 2.0}),
+    ],
+)
+def test_repeating_heads(stored, num_heads, in_decoder, copies):
+    other = {"model.level_embed": np.zeros(3)}
+    repeated = repeat_shared_heads(heads(stored) | other, num_heads, in_decoder)
+    expected = heads(copies)
+    again = {f"model.decoder.{n}": v for n, v in expected.items() if n.startswith(in_decoder)}
+    assert len(again) == len(in_decoder) * num_heads
+    assert_same(repeated, expected | again | other)
+    resolved = to_canonical_names(repeated, DEFORMABLE_DETR_TABLE).tensors
+    resolved.pop("transformer.level_embed")
+    assert_same(resolve_shared_heads(resolved, len(stored)), heads(stored))

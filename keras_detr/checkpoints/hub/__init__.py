@@ -1,1 +1,1 @@
-"""The Hugging Face Hub: download files, and translate what their configurations say."""
+"""The Hugging Face Hub: download and upload files, read and write its configurations."""

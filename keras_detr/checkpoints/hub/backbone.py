@@ -137,3 +137,25 @@ def _described_resnet(backbone):
         "stem_num_filters": stem,
         "name": "resnet",
     }
+
+
+def backbone_config(settings, stages):
+    """Return the `backbone_config` of a detector: the way back from `backbone_settings`.
+
+    Args:
+        settings: dict of arguments of `ResNetBackbone`; others than those of its size are ignored.
+        stages: sequence of int, the stages that the detector reads.
+    """
+    depth = settings["depth"]
+    block_type, blocks, _, _ = _RESNETS[depth]
+    _, expansion = _BLOCK_TYPES[block_type]
+    return {
+        "model_type": "resnet",
+        "num_channels": 3,
+        "layer_type": block_type,
+        "depths": list(settings["stackwise_num_blocks"] or blocks),
+        "hidden_sizes": [size * expansion for size in settings["stackwise_num_filters"]],
+        "embedding_size": settings["stem_num_filters"],
+        "hidden_act": "relu",
+        "out_features": [f"stage{stage}" for stage in stages],
+    }

@@ -8,9 +8,9 @@ from ..counts import MOST_CHANNELS
 from .backbone import backbone_settings
 from .fields import check, check_type, count, shared_count
 
-_UNUSED_LABEL = "N/A"
+UNUSED_LABEL = "N/A"
 _MOST_LAYERS = 100
-_ACTIVATIONS = ("relu", "gelu", "silu")
+ACTIVATIONS = ("relu", "gelu", "silu")
 
 
 def detector_settings(config, model_type, num_queries, feed_forward_dim):
@@ -24,7 +24,7 @@ def detector_settings(config, model_type, num_queries, feed_forward_dim):
     position_embedding = config.get("position_embedding_type", "sine")
     check("position_embedding_type", position_embedding, ("sine", "learned"))
     activation = config.get("activation_function", "relu")
-    check("activation_function", activation, _ACTIVATIONS)
+    check("activation_function", activation, ACTIVATIONS)
     dropout = check_type("dropout", config.get("dropout", 0.1), (int, float), "a number")
     if not 0 <= dropout < 1:
         raise ValueError(
@@ -69,9 +69,9 @@ def _classes_in_use(config):
         raise ValueError(
             "`id2label` of the Hub config must number its classes 0, 1, 2, ..., one for each row "
             f"of the class head. Received the ids: {list(by_row)!s:.80}. In a local copy of the "
-            f'folder, name those that are missing "{_UNUSED_LABEL}" if the head has rows for them.'
+            f'folder, name those that are missing "{UNUSED_LABEL}" if the head has rows for them.'
         )
-    rows = tuple(row for row, label in by_row.items() if label != _UNUSED_LABEL)
+    rows = tuple(row for row, label in by_row.items() if label != UNUSED_LABEL)
     if not rows:
         raise ValueError(
             f"`id2label` of the Hub config names no class in use. Received: {labels!r:.80}."

@@ -63,6 +63,10 @@ class NotInRepositoryError(FileNotFoundError):
     """Raised when the Hub answers that a repository, a revision or a file doesn't exist."""
 
 
+class FileNotInRepositoryError(NotInRepositoryError):
+    """Raised when the Hub answers that a repository has no such file."""
+
+
 def fetch(hub_file: HubFile, local_files_only: bool = False) -> Path:
     """Return the verified local path of a file on the Hub, downloading it if necessary.
 
@@ -128,7 +132,7 @@ def _download(hub_file, local_files_only):
             "Pass a branch, a tag or a commit that exists."
         ) from error
     except EntryNotFoundError as error:
-        raise NotInRepositoryError(
+        raise FileNotInRepositoryError(
             f"The Hub repository {hub_file.repo_id!r} has no file {hub_file.filename!r} at "
             f"revision {hub_file.revision!r}. Check the names of its files."
         ) from error

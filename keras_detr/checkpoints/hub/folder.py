@@ -1,7 +1,6 @@
 """Open a model in the Hub's layout, config.json beside its weights, on the Hub or on disk."""
 
 import logging
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,21 @@ import numpy as np
 
 from ..files.regular_files import read_json_object
 from ..files.tensor_files import WEIGHT_FILE_NAMES, read_tensors, shard_names
-from .download import CorruptedFileError, HubFile, NotInRepositoryError, fetch
+from .download import (
+    CorruptedFileError,
+    FileNotInRepositoryError,
+    HubFile,
+    NotInRepositoryError,
+    fetch,
+)
 from .fields import naming_file
+from .handles import handle_parts
 from .preprocessor import preprocessor_normalization, preprocessor_sizes
 
 logger = logging.getLogger("keras_detr")
 
 _PREPROCESSOR_FILE = "preprocessor_config.json"
-_HANDLE = re.compile(r"hf://(?P<repo_id>[\w.-]+/[\w.-]+)(@(?P<revision>[^\s@]+))?")
+_CONFIG_FILE = "config.json"
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class HubFolder:
                 as `fetch` and `read_tensors` do.
         """
         if isinstance(self.location, HubFile):
-            return read_tensors(_fetch_weights(self.location))
+            return read_tensors(fetch_weights(self.location))
         return read_tensors(self.location)
 
     def read_preprocessor_sizes(self) -> tuple[int, int] | None:
@@ -97,7 +103,7 @@ class HubFolder:
         """
         try:
             if isinstance(self.location, HubFile):
-                return read_json_object(_fetch_sibling(self.location, _PREPROCESSOR_FILE))
+                return read_json_object(fetch(_sibling(self.location, _PREPROCESSOR_FILE)))
             path = self.location / _PREPROCESSOR_FILE
             return read_json_object(path) if path.exists() else None
         except CorruptedFileError:
@@ -119,13 +125,9 @@ def resolve_hub_folder(handle) -> HubFolder:
         ValueError: the handle has another form, or config.json isn't JSON.
         FileNotFoundError: there is no config.json, or it can't be downloaded.
     """
-    match = _HANDLE.fullmatch(str(handle))
-    if match:
-        asked = HubFile(match["repo_id"], "config.json", match["revision"] or "main")
-        path = fetch(asked)
-        # The cache keeps every file in a folder named by its commit.
-        commit = path.parent.name
-        location = HubFile(asked.repo_id, asked.filename, commit)
+    parts = handle_parts(handle)
+    if parts:
+        location, path = _fetch_config(*parts)
         return HubFolder(location, _read_config(path))
     if not str(handle) or str(handle).startswith("hf://") or not Path(handle).is_dir():
         raise ValueError(
@@ -133,7 +135,7 @@ def resolve_hub_folder(handle) -> HubFolder:
             "existing folder that holds config.json and model.safetensors. "
             f"Received: {str(handle)!r}."
         )
-    return HubFolder(Path(handle), _read_config(Path(handle) / "config.json"))
+    return HubFolder(Path(handle), _read_config(Path(handle) / _CONFIG_FILE))
 
 
 def _read_config(path):
@@ -145,30 +147,83 @@ def _read_config(path):
     return read_json_object(path)
 
 
-def _fetch_weights(config_file):
-    """Return the path of the first of `WEIGHT_FILE_NAMES` in a repository, and fetch its shards."""
+def pinned(handle) -> str:
+    """Return the handle of a repository with its present commit, so that all files come from it.
+
+    Args:
+        handle: str "hf://owner/name" or "hf://owner/name@revision". Other texts and paths are
+            returned unchanged.
+
+    Raises:
+        FileNotFoundError, ConnectionError, PermissionError, CorruptedFileError: config.json can't
+            be fetched, as `fetch` says.
+    """
+    parts = handle_parts(handle)
+    if parts is None:
+        return handle
+    location, _ = _fetch_config(*parts)
+    return f"hf://{location.repo_id}@{location.revision}"
+
+
+def local_file(folder, name) -> Path:
+    """Return the path of a file in a folder, downloaded if that is the handle of a repository.
+
+    The path of a local folder's file is returned whether or not it exists.
+
+    Raises:
+        FileNotFoundError, ConnectionError, PermissionError, CorruptedFileError: as `fetch` does.
+    """
+    parts = handle_parts(folder)
+    if parts is None:
+        return Path(folder) / name
+    return fetch(HubFile(parts[0], name, parts[1] or "main"))
+
+
+def fetch_weights(first) -> Path:
+    """Return the path of a repository's weights, and fetch its shards.
+
+    Args:
+        first: `HubFile` of the weights that are preferred. Where the repository doesn't have them,
+            the others of `WEIGHT_FILE_NAMES` are looked for, if it is one of these or config.json.
+
+    Raises:
+        NotInRepositoryError: there are none of them.
+        FileNotFoundError, ConnectionError, PermissionError, CorruptedFileError: as `fetch` does.
+    """
+    if first.filename not in (_CONFIG_FILE, *WEIGHT_FILE_NAMES):
+        return fetch(first)
     unreachable = None
     for name in WEIGHT_FILE_NAMES:
+        hub_file = first if name == first.filename else _sibling(first, name)
         try:
-            path = _fetch_sibling(config_file, name, local_files_only=unreachable is not None)
-        except NotInRepositoryError:
+            path = fetch(hub_file, local_files_only=unreachable is not None)
+        except FileNotInRepositoryError:
             continue
+        except NotInRepositoryError:
+            raise
         except FileNotFoundError as error:
             # Without a connection the cache may still hold one of the other names.
             unreachable = unreachable or error
             continue
         if name.endswith(".index.json"):
             for shard in shard_names(path):
-                _fetch_sibling(config_file, shard)
+                fetch(_sibling(first, shard))
         return path
     if unreachable is not None:
         raise unreachable
     raise NotInRepositoryError(
-        f"The Hub repository {config_file.repo_id!r} holds no weights at revision "
-        f"{config_file.revision!r}. Expected one of {', '.join(WEIGHT_FILE_NAMES)}."
+        f"The Hub repository {first.repo_id!r} holds no weights at revision "
+        f"{first.revision!r}. Expected one of {', '.join(WEIGHT_FILE_NAMES)}."
     )
 
 
-def _fetch_sibling(config_file, name, local_files_only=False):
-    """Download a file of the repository and commit that `config_file` belongs to."""
-    return fetch(HubFile(config_file.repo_id, name, config_file.revision), local_files_only)
+def _fetch_config(repo_id, revision):
+    """Return the `HubFile` of a repository's config.json, pinned to its commit, and its path."""
+    path = fetch(HubFile(repo_id, _CONFIG_FILE, revision or "main"))
+    # The cache keeps every file in a folder named by its commit.
+    return HubFile(repo_id, _CONFIG_FILE, path.parent.name), path
+
+
+def _sibling(hub_file, name):
+    """Return another file of the repository and revision of a `HubFile`."""
+    return HubFile(hub_file.repo_id, name, hub_file.revision)

@@ -12,7 +12,7 @@ _MEAN = (0.485, 0.456, 0.406)
 _STANDARD_DEVIATION = (0.229, 0.224, 0.225)
 _RESCALE_FACTOR = 1 / 255
 # Beyond these a file is damaged, or meant to take all memory.
-_LARGEST_SIDE = 2**16
+LARGEST_SIDE = 2**16
 _SMALLEST_DIVISOR = 1e-5
 
 
@@ -33,10 +33,10 @@ def preprocessor_sizes(config: dict[str, Any]) -> tuple[int, int]:
         # Before transformers 4.27.
         sides = size, config.get("max_size", _SIZES[1])
     is_whole = all(isinstance(side, int) and not isinstance(side, bool) for side in sides)
-    if not is_whole or not 1 <= sides[0] <= sides[1] <= _LARGEST_SIDE:
+    if not is_whole or not 1 <= sides[0] <= sides[1] <= LARGEST_SIDE:
         raise ValueError(
             "`size` must hold 'shortest_edge' and 'longest_edge', or be an int beside `max_size`, "
-            f"of at most {_LARGEST_SIDE} pixels. Received: size={size!r:.80}, "
+            f"of at most {LARGEST_SIDE} pixels. Received: size={size!r:.80}, "
             f"max_size={config.get('max_size')!r:.80}."
         )
     return sides

@@ -15,26 +15,28 @@ _NORM = r"(weight|bias|running_mean|running_var)"
 
 def _hugging_face_rows():
     """Return the rows of Hugging Face's names, whose stages and convolutions start at 0."""
+    block, norm = r"(\d+)", _NORM
     rows = [
-        (r"embedder\.embedder\.convolution\.weight", r"conv1.weight"),
-        (rf"embedder\.embedder\.normalization\.{_NORM}", r"bn1.\1"),
+        _row(r"embedder.embedder.convolution.weight", r"conv1.weight"),
+        _row(r"embedder.embedder.normalization.\1", r"bn1.\1", norm),
     ]
     for stage in range(4):
-        block = rf"encoder\.stages\.{stage}\.layers\.(\d+)"
-        layer = rf"layer{stage + 1}.\1"
-        for index in range(3):
+        name, layer = rf"encoder.stages.{stage}.layers.\1", rf"layer{stage + 1}.\1"
+        parts = [(f"layer.{index}", f"conv{index + 1}", f"bn{index + 1}") for index in range(3)]
+        for part, *targets in (*parts, ("shortcut", "downsample.0", "downsample.1")):
             rows += [
-                (
-                    rf"{block}\.layer\.{index}\.convolution\.weight",
-                    f"{layer}.conv{index + 1}.weight",
-                ),
-                (rf"{block}\.layer\.{index}\.normalization\.{_NORM}", rf"{layer}.bn{index + 1}.\2"),
+                _row(rf"{name}.{part}.convolution.weight", rf"{layer}.{targets[0]}.weight", block),
+                _row(rf"{name}.{part}.normalization.\2", rf"{layer}.{targets[1]}.\2", block, norm),
             ]
-        rows += [
-            (rf"{block}\.shortcut\.convolution\.weight", rf"{layer}.downsample.0.weight"),
-            (rf"{block}\.shortcut\.normalization\.{_NORM}", rf"{layer}.downsample.1.\2"),
-        ]
     return tuple(rows)
+
+
+def _row(name, target, *groups):
+    """Return the row of a name that holds "\\1", "\\2" for what the groups match."""
+    pattern = name.replace(".", r"\.")
+    for index, group in enumerate(groups, start=1):
+        pattern = pattern.replace(rf"\{index}", group)
+    return pattern, target, name
 
 
 RESNET_RENAMES = (

@@ -13,7 +13,9 @@ from keras_detr.models.backbones.backbone_checkpoint import resnet_variables
 from keras_detr.models.backbones.resnet_presets import RESNET_PRESETS
 from keras_detr.models.keras_cv_bases import Backbone
 from keras_detr.models.presets.backbone_loading import load_backbone
+from keras_detr.models.presets.model_card import backbone_card
 from keras_detr.models.presets.saved_preset import save_preset
+from keras_detr.models.presets.uploaded_preset import upload_preset
 
 NUM_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 BOTTLENECK_DEPTHS = (50, 101)
@@ -199,8 +201,8 @@ class ResNetBackbone(Backbone):
         """Build the backbone of a preset, with its weights.
 
         Args:
-            preset: str or path: a registered name (see `presets`), or a folder from
-                `save_to_preset`.
+            preset: str or path: a registered name (see `presets`), a folder from `save_to_preset`,
+                or "hf://owner/name" with such a folder, as `upload_preset` makes.
             weights: str or path of a file with torchvision's or timm's names, .safetensors or .pth
                 (which needs torch), instead of the preset's own.
             load_weights: bool, whether to fetch and load the preset's weights.
@@ -215,6 +217,16 @@ class ResNetBackbone(Backbone):
         return load_backbone(cls, preset, weights, load_weights, revision, overrides)
 
     save_to_preset = save_preset
+
+    def upload_preset(self, preset, **settings):
+        """Upload configuration and weights to the Hugging Face Hub, for `from_preset`.
+
+        Args:
+            preset: str "hf://owner/name", the repository.
+            **settings: other arguments of `SetPredictionDetector.upload_preset`, which also says
+                what is returned and raised.
+        """
+        return upload_preset(self, preset, backbone_card, **settings)
 
     @classmethod
     def override_config(cls, config, arguments):

@@ -26,7 +26,10 @@ from keras_detr.layers.primitives.initializers import HostNormal, xavier_uniform
 from keras_detr.layers.primitives.token_dense import TokenDense
 from keras_detr.layers.set_prediction_decoder import SetPredictionDecoder
 from keras_detr.losses.hungarian_loss import HungarianLoss
-from keras_detr.models.deformable_detr.deformable_detr_checkpoint import deformable_detr_variables
+from keras_detr.models.deformable_detr.deformable_detr_checkpoint import (
+    deformable_detr_in_transformers,
+    deformable_detr_variables,
+)
 from keras_detr.models.deformable_detr.deformable_detr_presets import DEFORMABLE_DETR_PRESETS
 from keras_detr.models.necks.multi_scale_neck import MultiScaleNeck
 from keras_detr.models.presets.detector_settings import detector_arguments
@@ -354,6 +357,10 @@ class DeformableDETR(SetPredictionDetector):
         """Return a checkpoint's tensors with the heads and queries that the model has."""
         tensors = resolve_shared_heads(tensors, len(self.class_heads))
         return super().fit_checkpoint(tensors, class_rows, may_reset_classes, source)
+
+    def in_transformers(self):
+        """Return what transformers' files hold of the detector."""
+        return deformable_detr_in_transformers(self)
 
     def get_config(self):
         """Return the constructor's arguments."""

@@ -13,7 +13,7 @@ from keras_detr.layers.multilayer_perceptron import MultilayerPerceptron
 from keras_detr.layers.primitives.initializers import torch_linear_initializers
 from keras_detr.layers.primitives.token_dense import TokenDense
 from keras_detr.layers.set_prediction_decoder import SetPredictionDecoder
-from keras_detr.models.detr.detr_checkpoint import detr_variables
+from keras_detr.models.detr.detr_checkpoint import detr_in_transformers, detr_variables
 from keras_detr.models.detr.detr_presets import DETR_PRESETS
 from keras_detr.models.necks.single_scale_neck import SingleScaleNeck, coarsest_level
 from keras_detr.models.presets.detector_settings import detector_arguments
@@ -184,6 +184,10 @@ class DETR(SetPredictionDetector):
     def checkpoint_class_heads(self, class_rows):
         """Return the one class head, with the rows of the preset."""
         return {"class_embed": class_rows}
+
+    def in_transformers(self):
+        """Return what transformers' files hold of the detector."""
+        return detr_in_transformers(self)
 
     def get_config(self):
         """Return the constructor's arguments."""

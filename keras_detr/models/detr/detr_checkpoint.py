@@ -1,14 +1,18 @@
-"""DETR's variables by the names of official checkpoints."""
+"""DETR's variables by the names of official checkpoints, and as transformers' files have them."""
 
+from keras_detr.checkpoints import DETR_TABLE, detr_config, to_hub_names
 from keras_detr.models.backbones.backbone_checkpoint import backbone_variables, position_variables
+from keras_detr.models.necks.single_scale_neck import SingleScaleNeck
 from keras_detr.models.presets.checkpoint_variables import (
     convolution_variables,
     dense_variables,
     norm_variables,
     perceptron_variables,
+    read_variables,
     table,
     transformer_variables,
 )
+from keras_detr.models.presets.hub_settings import hub_settings, not_in_transformers
 
 
 def detr_variables(model):
@@ -26,3 +30,14 @@ def detr_variables(model):
     if model.encoder.norm is not None:
         variables.update(norm_variables("transformer.encoder.norm", model.encoder.norm))
     return variables
+
+
+def detr_in_transformers(model):
+    """Return what transformers' files hold of a `DETR`; see `DetectorContract.in_transformers`."""
+    if model.normalize_before:
+        raise not_in_transformers(
+            model, "it has `normalize_before=True`, and transformers' layers normalize after"
+        )
+    settings = hub_settings(model, SingleScaleNeck, position_offset=0.0)
+    tensors = read_variables(detr_variables(model))
+    return detr_config(settings), to_hub_names(tensors, DETR_TABLE)

@@ -1,6 +1,7 @@
-"""Build a backbone from a preset: a registered name or a saved folder."""
+"""Build a backbone from a preset: a registered name, or a saved folder here or on the Hub."""
 
-from keras_detr.checkpoints import fetch, read_tensors, to_canonical_names
+from keras_detr.checkpoints import read_tensors, to_canonical_names
+from keras_detr.checkpoints.hub.folder import fetch_weights, pinned
 from keras_detr.models.presets.checkpoint_variables import fill_variables
 from keras_detr.models.presets.saved_preset import (
     described,
@@ -15,10 +16,28 @@ NO_REVISION = (
 )
 
 
+def at_revision(preset, revision):
+    """Return a preset's name; where it is a repository of the Hub, with the commit meant.
+
+    Args:
+        preset: str or path.
+        revision: str or `None`, a branch, tag or commit.
+    """
+    if revision is not None and str(preset).startswith("hf://"):
+        if "@" in str(preset):
+            raise ValueError(
+                f"`revision` must be left out for {str(preset)!r}, which has one already."
+            )
+        preset = f"{preset}@{revision}"
+    return pinned(preset)
+
+
 def load_backbone(cls, preset, weights, load_weights, revision, arguments):
     """Build a backbone from a preset and fill it; see `ResNetBackbone.from_preset`."""
+    preset = at_revision(preset, revision)
     saved = read_saved_config(preset)
-    if revision is not None and (weights is not None or preset not in cls.presets):
+    is_on_hub = preset in cls.presets or str(preset).startswith("hf://")
+    if revision is not None and (weights is not None or not is_on_hub):
         raise ValueError(f"{NO_REVISION} Received: {revision!r} for {described(preset)}.")
     if saved is not None:
         backbone = rebuild(cls, preset, saved, arguments)
@@ -26,12 +45,14 @@ def load_backbone(cls, preset, weights, load_weights, revision, arguments):
             load_saved_weights(backbone, preset)
     elif preset in cls.presets:
         backbone = cls(**{"name": preset, **cls.presets[preset].settings, **arguments})
-        if weights is None and load_weights:
-            weights = fetch(cls.presets[preset].weights_at(revision))
+        if weights is not None:
+            cls.presets[preset].check_official_file(weights)
+        elif load_weights:
+            weights = fetch_weights(cls.presets[preset].weights_at(revision))
     else:
         raise ValueError(
-            f"`preset` must be one of {list(cls.presets)} or a folder with a saved preset. "
-            f"Received: {described(preset)}."
+            f"`preset` must be one of {list(cls.presets)}, or a folder or 'hf://owner/name' with a "
+            f"saved preset. Received: {described(preset)}."
         )
     if weights is not None:
         tensors = to_canonical_names(read_tensors(weights), cls.checkpoint_table).tensors

@@ -4,6 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from keras import ops
 
 from keras_detr.layers.deformable_detr.multi_scale_deformable_attention import (
     MultiScaleDeformableAttention,
@@ -49,7 +50,8 @@ class CheckpointVariable(NamedTuple):
 
     def to_torch(self):
         """Return the variable's value in torch's layout, float32."""
-        value = np.asarray(self.variable.numpy(), "float32")
+        # A layer adapted with LoRA has a tensor for a kernel: the sum.
+        value = np.asarray(ops.convert_to_numpy(self.variable), "float32")
         if self.is_table:
             return value
         if len(self.torch_shape) == 4:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from keras_detr.batches.class_names import repaired_class_names
-from keras_detr.checkpoints import fetch, read_tensors, resolve_hub_folder, to_canonical_names
+from keras_detr.checkpoints import read_tensors, resolve_hub_folder, to_canonical_names
 from keras_detr.checkpoints.hub.fields import naming_file
+from keras_detr.checkpoints.hub.folder import fetch_weights
 from keras_detr.models.presets.backbone_loading import NO_REVISION
 from keras_detr.models.presets.checkpoint_variables import fill_variables, read_variables
 from keras_detr.models.presets.saved_preset import (
@@ -41,15 +42,6 @@ def find_detector_class(classes, preset):
     return found[0]
 
 
-def at_revision(preset, revision):
-    """Return a preset's name, with the revision in it where it names a repository of the Hub."""
-    if revision is None or not str(preset).startswith("hf://"):
-        return preset
-    if "@" in str(preset):
-        raise ValueError(f"`revision` must be left out for {str(preset)!r}, which has one already.")
-    return f"{preset}@{revision}"
-
-
 def load_detector(cls, preset, weights, load_weights, revision, arguments):
     """Build a detector from a preset and fill it; see `DetectorPresets.from_preset`.
 
@@ -67,6 +59,8 @@ def load_detector(cls, preset, weights, load_weights, revision, arguments):
     sizes = {}
     if preset in cls.presets:
         settings = cls.presets[preset].settings
+        if weights is not None:
+            cls.presets[preset].check_official_file(weights)
         read = _tensors_of_file(cls.presets[preset].weights_at(revision))
     elif _is_hub_folder(preset):
         hub_folder = resolve_hub_folder(preset)
@@ -102,7 +96,7 @@ def _is_hub_folder(preset):
 
 
 def _tensors_of_file(hub_file):
-    return lambda: read_tensors(fetch(hub_file))
+    return lambda: read_tensors(fetch_weights(hub_file))
 
 
 def _fill_renamed(model, tensors, class_rows, arguments, source):

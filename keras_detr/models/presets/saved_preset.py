@@ -1,4 +1,4 @@
-"""Folders that `save_to_preset` writes: a model's configuration and its weights."""
+"""Folders that `save_to_preset` writes, here or on the Hub: a model's configuration and weights."""
 
 import hashlib
 import json
@@ -8,12 +8,16 @@ from pathlib import Path
 import keras
 
 from keras_detr.checkpoints.files.atomic_files import folder_beside, locked, move_file
+from keras_detr.checkpoints.files.regular_files import read_regular
+from keras_detr.checkpoints.hub.folder import local_file
+from keras_detr.checkpoints.hub.handles import handle_parts, hub_hint
 from keras_detr.models.saved_files import write_weights
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.weights.h5"
 WEIGHTS_HASH = "weights_sha256"
-_FORMAT = "keras_detr"
+FORMAT = "keras_detr"
+_LARGEST_CONFIG = 2**26
 
 
 def save_preset(model, folder):
@@ -42,7 +46,7 @@ def save_preset(model, folder):
                 write_weights(model, unfinished / WEIGHTS_FILE)
                 digest = _hash_of(unfinished / WEIGHTS_FILE)
                 serialized = keras.saving.serialize_keras_object(model)
-                config = {"format": _FORMAT, WEIGHTS_HASH: digest, "model": serialized}
+                config = {"format": FORMAT, WEIGHTS_HASH: digest, "model": serialized}
                 (unfinished / CONFIG_FILE).write_bytes(json.dumps(config, indent=2).encode())
                 move_file(unfinished / WEIGHTS_FILE, _temporary_weights(folder, digest))
                 move_file(unfinished / CONFIG_FILE, folder / CONFIG_FILE)
@@ -51,23 +55,19 @@ def save_preset(model, folder):
 
 
 def read_saved_config(folder):
-    """Return the serialized model of a folder that `save_preset` wrote, or `None` for others."""
+    """Return the serialized model of a folder that `save_preset` wrote, or `None` for others.
+
+    `folder` may also be the handle of a repository of the Hub, of which config.json is fetched.
+    """
     config = _read_config(folder)
     return None if config is None else config["model"]
 
 
 def load_saved_weights(model, folder):
-    """Load the weights of a folder that `save_preset` wrote into the model of its configuration."""
-    path = Path(folder) / WEIGHTS_FILE
+    """Load the weights beside a configuration that `read_saved_config` read into its model."""
     # Earlier versions wrote no hash.
     digest = _read_config(folder).get(WEIGHTS_HASH)
-    if digest is not None and _temporary_weights(folder, digest).is_file():
-        path = _temporary_weights(folder, digest)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{str(path)!r} is missing beside its {CONFIG_FILE}. Copy the whole folder, or pass "
-            "`load_weights=False`."
-        )
+    path = _weights_of(folder, digest)
     if digest is not None and _hash_of(path) != digest:
         raise ValueError(
             f"{str(path)!r} ({path.stat().st_size} bytes) isn't the file that {CONFIG_FILE} was "
@@ -82,6 +82,21 @@ def load_saved_weights(model, folder):
             f"{str(path)!r} ({path.stat().st_size} bytes) can't be read: {error}. Copy or save "
             "the preset again."
         ) from error
+
+
+def _weights_of(folder, digest):
+    """Return the path of the weights, which are fetched if they are on the Hub."""
+    if handle_parts(folder) is None and digest is not None:
+        temporary = _temporary_weights(folder, digest)
+        if temporary.is_file():
+            return temporary
+    path = local_file(folder, WEIGHTS_FILE)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{str(path)!r} is missing beside its {CONFIG_FILE}. Copy the whole folder, or pass "
+            "`load_weights=False`."
+        )
+    return path
 
 
 def rebuild(cls, preset, saved, arguments):
@@ -106,7 +121,7 @@ def rebuild(cls, preset, saved, arguments):
             if type(error) not in (TypeError, ValueError):
                 raise
             raise type(error)(reason) from error
-        path = str(Path(preset) / CONFIG_FILE)
+        path = os.path.join(preset, CONFIG_FILE)
         raise ValueError(f"No model can be built from {path!r}: {reason}") from error
 
 
@@ -117,23 +132,24 @@ def saved_class_name(saved):
 
 def described(preset):
     """Return a preset's name for a message about an unknown one."""
-    found = "" if Path(preset).is_dir() else ", and there is no folder there"
-    return f"{str(preset)!r}{found}"
+    if Path(preset).is_dir():
+        return repr(str(preset))
+    return f"{str(preset)!r}, and there is no folder there{hub_hint(preset)}"
 
 
 def _read_config(folder):
     """Return what `save_preset` wrote as configuration, or `None`."""
-    path = Path(folder) / CONFIG_FILE
+    path = local_file(folder, CONFIG_FILE)
     if not path.is_file():
         return None
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(read_regular(path, _LARGEST_CONFIG).decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{str(path)!r} isn't JSON: {error}. Copy the preset again, or remove the file and "
             "save the preset again."
         ) from error
-    is_ours = isinstance(config, dict) and config.get("format") == _FORMAT
+    is_ours = isinstance(config, dict) and config.get("format") == FORMAT
     return config if is_ours else None
 
 

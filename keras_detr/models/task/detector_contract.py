@@ -9,6 +9,7 @@ from keras_detr.losses.hungarian_loss import HungarianLoss
 from keras_detr.models.backbones.resnet_backbone import ResNetBackbone
 from keras_detr.models.backbones.resnet_presets import RESNET_PRESETS
 from keras_detr.models.presets.head_fitting import fit_class_heads, fit_denoising, fit_queries
+from keras_detr.models.presets.hub_settings import not_in_transformers
 from keras_detr.optimizers.detr_optimizer import detr_optimizer
 
 
@@ -91,7 +92,7 @@ class DetectorContract:
         """
         return detr_optimizer(self, schedule(1e-4), schedule(1e-5))
 
-    # The rest is needed by `from_preset` only.
+    # The rest is needed by `from_preset` and `export_to_transformers` only.
 
     # dict of name -> `Preset`, the family's published weights; of the abstract task, those of all.
     presets = _PresetsOfSubclasses()
@@ -154,6 +155,17 @@ class DetectorContract:
             has_no_object=self.has_no_object,
         )
         return fit_queries(tensors, own, self.num_queries, source)
+
+    def in_transformers(self):
+        """Return what transformers' files hold of the detector, for `export_to_transformers`.
+
+        Returns:
+            dict, the content of config.json; and dict of name in model.safetensors -> array.
+
+        Raises:
+            ValueError: transformers can't hold the detector; the message says why.
+        """
+        raise not_in_transformers(self, "transformers has no model of this kind")
 
 
 def raw_outputs(logits, boxes, num_queries=None):

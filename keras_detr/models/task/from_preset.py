@@ -2,11 +2,8 @@
 
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.checkpoints.counts import check_counts
-from keras_detr.models.presets.detector_loading import (
-    at_revision,
-    find_detector_class,
-    load_detector,
-)
+from keras_detr.models.presets.backbone_loading import at_revision
+from keras_detr.models.presets.detector_loading import find_detector_class, load_detector
 from keras_detr.models.presets.saved_preset import save_preset
 
 
@@ -33,8 +30,9 @@ class DetectorPresets:
         Args:
             preset: str or path: a registered name (see `presets`; a name of `backbone_presets`
                 gives a new detector on a published backbone), a folder from `save_to_preset`, a
-                folder in the Hub's layout (config.json and model.safetensors), or "hf://owner/name"
-                with any fine-tuned detector of the family.
+                folder in the Hub's layout (config.json and model.safetensors), or "hf://owner/name":
+                a repository of the Hub with such a folder of either kind, as `upload_preset` makes,
+                or any fine-tuned detector of the family.
             weights: str or path of a file with official or Hub names, .safetensors or .pth (which
                 needs torch), instead of the preset's own.
             load_weights: bool, whether to fetch and load the preset's weights.

@@ -19,6 +19,7 @@ from keras_detr.models.task.from_preset import DetectorPresets
 from keras_detr.models.task.prediction import DetectorPrediction
 from keras_detr.models.task.raw_images import PREPROCESSOR_SIZES, check_preprocessor_sizes
 from keras_detr.models.task.saving import DetectorSaving
+from keras_detr.models.task.sharing import DetectorSharing
 from keras_detr.models.task.training import DetectorTraining
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 
@@ -28,6 +29,7 @@ class SetPredictionDetector(
     DetectorPrediction,
     DetectorPresets,
     DetectorSaving,
+    DetectorSharing,
     DetectorContract,
     Task,
 ):

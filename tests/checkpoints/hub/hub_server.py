@@ -39,6 +39,7 @@ class HubServer:
         is_failing_after_cut: bool, whether the last cut leaves the server of the weights failing.
         is_flipping: bool, whether to damage weights without changing their size.
         is_failing: bool, whether the server of the weights answers with an error.
+        commit: str, the commit of the main branch.
         log: list of (method, path, value of the Range header).
     """
 
@@ -50,6 +51,7 @@ class HubServer:
         self.is_failing_after_cut = False
         self.is_flipping = False
         self.is_failing = False
+        self.commit = COMMIT
         self.log = []
         self._servers = []
         for handle in (self._answer_hub, self._answer_storage):
@@ -73,28 +75,28 @@ class HubServer:
         repo, _, rest = request.path.lstrip("/").partition("/resolve/")
         revision, _, name = rest.partition("/")
         if repo not in {known for known, _ in self.files}:
-            return _refuse(request, 404, "RepoNotFound")
+            return refuse(request, 404, "RepoNotFound")
         if repo in self.gated:
-            return _refuse(request, 403, "GatedRepo")
-        if revision not in ("main", COMMIT):
-            return _refuse(request, 404, "RevisionNotFound")
+            return refuse(request, 403, "GatedRepo")
+        if revision not in ("main", self.commit):
+            return refuse(request, 404, "RevisionNotFound")
         content = self.files.get((repo, name))
         if content is None:
-            return _refuse(request, 404, "EntryNotFound")
+            return refuse(request, 404, "EntryNotFound")
         if name.endswith((".json", ".md")):
             tag = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-            return _send(request, 200, content, {"ETag": f'"{tag}"'})
+            return send(request, 200, content, {"ETag": f'"{tag}"'})
         digest = hashlib.sha256(content).hexdigest()
         headers = {"X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(len(content))}
         headers["Location"] = f"{self._storage}/{digest}"
-        return _send(request, 302, b"", headers)
+        return send(request, 302, b"", headers)
 
     def _answer_storage(self, request):
         """Answer /sha256, whole or from an offset, with the misbehaviour that is asked for."""
         by_digest = {hashlib.sha256(c).hexdigest(): (n, c) for (_, n), c in self.files.items()}
         name, content = by_digest[request.path.lstrip("/")]
         if self.is_failing:
-            return _refuse(request, 500, "Broken")
+            return refuse(request, 500, "Broken")
         if self.is_flipping:
             content = content[:-1] + bytes([content[-1] ^ 1])
         headers = {"Content-Disposition": f'attachment; filename="{name}";'}
@@ -108,7 +110,7 @@ class HubServer:
             self.cuts -= 1
             limit = self.cut_after
             self.is_failing = self.is_failing_after_cut and not self.cuts
-        return _send(request, status, content[start:], headers, limit)
+        return send(request, status, content[start:], headers, limit)
 
 
 def _handler(hub, handle):
@@ -116,12 +118,13 @@ def _handler(hub, handle):
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        server_of_hub = hub
 
         def do_GET(self):
             hub.log.append((self.command, self.path, self.headers.get("Range")))
             handle(self)
 
-        do_HEAD = do_GET
+        do_HEAD = do_POST = do_PUT = do_GET
 
         def log_message(self, *args):
             pass
@@ -129,18 +132,19 @@ def _handler(hub, handle):
     return Handler
 
 
-def _refuse(request, status, code):
-    _send(request, status, b"", {"X-Error-Code": code, "X-Error-Message": code})
+def refuse(request, status, code):
+    """Send an error as the Hub does, with a code that says what is missing."""
+    send(request, status, b"", {"X-Error-Code": code, "X-Error-Message": code})
 
 
-def _send(request, status, content, headers, limit=None):
+def send(request, status, content, headers, limit=None):
     """Send a response; with a limit break off after so many bytes of it."""
     request.send_response(status)
-    headers = {"X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes", **headers}
+    headers = {"X-Repo-Commit": request.server_of_hub.commit, "Accept-Ranges": "bytes", **headers}
     for name, value in {**headers, "Content-Length": str(len(content))}.items():
         request.send_header(name, value)
     request.end_headers()
-    if request.command == "GET":
+    if request.command != "HEAD":
         request.wfile.write(content[:limit])
     if limit is not None:
         request.close_connection = True

@@ -1,15 +1,11 @@
 """Presets through a Hub on 127.0.0.1, with the real huggingface_hub client."""
 
-import json
-import os
-import pathlib
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
 from keras_detr.models import DETR
+
+from .hub_process import run_with_hub
 
 # huggingface_hub reads its environment when it is imported, hence processes of their own. The tiny
 # preset stands for a published one, whose file would be 160 MB.
@@ -44,6 +40,8 @@ def attempt(preset, **arguments):
 
 register("detr_tiny", "owner/tiny")
 register("detr_damaged", "owner/damaged")
+register("detr_older", "owner/older")
+register("detr_empty", "owner/empty")
 answers = {}
 """
 
@@ -68,6 +66,8 @@ config = {
 server.files = {
     ("owner/tiny", "model.safetensors"): save(tensors),
     ("owner/damaged", "model.safetensors"): save({**tensors, "input_proj.bias": np.ones(32, "f4")}),
+    ("owner/older", "pytorch_model.bin"): b"not torch's",
+    ("owner/empty", "README.md"): b"",
     ("owner/three", "config.json"): json.dumps(config).encode(),
     ("owner/three", "model.safetensors"): save(of_three_classes),
 }
@@ -78,6 +78,9 @@ server.is_failing = False
 answers["again"] = attempt("detr_tiny")
 answers["fine-tuned"] = attempt("hf://owner/three")
 answers["unknown"] = attempt("hf://owner/none")
+answers["older"] = attempt("detr_older")
+answers["older requests"] = [path for _, path, _ in server.log if "owner/older" in path]
+answers["empty"] = attempt("detr_empty")
 handler = logging.handlers.BufferingHandler(1000)
 logger = logging.getLogger("keras_detr")
 logger.addHandler(handler)
@@ -110,26 +113,8 @@ server.close()
 
 
 def run(script, home, is_offline):
-    root = pathlib.Path(__file__).parents[3]
-    unwanted = ("HF_", "HUGGING", "TRANSFORMERS_")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(unwanted)}
-    path = [str(root), environment.get("PYTHONPATH", "")]
-    environment |= {
-        "HF_HOME": str(home),
-        "HF_HUB_OFFLINE": str(int(is_offline)),
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "NO_PROXY": "127.0.0.1",
-        "PYTHONPATH": os.pathsep.join(part for part in path if part),
-    }
-    process = subprocess.run(
-        [sys.executable, "-c", PREPARATION + script + FINISH],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr[-4000:]
-    return json.loads(process.stdout.splitlines()[-1])
+    script = PREPARATION + script + FINISH
+    return run_with_hub(script, home, HF_HUB_OFFLINE=str(int(is_offline)))
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +191,16 @@ def test_without_a_network(offline, online):
     assert "HF_HUB_OFFLINE" in message
     assert "kernel" in offline["without weights"]
     assert offline["requests"] == 0
+
+
+@pytest.mark.slow
+def test_the_older_file_where_there_is_no_other(online):
+    # What torch's file holds is read elsewhere; here it is found, or torch is asked for.
+    message = online["older"]["message"]
+    assert "pytorch_model.bin" in message
+    assert "torch, which isn't installed" in message or "Can't read" in message
+    asked = [path.rsplit("/", 1)[-1] for path in online["older requests"]]
+    assert asked[0] == "model.safetensors"
+    assert asked[-1] == "pytorch_model.bin"
+    assert "NotInRepositoryError" in online["empty"]["error"]
+    assert "holds no weights" in online["empty"]["message"]

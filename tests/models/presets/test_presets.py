@@ -1,6 +1,7 @@
 """Presets: what is known of published weights, and how they are fitted to another task."""
 
 import dataclasses
+import hashlib
 import json
 import logging
 import re
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from keras_detr.checkpoints import CorruptedFileError
 from keras_detr.models import DETR, ResNetBackbone
 from keras_detr.models.presets.checkpoint_variables import read_variables
 from tests.checkpoints.checkpoint_names import RESNET50, torchvision_resnet
@@ -256,6 +258,37 @@ def test_a_fine_tuned_file_keeps_its_own_classes(tiny_preset, tmp_path):
 def test_a_missing_checkpoint(tiny_preset):
     with pytest.raises(FileNotFoundError, match=r"no checkpoint file .*none\.safetensors"):
         DETR.from_preset("detr_tiny", weights=tiny_preset.with_name("none.safetensors"))
+
+
+def test_the_official_file_is_compared_with_the_hash_in_its_name(tiny_preset, monkeypatch):
+    content = tiny_preset.read_bytes()
+    name = f"tiny-{hashlib.sha256(content).hexdigest()[:8]}.safetensors"
+    preset = dataclasses.replace(
+        DETR.presets["detr_tiny"], official_url=f"https://example.org/folder/{name}"
+    )
+    monkeypatch.setitem(DETR.presets, "detr_tiny", preset)
+    official = tiny_preset.with_name(name)
+    official.write_bytes(content)
+    assert_equal_but_for(
+        tensors_of(DETR.from_preset("detr_tiny", weights=official)),
+        tensors_of(DETR.from_preset("detr_tiny", weights=tiny_preset)),
+    )
+    # A flipped bit of a weight, which changes no shape and no dtype.
+    damaged = content[:-1] + bytes([content[-1] ^ 1])
+    official.write_bytes(damaged)
+    with pytest.raises(CorruptedFileError, match=rf"{name}.*starts with .*example\.org.*rename"):
+        DETR.from_preset("detr_tiny", weights=official)
+    tiny_preset.write_bytes(damaged)
+    DETR.from_preset("detr_tiny", weights=tiny_preset)
+
+
+def test_the_official_file_of_a_backbone(tmp_path):
+    path = tmp_path / "resnet50-0676ba61.pth"
+    path.write_bytes(b"half of it")
+    with pytest.raises(CorruptedFileError, match="should have a SHA-256 that starts with 0676ba61"):
+        ResNetBackbone.from_preset("resnet50_imagenet", weights=path)
+    with pytest.raises(CorruptedFileError, match="should have a SHA-256 that starts with 0676ba61"):
+        DETR.from_preset("resnet50_imagenet", weights=path, num_classes=2)
 
 
 @pytest.fixture
