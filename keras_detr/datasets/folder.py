@@ -18,7 +18,7 @@ from keras_detr.ops.printable_text import printable
 logger = logging.getLogger("keras_detr")
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(kw_only=True)
 class FolderData:
     """Hold the parts of a folder's data, which have the same classes.
 
@@ -162,13 +162,13 @@ def load_folder(
         for part, record in records.items()
     }
     return FolderData(
-        parts["train"],
-        parts.get("valid"),
-        parts.get("test"),
-        list(names),
-        layout,
-        is_held_out,
-        _fingerprint(records),
+        train=parts["train"],
+        valid=parts.get("valid"),
+        test=parts.get("test"),
+        class_names=list(names),
+        format=layout,
+        is_held_out=is_held_out,
+        fingerprint=_fingerprint(records),
     )
 
 
