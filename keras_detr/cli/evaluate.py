@@ -5,6 +5,7 @@ validation part; --part chooses. With a dilated backbone (DC5) images are evalua
 because these models were trained without padding.
 """
 
+import functools
 import json
 import pathlib
 
@@ -31,7 +32,7 @@ def add_arguments(parser):
 def run(arguments):
     """Print the metrics, and write them."""
     model = load(arguments.model, **FORMAT, **settings_of_load(arguments))
-    data = load_folder(arguments.data, arguments.format, hold_out=None, **FORMAT)
+    data = _load_data(arguments, model.class_names)
     part = arguments.part or ("valid" if data.test is None else "test")
     dataset = getattr(data, part)
     if dataset is None:
@@ -52,3 +53,19 @@ def run(arguments):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(figures, indent=2))
         print(f"-> {path}")
+
+
+def _load_data(arguments, class_names):
+    """Return the data with the classes in the model's order, if it has their names."""
+    load_data = functools.partial(
+        load_folder, arguments.data, arguments.format, hold_out=None, **FORMAT
+    )
+    data = load_data()
+    if class_names is None or list(class_names) == data.class_names:
+        return data
+    if set(class_names) != set(data.class_names):
+        raise ValueError(
+            f"The model's classes, {', '.join(class_names)}, aren't those of {arguments.data}, "
+            f"{', '.join(data.class_names)}."
+        )
+    return load_data(classes=class_names)

@@ -26,7 +26,7 @@ def training_batches(
         seed: int or None; of the augmentation.
 
     Returns:
-        tf.data.Dataset of padded batches, for `fit`.
+        tf.data.Dataset of padded batches, for `fit`, with the `class_names` of the data set.
 
     Raises:
         ValueError: `max_boxes` is None, and the data set has no report.
@@ -46,7 +46,7 @@ def training_batches(
         sizes, bounding_box_format=bounding_box_format, seed=seed
     )
     max_boxes = _most_boxes(dataset, max_boxes)
-    return _batches(dataset.repeat(), augmentation, sizes, batch_size, max_boxes)
+    return _batches(dataset, augmentation, sizes, batch_size, max_boxes, is_endless=True)
 
 
 def evaluation_batches(
@@ -79,9 +79,14 @@ def _most_boxes(dataset, max_boxes):
     return max(1, report.most_boxes)
 
 
-def _batches(dataset, layer, sizes, batch_size, max_boxes):
-    resized = dataset.map(layer, num_parallel_calls=tf.data.AUTOTUNE)
+def _batches(dataset, layer, sizes, batch_size, max_boxes, is_endless=False):
+    elements = dataset.repeat() if is_endless else dataset
+    resized = elements.map(layer, num_parallel_calls=tf.data.AUTOTUNE)
     short_side, longest_side = sizes
     canvases = scaled_canvases(short_side, longest_side=longest_side)
     batches = bucketed_batches(resized, canvases, batch_size, max_boxes=max_boxes)
-    return batches.prefetch(tf.data.AUTOTUNE)
+    batches = batches.prefetch(tf.data.AUTOTUNE)
+    if hasattr(dataset, "class_names"):
+        # So that a model of other classes refuses them.
+        batches.class_names = dataset.class_names
+    return batches

@@ -7,6 +7,7 @@ pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
 
 import keras_detr
 from keras_detr.datasets import load_folder
+from keras_detr.evaluation import evaluate_detector
 from keras_detr.preprocessing import (
     DETRAugmentation,
     evaluation_batches,
@@ -14,6 +15,7 @@ from keras_detr.preprocessing import (
     training_batches,
 )
 from tests.datasets.folders_of_layouts import PARTS, write_coco
+from tests.models.detectors import tiny_detr
 
 FORMAT = {"bounding_box_format": "rel_xyxy"}
 SIZES = (80, 120)
@@ -65,6 +67,14 @@ def test_evaluation_batches_have_each_image_once_and_whole(data):
         ):
             wanted = truth[image_id]
             np.testing.assert_allclose(boxes[: len(wanted)], wanted, atol=1e-6)
+
+
+def test_a_model_of_other_classes_refuses_them(data):
+    assert training_batches(data.train, SIZES, **FORMAT).class_names == data.class_names
+    batches = evaluation_batches(data.valid, SIZES, **FORMAT)
+    model = tiny_detr(num_classes=2, class_names=("dog", "cat"), **FORMAT)
+    with pytest.raises(ValueError, match="class_names"):
+        evaluate_detector(model, batches)
 
 
 def test_more_boxes_on_demand(data):
