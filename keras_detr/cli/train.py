@@ -23,7 +23,7 @@ import keras
 from keras_detr.cli.arguments import FORMAT, PLACES, read_config
 from keras_detr.datasets import load_folder
 from keras_detr.evaluation import COCOEvaluation, evaluate_detector, summary_table
-from keras_detr.models import SetPredictionDetector, TrainingRun, load
+from keras_detr.models import TrainingRun, load
 from keras_detr.optimizers import warmup_cosine
 from keras_detr.preprocessing import DETRPreprocessor, evaluation_batches, training_batches
 from keras_detr.visualization import plot_batch, plot_history, plot_predictions
@@ -107,7 +107,7 @@ def _check_trainable(data):
 
 
 def _build_model(arguments, data):
-    model = SetPredictionDetector.from_preset(
+    model = load(
         arguments.model,
         num_classes=len(data.class_names),
         num_queries=arguments.num_queries,

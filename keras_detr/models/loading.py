@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import tempfile
 
 import keras
 
@@ -17,17 +18,15 @@ def load(source, *, bounding_box_format=None, **settings):
             from `save_to_preset`, a registered name such as "detr_r50", or "hf://owner/name".
         bounding_box_format: str, of what `predict` returns and `fit` takes; None is what was saved,
             and "xyxy" for a registered preset.
-        settings: further arguments of `from_preset`, such as `weights` and `num_classes`; a
-            `.keras` file takes none.
+        settings: further arguments of `from_preset`, such as `num_classes` and `class_names`.
 
     Returns:
         `keras_detr.SetPredictionDetector` of the class that was saved. From a `.keras` file it is
-        compiled as it was saved, unless `bounding_box_format` changes.
+        compiled as it was saved, unless something is changed.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file holds another kind of model, a `.keras` file is given `settings`, or
-            the preset is unknown or damaged.
+        ValueError: the file holds another kind of model, or the preset is unknown or damaged.
 
     Example:
         ```python
@@ -45,11 +44,6 @@ def load(source, *, bounding_box_format=None, **settings):
         return SetPredictionDetector.from_preset(
             source, bounding_box_format=bounding_box_format, **settings
         )
-    if settings:
-        raise ValueError(
-            f"A .keras file holds the whole model: leave out {sorted(settings)}, or load a preset. "
-            f"Received: {str(source)!r}."
-        )
     if not pathlib.Path(source).is_file():
         raise FileNotFoundError(f"`source`: there is no file {str(source)!r}.")
     model = keras.saving.load_model(source)
@@ -58,9 +52,9 @@ def load(source, *, bounding_box_format=None, **settings):
             f"`source`: {str(source)!r} holds a `{type(model).__name__}`, and no detector of "
             "keras_detr."
         )
-    if bounding_box_format in (None, model.bounding_box_format):
+    if not settings and bounding_box_format in (None, model.bounding_box_format):
         return model
-    config = model.override_config(model.get_config(), {"bounding_box_format": bounding_box_format})
-    changed = type(model).from_config(config)
-    changed.set_weights(model.get_weights())
-    return changed
+    with tempfile.TemporaryDirectory() as folder:
+        preset = pathlib.Path(folder) / "preset"
+        model.save_to_preset(preset)
+        return type(model).from_preset(preset, bounding_box_format=bounding_box_format, **settings)

@@ -120,8 +120,3 @@ def test_info(model, capsys):
     assert "short side 48, long side at most 80 pixels" in said
     assert "at most 10 an image" in said
     assert "2 classes: cat, dog" in said
-
-
-def test_weights_go_with_presets(model, capsys):
-    assert command.main(["info", model, "--weights", "other.safetensors"]) == 1
-    assert "leave out ['weights']" in capsys.readouterr().err
