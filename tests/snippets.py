@@ -11,7 +11,7 @@ import keras_detr
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
 _FENCE = re.compile(r"(?:^<!-- (?P<note>.*?) -->\n)?^```python\n(?P<source>.*?)^```$", re.M | re.S)
-_EXAMPLE = re.compile(r"^Examples?:\n+((?:```|    ).*?)(?=^\w[\w ]*:|\Z)", re.M | re.S)
+_EXAMPLE = re.compile(r"^Examples?:\n+((?:```|    |<!--).*?)(?=^\w[\w ]*:|\Z)", re.M | re.S)
 
 
 class Snippet(NamedTuple):
@@ -50,8 +50,9 @@ def snippets_of_page(text):
 def documented_examples():
     """Return a dict from names to the code in the section "Example:" of their docstrings.
 
-    Names are those of the public classes and functions of all modules, and of public methods. A
-    method that several classes inherit is found once.
+    Names are those of the public classes and functions of all modules, and of public methods. Code
+    that a comment says isn't run is left out, and a method that several classes inherit is found
+    once.
     """
     examples, seen = {}, set()
     for module_name in keras_detr._MODULES:
@@ -68,7 +69,9 @@ def documented_examples():
                 if section and part not in seen:
                     seen.add(part)
                     fences = snippets_of_page(textwrap.dedent(section[1]))
-                    examples[path] = "\n".join(snippet.source for snippet in fences)
+                    sources = [f.source for f in fences if not f.note.startswith("not run: ")]
+                    if sources:
+                        examples[path] = "\n".join(sources)
     return examples
 
 

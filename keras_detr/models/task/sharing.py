@@ -51,6 +51,7 @@ class DetectorSharing:
                 committed then; locally nothing is left either way.
 
         Example:
+        <!-- not run: it needs a token -->
         ```python
         address = model.upload_preset(
             "hf://my-name/my-detector", license="apache-2.0", metrics={"AP": 0.42}
