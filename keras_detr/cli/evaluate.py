@@ -9,7 +9,7 @@ import functools
 import json
 import pathlib
 
-from keras_detr.cli.arguments import FORMAT, add_model, settings_of_load
+from keras_detr.cli.arguments import FORMAT, add_model, settings_of_load, sizes_of
 from keras_detr.datasets import load_folder
 from keras_detr.evaluation import COCOMetrics, class_table, evaluate_detector, summary_table
 from keras_detr.models import load
@@ -42,7 +42,7 @@ def run(arguments):
         batch_size = 1
         # Almost every image has a size of its own, and XLA would compile a program for each.
         model.compile(jit_compile=False)
-    batches = evaluation_batches(dataset, model.preprocessor_sizes, batch_size, **FORMAT)
+    batches = evaluation_batches(dataset, sizes_of(model), batch_size, **FORMAT)
     metrics = COCOMetrics(**FORMAT, num_classes=model.num_classes, class_names=dataset.class_names)
     figures = evaluate_detector(model, batches, verbose=1, metrics=metrics)
     print(f"{part} images of {arguments.data}:\n{summary_table(figures)}")

@@ -20,7 +20,7 @@ import time
 
 import keras
 
-from keras_detr.cli.arguments import FORMAT, PLACES, read_config
+from keras_detr.cli.arguments import FORMAT, PLACES, read_config, sizes_of
 from keras_detr.datasets import load_folder
 from keras_detr.evaluation import COCOEvaluation, evaluate_detector, summary_table
 from keras_detr.models import TrainingRun, load
@@ -120,13 +120,9 @@ def _build_model(arguments, data):
             f"An image has {most_boxes} objects, and the model finds at most {model.num_queries}: "
             f"pass --num-queries {most_boxes}."
         )
-    if arguments.short_side:
-        short_side, longest_side = model.preprocessor_sizes
-        longest_side = round(arguments.short_side * longest_side / short_side)
-        # Later predictions resize images in the same way.
-        model.preprocessor = DETRPreprocessor(
-            arguments.short_side, longest_side=longest_side, **FORMAT
-        )
+    short_side, longest_side = sizes_of(model, arguments.short_side)
+    # Later predictions resize images in the same way.
+    model.preprocessor = DETRPreprocessor(short_side, longest_side=longest_side, **FORMAT)
     if data.train.report.num_images < FEW_IMAGES and not arguments.train_backbone:
         # Few images would spoil the features that it has learned from many.
         model.backbone.trainable = False

@@ -1,6 +1,7 @@
 """`keras-detr predict`, `evaluate`, `export` and `info`, on a tiny detector of random weights."""
 
 import json
+import types
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
 
 import keras_detr
 from keras_detr.cli import command
+from keras_detr.cli.arguments import sizes_of
 from tests.datasets.folders_of_layouts import NAMES, PARTS, write_coco
 from tests.models.detectors import patch_backbone, tiny_detr
 
@@ -120,3 +122,27 @@ def test_info(model, capsys):
     assert "short side 48, long side at most 80 pixels" in said
     assert "at most 10 an image" in said
     assert "2 classes: cat, dog" in said
+
+
+@pytest.mark.parametrize(
+    ("sizes", "short_side", "expected"),
+    [
+        ((48, 80), None, (48, 80)),
+        ((48, 80), 96, (96, 160)),
+        ((48, None), 96, (96, None)),
+        (None, None, (800, 1333)),
+        (None, 400, (400, 666)),
+    ],
+)
+def test_sizes_of_images(sizes, short_side, expected):
+    model = types.SimpleNamespace(preprocessor_sizes=sizes)
+    assert sizes_of(model, short_side) == expected
+
+
+@pytest.mark.parametrize(
+    ("sizes", "text"), [(None, "images: not resized"), ((48, None), "long side of any length")]
+)
+def test_info_of_other_sizes(sizes, text, tmp_path, capsys):
+    tiny_detr(backbone=patch_backbone(), preprocessor_sizes=sizes).save(tmp_path / "tiny.keras")
+    assert command.main(["info", str(tmp_path / "tiny.keras")]) == 0
+    assert text in capsys.readouterr().out
