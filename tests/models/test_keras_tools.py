@@ -1,7 +1,6 @@
 """What Keras offers on any model, on every detector: summary, copies, a functional model around."""
 
 import copy
-import importlib.util
 import json
 import pickle
 
@@ -97,7 +96,7 @@ def test_names_for_tab_completion(model, tmp_path):
         assert "res_net_backbone" in file["layers"]
 
 
-@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="needs tensorflow")
+@pytest.mark.once
 def test_saving_makes_no_preprocessor(model, tmp_path, monkeypatch):
     monkeypatch.setattr("keras_detr.models.task.prediction.build_preprocessor", pytest.fail)
     model.save(tmp_path / "model.keras")
