@@ -41,6 +41,12 @@ def hub_settings(model, neck_class, position_offset):
             f"its neck is a {type(model.neck).__name__}, and transformers' model has what "
             f"{neck_class.__name__} is",
         )
+    if model.preprocessor_sizes is None:
+        raise not_in_transformers(
+            model,
+            "its `preprocessor` is None, so preprocessor_config.json can't say how images are "
+            "resized; assign a DETRPreprocessor",
+        )
     config = model.get_config()
     if not config["num_encoder_layers"]:
         raise not_in_transformers(model, "it has no encoder layers")

@@ -39,15 +39,13 @@ def detector_card(model, repo_id, license=None, metrics=None):
     """
     kind = type(model).__name__
     config = model.get_config()
-    short_side, longest_side = model.preprocessor_sizes
     facts = {
         "detector": kind,
         "backbone": _backbone_name(model.backbone),
         "parameters": f"{model.count_params():,}",
         **{words: config[name] for name, words in _SIZES.items() if name in config},
         "trained with denoising queries": model.denoising is not None,
-        "short side of images": f"{short_side} pixels",
-        "long side of images": f"at most {longest_side} pixels" if longest_side else "any",
+        **_resizing(model.preprocessor_sizes),
         "format of boxes": f"`{model.bounding_box_format}`",
     }
     names = model.class_names or [f"class {label}" for label in range(model.num_classes)]
@@ -58,6 +56,17 @@ def detector_card(model, repo_id, license=None, metrics=None):
     usage = _USAGE.format(loader="SetPredictionDetector", repo_id=repo_id, call=_DETECT)
     tags = ["keras", "object-detection", kind.lower()]
     return _card(repo_id, "object-detection", tags, license, text, usage, sections, metrics)
+
+
+def _resizing(sizes):
+    """Return the facts about a detector's `preprocessor_sizes`."""
+    if sizes is None:
+        return {"images": "not resized"}
+    short_side, longest_side = sizes
+    return {
+        "short side of images": f"{short_side} pixels",
+        "long side of images": f"at most {longest_side} pixels" if longest_side else "any",
+    }
 
 
 def backbone_card(backbone, repo_id, license=None, metrics=None):

@@ -79,6 +79,13 @@ def test_names_stay_text():
     assert sections["Classes"] == (r"0 a\|b, 1 \<script\>\*x\*\</script\>, 2 one\\n\#\# two")
 
 
+def test_a_detector_without_a_preprocessor():
+    _, sections = parts_of(detector_card(tiny_detr(preprocessor_sizes=None), "owner/x"))
+    facts = rows_of(sections["Architecture"])
+    assert facts["images"] == "not resized"
+    assert not {"short side of images", "long side of images"} & {*facts}
+
+
 def test_the_lines_that_load_it_run():
     card = detector_card(tiny_detr(), "owner/x")
     code = card.split("```python\n")[1].split("```")[0]

@@ -167,6 +167,7 @@ def refused():
     yield lambda: tiny_detr(backbone=tiny_backbone(**rescaled)), "include_rescaling=False"
     yield lambda: tiny_detr(activation="tanh"), "its activation is 'tanh'"
     yield lambda: tiny_detr(num_encoder_layers=0), "no encoder layers"
+    yield lambda: tiny_detr(preprocessor_sizes=None), "its `preprocessor` is None"
     yield lambda: tiny_detr(class_names=["a", "N/A", "c"]), "a class is called 'N/A'"
     warm = SinePositionEmbedding(32, temperature=20.0)
     yield lambda: tiny_detr(neck=SingleScaleNeck(32, warm)), "temperature of 10000 and"
@@ -181,10 +182,10 @@ class ShiftedNeck(MultiScaleNeck):
     """Stand for a neck of a user's own."""
 
 
-@pytest.mark.parametrize("index", range(13))
+@pytest.mark.parametrize("index", range(14))
 def test_what_transformers_cannot_hold(index, tmp_path):
     cases = list(refused())
-    assert len(cases) == 13
+    assert len(cases) == 14
     build, message = cases[index]
     with pytest.raises(ValueError, match=message) as raised:
         build().export_to_transformers(tmp_path / "folder")
