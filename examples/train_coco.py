@@ -27,6 +27,7 @@ import tensorflow as tf
 import keras_detr
 from keras_detr.datasets import load_coco
 from keras_detr.evaluation import COCOEvaluation
+from keras_detr.optimizers import step_decay
 from keras_detr.preprocessing import (
     DETRAugmentation,
     ResizeShortestSide,
@@ -112,7 +113,11 @@ def load_batches(arguments, split, is_training):
     num_images = int(dataset.cardinality())
     if is_training:
         dataset = dataset.repeat()
-        layer = augmentation(arguments)
+        layer = DETRAugmentation.scaled_to(
+            (arguments.short_side, arguments.longest_side),
+            bounding_box_format=BOX_FORMAT,
+            seed=arguments.seed,
+        )
     else:
         layer = ResizeShortestSide(
             arguments.short_side,
@@ -127,19 +132,6 @@ def load_batches(arguments, split, is_training):
     return batches.prefetch(tf.data.AUTOTUNE), num_images
 
 
-def augmentation(arguments):
-    """Return the paper's augmentation, scaled to the short side."""
-    scale = arguments.short_side / 800
-    return DETRAugmentation(
-        [round(side * scale) for side in range(480, 801, 32)],
-        longest_side=arguments.longest_side,
-        crop_short_sides=[round(side * scale) for side in (400, 500, 600)],
-        crop_sizes=[round(side * scale) for side in (384, 600)],
-        bounding_box_format=BOX_FORMAT,
-        seed=arguments.seed,
-    )
-
-
 def build_model(detector, preset, start):
     """Return the preset's architecture with the weights that training starts from."""
     settings = {"bounding_box_format": BOX_FORMAT}
@@ -152,12 +144,6 @@ def build_model(detector, preset, start):
         backbone = keras_detr.ResNetBackbone.from_preset(start)
         model.backbone.set_weights(backbone.get_weights())
     return model
-
-
-def step_decay(rate, num_steps):
-    """Divide a rate by ten after a number of steps."""
-    boundary = max(1, num_steps)
-    return keras.optimizers.schedules.PiecewiseConstantDecay([boundary], [rate, rate * 0.1])
 
 
 def main():
@@ -180,7 +166,7 @@ def main():
     model = build_model(recipe.detector, arguments.preset or recipe.preset, arguments.start)
     epochs = arguments.epochs or recipe.epochs
     faster = (arguments.learning_rate or recipe.learning_rate) / recipe.learning_rate
-    boundary = steps_per_epoch * int(epochs * recipe.share_before_decay)
+    boundary = max(1, steps_per_epoch * int(epochs * recipe.share_before_decay))
     model.compile(model.default_optimizer(lambda rate: step_decay(rate * faster, boundary)))
     model.fit(
         batches,

@@ -30,7 +30,7 @@ from keras_detr.visualization import plot_batch, plot_history, plot_predictions
 
 FEW_IMAGES = 1000
 FEW_BOXES = 10
-# Rates of the papers are for batches of this many images.
+# The rates of `default_optimizer` are multiplied by --learning-rate divided by this one.
 PAPER_RATE = 1e-4
 
 
