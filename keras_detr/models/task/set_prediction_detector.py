@@ -16,6 +16,7 @@ from keras_detr.models.task.data_adapter import (
 )
 from keras_detr.models.task.detector_contract import DetectorContract
 from keras_detr.models.task.from_preset import DetectorPresets
+from keras_detr.models.task.objective import DetectorObjective
 from keras_detr.models.task.prediction import DetectorPrediction
 from keras_detr.models.task.raw_images import PREPROCESSOR_SIZES, check_preprocessor_sizes
 from keras_detr.models.task.saving import DetectorSaving
@@ -26,6 +27,7 @@ from keras_detr.ops.boxes import check_box_format, convert_box_format
 
 class SetPredictionDetector(
     DetectorTraining,
+    DetectorObjective,
     DetectorPrediction,
     DetectorPresets,
     DetectorSaving,

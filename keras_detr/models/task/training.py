@@ -1,13 +1,11 @@
-"""Training: `compile`, the loss and its parts, `fit` and `evaluate`."""
+"""Training: the steps, `fit` and `evaluate`."""
 
 import contextlib
 
 import keras
-from keras import ops
 
 from keras_detr.batches.shapes import check_batch_size
 from keras_detr.batches.structure import training_pair
-from keras_detr.losses.hungarian_loss import HungarianLoss
 from keras_detr.models.task.backup.training_backup import resumable_callbacks
 from keras_detr.models.task.data_adapter import (
     no_warning_at_the_end,
@@ -16,108 +14,13 @@ from keras_detr.models.task.data_adapter import (
     training_data,
     with_targets,
 )
-from keras_detr.models.task.loss_trackers import LossTrackers
 from keras_detr.models.task.trained_variables import build_optimizer
 from keras_detr.ops.backends import current
 from keras_detr.ops.keras_internals import is_validation_of_fit
 
 
 class DetectorTraining:
-    """Train with one loss that matches predictions with objects, on batches of any structure."""
-
-    def compile(
-        self,
-        optimizer="auto",
-        loss="auto",
-        metrics=None,
-        box_loss=None,
-        classification_loss=None,
-        **kwargs,
-    ):
-        """Configure training, by default with the paper's optimizer and loss.
-
-        Args:
-            optimizer: "auto" (`default_optimizer`), or any Keras optimizer.
-            loss: "auto" (the paper's `HungarianLoss`), or a `HungarianLoss`.
-            metrics: list of `keras.metrics.Metric`, updated with targets (rel_center_xywh) and raw
-                outputs.
-            box_loss: not taken; KerasCV's detectors have it.
-            classification_loss: not taken; KerasCV's detectors have it.
-            **kwargs: of `keras.Model.compile`: `run_eagerly`, `steps_per_execution`,
-                `auto_scale_loss`, and `jit_compile`, which on torch compiles `predict` only.
-
-        Raises:
-            ValueError: `box_loss` or `classification_loss` is given, `loss` is no loss for sets, or
-                there are weights that no loss would use: `loss_weights` or `weighted_metrics`.
-        """
-        for name in ("loss_weights", "weighted_metrics"):
-            if kwargs.get(name):
-                raise ValueError(
-                    f"`{name}` must be left out: it would have no effect. The weights of the "
-                    "loss' parts are arguments of `keras_detr.HungarianLoss`, such as "
-                    f"`class_weight`, and samples have no weights. Received: {kwargs[name]!r}."
-                )
-        if box_loss is not None or classification_loss is not None:
-            raise ValueError(
-                f"`{type(self).__name__}.compile` takes no `box_loss` and no "
-                "`classification_loss`: one loss matches predictions with objects and then "
-                "compares classes and boxes. Leave both out for the paper's loss, or pass "
-                "`loss=keras_detr.HungarianLoss(class_weight=..., box_weight=..., "
-                "giou_weight=...)`."
-            )
-        if isinstance(loss, str) and loss == "auto":
-            loss = self.default_loss()
-        if loss is not None and not isinstance(loss, HungarianLoss):
-            raise ValueError(
-                f'`loss` must be "auto" or a `keras_detr.HungarianLoss`. Received: {loss!r}.'
-            )
-        if isinstance(optimizer, str) and optimizer == "auto":
-            optimizer = self.default_optimizer()
-        # Keras gets no loss: it would trace the whole model to build one that it never calls.
-        super().compile(optimizer=optimizer, loss=None, **kwargs)
-        self.loss = loss
-        # Keras' list begins with the mean of the loss. Looking for it takes a walk over all layers.
-        self._untracked.mean_loss = super().metrics[0]
-        has_denoising = self.denoising is not None
-        self._loss_trackers = LossTrackers(loss, metrics, self.use_two_stage, has_denoising)
-        # `build_optimizer` accepts whatever layers are frozen by then.
-        self._untracked.trained_paths = None
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Return the total loss of a batch, and track its parts.
-
-        Arguments are those of `keras.Model.compute_loss`. `y` has boxes in `bounding_box_format`
-        and classes, `y_pred` raw outputs; `sample_weight` isn't taken.
-        """
-        if sample_weight is not None:
-            raise ValueError(
-                "`sample_weight` must be left out: sample weights aren't supported, because the "
-                "objects of a batch share one normalizer."
-            )
-        targets = self.encode_targets(x, y)
-        components = self.loss.components(
-            targets, y_pred, is_compiled_by_xla=bool(self.jit_compile)
-        )
-        self._loss_trackers.update(components, batch_size=ops.shape(y_pred["box"])[0])
-        total = self.loss.total(components)
-        for penalty in self.losses:
-            total = total + ops.sum(ops.cast(penalty, "float32"))
-        return total
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Update the metrics given to `compile`, and return all logs."""
-        if self._loss_trackers.metrics:
-            targets = self.encode_targets(x, y)
-            for metric in self._loss_trackers.metrics:
-                metric.update_state(targets, y_pred)
-        return self.get_metrics_result()
-
-    def get_metrics_result(self):
-        """Return all logs by name, in evaluation without those that only training has."""
-        logs = super().get_metrics_result()
-        if self._untracked.is_evaluating and self._loss_trackers is not None:
-            return {name: logs[name] for name in logs if name not in self._loss_trackers.only_train}
-        return logs
+    """Train and evaluate on batches of any structure, whatever backend runs the steps."""
 
     @contextlib.contextmanager
     def _evaluating(self):
@@ -128,13 +31,6 @@ class DetectorTraining:
             yield
         finally:
             self._untracked.is_evaluating = was_evaluating
-
-    @property
-    def metrics(self):
-        """The loss, its parts, and the metrics given to `compile`."""
-        if not self.compiled:
-            return []
-        return [self._untracked.mean_loss, *self._loss_trackers.all]
 
     def train_step(self, *args):
         """Take one step; batches may be KerasCV's dict as well as a pair."""
