@@ -178,29 +178,25 @@ class TensorFlowBackend(Backend):
         """Sum without arrays of squares."""
         return tf.linalg.global_norm(tensors)
 
+    def adamw_steps(self, updates, update_one_by_one, step, learning_rate, betas, epsilon):
+        """Compute the numbers that all variables share once: most operations were theirs."""
+        if tf.distribute.has_strategy():
+            # Each device updates its own copies, with numbers of its own.
+            update_one_by_one()
+            return
+        numbers = functools.cache(
+            functools.partial(_adamw_numbers, step, learning_rate, betas, epsilon)
+        )
+        for update in updates:
+            if isinstance(update.variable, keras.Variable):
+                update = update._replace(variable=update.variable.value)
+            _update_by_adamw(update, *numbers(update.variable.dtype, update.weight_decay))
+
     def adamw_step(self, update, step, learning_rate, betas, epsilon):
         """Update in one operation, or two with weight decay."""
-        variable, momentum, velocity, gradient, weight_decay = update
-
-        def scalar(value):
-            return tf.cast(value, variable.dtype)
-
-        if weight_decay:
-            # Not earlier: a program would compute it first of all, and hold a second copy of every
-            # variable while it computes all gradients.
-            with tf.control_dependencies([gradient]):
-                variable.assign(variable * scalar(1.0 - learning_rate * weight_decay))
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=momentum.value.handle,
-            v=velocity.value.handle,
-            beta1_power=scalar(tf.pow(betas[0], scalar(step))),
-            beta2_power=scalar(tf.pow(betas[1], scalar(step))),
-            lr=scalar(learning_rate),
-            beta1=scalar(betas[0]),
-            beta2=scalar(betas[1]),
-            epsilon=scalar(epsilon),
-            grad=gradient,
+        dtype, weight_decay = update.variable.dtype, update.weight_decay
+        _update_by_adamw(
+            update, *_adamw_numbers(step, learning_rate, betas, epsilon, dtype, weight_decay)
         )
 
     def strategy_scope(self, model):
@@ -243,6 +239,49 @@ def _num_parts_of_kernel(inputs, kernel):
         return 1
     num_parts = -(-4 * rows * columns * channels * filters // MOST_BYTES_OF_KERNEL)
     return math.gcd(filters, 2 ** math.ceil(math.log2(num_parts)))
+
+
+def _adamw_numbers(step, learning_rate, betas, epsilon, dtype, weight_decay):
+    """Return what AdamW needs beside a variable's own arrays.
+
+    Args:
+        step, learning_rate, betas, epsilon: see `Backend.adamw_step`.
+        dtype: of the variable.
+        weight_decay: float, 0 for none.
+
+    Returns:
+        tuple of a dict, arguments of `ResourceApplyAdam`, and the factor of weight decay or `None`.
+    """
+
+    def scalar(value):
+        return tf.cast(value, dtype)
+
+    numbers = {
+        "beta1_power": tf.pow(scalar(betas[0]), scalar(step)),
+        "beta2_power": tf.pow(scalar(betas[1]), scalar(step)),
+        "lr": scalar(learning_rate),
+        "beta1": scalar(betas[0]),
+        "beta2": scalar(betas[1]),
+        "epsilon": scalar(epsilon),
+    }
+    return numbers, scalar(1.0 - learning_rate * weight_decay) if weight_decay else None
+
+
+def _update_by_adamw(update, numbers, decay_factor):
+    """Update one variable in place."""
+    variable = update.variable
+    if decay_factor is not None:
+        # Not earlier: a program would compute it first of all, and hold a second copy of every
+        # variable while it computes all gradients.
+        with tf.control_dependencies([update.gradient]):
+            variable.assign(variable * decay_factor)
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle,
+        m=update.momentum.value.handle,
+        v=update.velocity.value.handle,
+        grad=update.gradient,
+        **numbers,
+    )
 
 
 def _add_rows(table, index, rows):

@@ -274,7 +274,8 @@ def test_global_norm():
         assert float(norm) == pytest.approx(5.0, rel=1e-6)
 
 
-def test_adamw():
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_adamw(one_by_one):
     generator = np.random.default_rng(0)
     decays, shapes = (0.0, 0.3, 0.3, 0.0), ((3, 4), (5,), (2, 1, 3), ())
     draws = [[generator.normal(size=s).astype("float32") for s in shapes] for _ in range(4)]
@@ -283,8 +284,8 @@ def test_adamw():
     results = []
     for backend in (current(), Backend()):
         states = [[keras.Variable(x) for x in (values, 0 * values, 0 * values)] for values in start]
-        # TensorFlow's optimizers hand their own variables over.
-        is_own = backend is current() and keras.backend.backend() == "tensorflow"
+        # One by one, TensorFlow's optimizers hand their own variables over.
+        is_own = one_by_one and backend is current() and keras.backend.backend() == "tensorflow"
         variables = [(state[0].value if is_own else state[0], *state[1:]) for state in states]
         for step, arrays in enumerate(gradients, 1):
             updates = [
@@ -297,7 +298,10 @@ def test_adamw():
                 for update in updates:
                     backend.adamw_step(update, **settings)
 
-            backend.adamw_steps(iter(updates), update_one_by_one, **step_settings)
+            if one_by_one:
+                update_one_by_one()
+            else:
+                backend.adamw_steps(iter(updates), update_one_by_one, **step_settings)
         results.append([np.asarray(x.numpy()) for state in states for x in state])
     for found, expected in zip(*results, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
