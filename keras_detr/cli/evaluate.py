@@ -5,13 +5,15 @@ COCO-JSON file; or coco/2017, through TFDS. The test part of a folder is scored 
 otherwise the validation part; --part chooses. With a dilated backbone (DC5) images are evaluated
 one by one, because these models were trained without padding.
 
---output gets: metrics.json; and results.json, all detections in COCO's form, if the data has
-COCO's ids.
+--output gets: metrics.json; curves.json and precision_recall.png, precision by recall and F1 by
+confidence at IoU 0.50; confusion_matrix.json and confusion_matrix.png, at --confidence-threshold;
+and results.json, all detections in COCO's form, if the data has COCO's ids.
 """
 
 import contextlib
 import functools
 import json
+import math
 import pathlib
 
 from keras_detr.cli.arguments import (
@@ -27,10 +29,12 @@ from keras_detr.evaluation import (
     COCOResultsWriter,
     class_table,
     evaluate_detector,
+    f1_line,
     summary_table,
 )
 from keras_detr.models import load
 from keras_detr.preprocessing import evaluation_batches
+from keras_detr.visualization import plot_confusion_matrix, plot_precision_recall
 
 COCO = "coco/2017"
 # More than any image of COCO has.
@@ -49,7 +53,12 @@ def add_arguments(parser):
     )
     parser.add_argument("--batch-size", type=int, default=4, help="(%(default)s)")
     add_short_side(parser)
-    parser.add_argument("--per-class", action="store_true", help="show the AP of each class too")
+    parser.add_argument("--per-class", action="store_true", help="show AP and F1 of each class too")
+    parser.add_argument(
+        "--confidence-threshold",
+        type=float,
+        help="of the confusion matrix; default: the best",
+    )
     parser.add_argument("--output", metavar="FOLDER", help="write the results")
 
 
@@ -66,12 +75,33 @@ def run(arguments):
             folder.mkdir(parents=True, exist_ok=True)
             on_batch = _written(stack, folder, dataset)
         figures = evaluate_detector(model, batches, verbose=1, metrics=metrics, on_batch=on_batch)
-    print(f"{source}:\n{summary_table(figures)}")
+    curves = metrics.curves()
+    print(f"{source}:\n{summary_table(figures)}\n{f1_line(curves.best())}")
     if arguments.per_class:
-        print(class_table(metrics.result_per_class()))
+        print(class_table(metrics.result_per_class(), curves.best_per_class()))
     if folder is not None:
-        (folder / "metrics.json").write_text(json.dumps(figures, indent=2))
+        _write(folder, metrics, curves, arguments.confidence_threshold)
         print(f"-> {folder}")
+
+
+def _write(folder, metrics, curves, confidence_threshold):
+    """Write figures and pictures."""
+    best, by_class = curves.best(), curves.best_per_class()
+    per_class = {
+        name: {"AP": value, **by_class[name]} for name, value in metrics.result_per_class().items()
+    }
+    figures = {**metrics.result(), **best, "per_class": per_class}
+    (folder / "metrics.json").write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    (folder / "curves.json").write_text(json.dumps(curves.to_dict()), encoding="utf-8")
+    if math.isnan(best["F1"]):
+        # Without objects there is nothing to draw, and no best threshold.
+        return
+    plot_precision_recall(curves, path=folder / "precision_recall.png")
+    if confidence_threshold is None:
+        confidence_threshold = best["confidence_threshold"]
+    matrix = metrics.confusion_matrix(confidence_threshold=confidence_threshold)
+    plot_confusion_matrix(matrix, path=folder / "confusion_matrix.png")
+    (folder / "confusion_matrix.json").write_text(json.dumps(matrix.to_dict()), encoding="utf-8")
 
 
 def _load_data(arguments, class_names):

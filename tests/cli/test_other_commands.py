@@ -94,7 +94,17 @@ def test_metrics_of_each_part(model, tmp_path, capsys):
     assert "AP50" in said
     assert "cat" in said
     figures = json.loads((folder / "metrics.json").read_text())
-    assert {"AP", "AP50", "AR100"} <= set(figures)
+    assert {"AP", "AP50", "AR100", "F1", "confidence_threshold"} <= set(figures)
+    assert set(figures["per_class"]) == set(NAMES)
+    assert f"at confidence {figures['confidence_threshold']:.2f}" in said
+    curves = json.loads((folder / "curves.json").read_text())
+    assert curves["num_objects"] == [1, 0]
+    matrix = json.loads((folder / "confusion_matrix.json").read_text())
+    assert matrix["confidence_threshold"] == figures["confidence_threshold"]
+    assert sum(matrix["counts"][0]) == 1
+    for name in ("precision_recall.png", "confusion_matrix.png"):
+        with Image.open(folder / name) as picture:
+            assert picture.size[0] > 300
     records = json.loads((folder / "results.json").read_text())
     # Ids of the test part's own file, in which their order is another.
     assert {record["category_id"] for record in records} <= {4, 5}
