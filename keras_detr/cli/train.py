@@ -70,6 +70,12 @@ def add_arguments(parser):
     training.add_argument(
         "--patience", type=int, default=10, help="epochs without a better AP (%(default)s)"
     )
+    training.add_argument(
+        "--ema",
+        type=float,
+        metavar="MOMENTUM",
+        help="evaluate and keep moving averages of the weights, such as 0.999",
+    )
     training.add_argument("--mixed-precision", action="store_true", help="compute in bfloat16")
     training.add_argument("--tensorboard", action="store_true", help="write logs for it too")
     training.add_argument("--seed", type=int, default=42, help="(%(default)s)")
@@ -151,12 +157,20 @@ def _train(model, data, training_run, arguments):
     num_steps = steps * arguments.epochs
     print(f"{arguments.epochs} epochs of {steps} steps; AP stays near 0 for some hundred steps")
     scale = arguments.learning_rate / PAPER_RATE
-    model.compile(model.default_optimizer(lambda rate: warmup_cosine(rate * scale, num_steps)))
+    averages, swaps = {}, []
+    if arguments.ema is not None:
+        averages = {"use_ema": True, "ema_momentum": arguments.ema}
+        # First, so that the others see the averages.
+        swaps = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)]
+    model.compile(
+        model.default_optimizer(lambda rate: warmup_cosine(rate * scale, num_steps), **averages)
+    )
     history = model.fit(
         train,
         epochs=arguments.epochs,
         steps_per_epoch=steps,
         callbacks=[
+            *swaps,
             COCOEvaluation(valid),
             *training_run.callbacks(patience=arguments.patience, tensorboard=arguments.tensorboard),
             _told_time(arguments.epochs),
