@@ -50,7 +50,8 @@ def test_equal_detections_in_another_order_are_the_same(compared):
 
 
 def test_boxes_are_measured_by_the_long_side(compared):
-    one, three = compared(box_shift=0.64)
+    # Only the second box is moved.
+    one, three = compared(box_shift=np.array([[0.0], [0.64]]))
     assert (one.images_shape, three.images_shape) == ((1, 480, 640, 3), (3, 240, 320, 3))
     assert one.box_difference == pytest.approx(1e-3)
     assert three.box_difference == pytest.approx(2e-3)
