@@ -1,6 +1,6 @@
 """Fine-tune a detector on a folder of images with COCO-JSON, YOLO or Pascal VOC annotations.
 
-    python examples/finetune.py my_data --preset deformable_detr_r50 --classes cat dog
+    python examples/finetune.py my_data --model deformable_detr_r50 --classes cat dog
 
 Writes to `--output`: a picture of a training batch (look at it while the model trains), the model
 with the best validation AP, log.csv, curves, and predictions beside the truth. Started again after
@@ -25,7 +25,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description="Fine-tune a detector on a folder of images.")
     parser.add_argument("data", help="the folder of images and annotations")
     parser.add_argument("--classes", nargs="+", help="only these; default: all")
-    parser.add_argument("--preset", default="detr_r50", help="or a folder, or hf://owner/name")
+    parser.add_argument("--model", default="detr_r50", help="or folder, hf://owner/name or .keras")
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--short-side", type=int, default=800, help="of the images, in pixels")
@@ -45,8 +45,8 @@ def main():
         return print(f"the training in {run.folder} is finished: take another --output for more")
 
     sizes = arguments.short_side, round(arguments.short_side * 1333 / 800)
-    model = keras_detr.SetPredictionDetector.from_preset(
-        arguments.preset,
+    model = keras_detr.load(
+        arguments.model,
         num_classes=len(data.class_names),
         class_names=data.class_names,
         preprocessor_sizes=sizes,  # Later predictions resize images in the same way.

@@ -22,6 +22,11 @@ def add_weights(parser):
     parser.add_argument("--weights", metavar="FILE", help="with official or Hub names, of a preset")
 
 
+def add_short_side(parser):
+    """Add the argument for the size that images are resized to."""
+    parser.add_argument("--short-side", type=int, help="pixels; default: as the model says")
+
+
 def settings_of_load(arguments):
     """Return what `keras_detr.load` takes besides the model."""
     return {} if arguments.weights is None else {"weights": arguments.weights}

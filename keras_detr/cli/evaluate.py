@@ -1,71 +1,163 @@
-"""Score a detector on a folder of images with COCO's metrics.
+"""Score a detector on a folder of images, or on COCO, with COCO's metrics.
 
-The folder is as for `keras-detr train`. Its test part is scored if there is one, otherwise the
-validation part; --part chooses. With a dilated backbone (DC5) images are evaluated one by one,
-because these models were trained without padding.
+DATA is a folder as for `keras-detr train`; or, with --annotations, a folder of images and their
+COCO-JSON file; or coco/2017, through TFDS. The test part of a folder is scored if there is one,
+otherwise the validation part; --part chooses. With a dilated backbone (DC5) images are evaluated
+one by one, because these models were trained without padding.
+
+--output gets: metrics.json; curves.json and precision_recall.png, precision by recall and F1 by
+confidence at IoU 0.50; confusion_matrix.json and confusion_matrix.png, at --confidence-threshold;
+and results.json, all detections in COCO's form, if the data has COCO's ids.
 """
 
+import contextlib
 import functools
 import json
+import math
 import pathlib
 
-from keras_detr.cli.arguments import FORMAT, add_model, settings_of_load, sizes_of
-from keras_detr.datasets import load_folder
-from keras_detr.evaluation import COCOMetrics, class_table, evaluate_detector, summary_table
+from keras_detr.cli.arguments import (
+    FORMAT,
+    add_model,
+    add_short_side,
+    settings_of_load,
+    sizes_of,
+)
+from keras_detr.datasets import load_coco, load_coco_json, load_folder
+from keras_detr.evaluation import (
+    COCOMetrics,
+    COCOResultsWriter,
+    class_table,
+    evaluate_detector,
+    f1_line,
+    summary_table,
+)
 from keras_detr.models import load
 from keras_detr.preprocessing import evaluation_batches
+from keras_detr.visualization import plot_confusion_matrix, plot_precision_recall
+
+COCO = "coco/2017"
+# More than any image of COCO has.
+MOST_BOXES_IN_COCO = 100
 
 
 def add_arguments(parser):
     """Add the arguments of `keras-detr evaluate`."""
-    parser.add_argument("data", help="the folder of images and annotations")
+    parser.add_argument("data", help=f"the folder of images and annotations, or {COCO}")
     add_model(parser)
+    parser.add_argument("--annotations", metavar="FILE", help="the COCO-JSON file of the images")
+    parser.add_argument("--data-dir", metavar="FOLDER", help=f"of TFDS' data sets, for {COCO}")
     parser.add_argument("--format", choices=("auto", "coco", "yolo", "voc"), default="auto")
     parser.add_argument(
         "--part", choices=("train", "valid", "test"), help="default: test, or valid"
     )
     parser.add_argument("--batch-size", type=int, default=4, help="(%(default)s)")
-    parser.add_argument("--per-class", action="store_true", help="show the AP of each class too")
-    parser.add_argument("--output", metavar="FILE", help="write the metrics as JSON")
+    add_short_side(parser)
+    parser.add_argument("--per-class", action="store_true", help="show AP and F1 of each class too")
+    parser.add_argument(
+        "--confidence-threshold",
+        type=float,
+        help="of the confusion matrix; default: the best",
+    )
+    parser.add_argument("--output", metavar="FOLDER", help="write the results")
 
 
 def run(arguments):
     """Print the metrics, and write them."""
     model = load(arguments.model, **FORMAT, **settings_of_load(arguments))
-    data = _load_data(arguments, model.class_names)
+    dataset, source = _load_data(arguments, model.class_names)
+    batches = _batches(dataset, model, arguments)
+    metrics = COCOMetrics(**FORMAT, num_classes=model.num_classes, class_names=dataset.class_names)
+    with contextlib.ExitStack() as stack:
+        folder = None if arguments.output is None else pathlib.Path(arguments.output)
+        on_batch = None
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            on_batch = _written(stack, folder, dataset)
+        figures = evaluate_detector(model, batches, verbose=1, metrics=metrics, on_batch=on_batch)
+    curves = metrics.curves()
+    print(f"{source}:\n{summary_table(figures)}\n{f1_line(curves.best())}")
+    if arguments.per_class:
+        print(class_table(metrics.result_per_class(), curves.best_per_class()))
+    if folder is not None:
+        _write(folder, metrics, curves, arguments.confidence_threshold)
+        print(f"-> {folder}")
+
+
+def _write(folder, metrics, curves, confidence_threshold):
+    """Write figures and pictures."""
+    best, by_class = curves.best(), curves.best_per_class()
+    per_class = {
+        name: {"AP": value, **by_class[name]} for name, value in metrics.result_per_class().items()
+    }
+    figures = {**metrics.result(), **best, "per_class": per_class}
+    (folder / "metrics.json").write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    (folder / "curves.json").write_text(json.dumps(curves.to_dict()), encoding="utf-8")
+    if math.isnan(best["F1"]):
+        # Without objects there is nothing to draw, and no best threshold.
+        return
+    plot_precision_recall(curves, path=folder / "precision_recall.png")
+    if confidence_threshold is None:
+        confidence_threshold = best["confidence_threshold"]
+    matrix = metrics.confusion_matrix(confidence_threshold=confidence_threshold)
+    plot_confusion_matrix(matrix, path=folder / "confusion_matrix.png")
+    (folder / "confusion_matrix.json").write_text(json.dumps(matrix.to_dict()), encoding="utf-8")
+
+
+def _load_data(arguments, class_names):
+    """Return the data set, with the classes in the model's order, and what it is."""
+    if arguments.data == COCO:
+        if arguments.part == "test":
+            raise ValueError("COCO's test part has no annotations: pass another --part.")
+        split = "train" if arguments.part == "train" else "validation"
+        # COCO's metrics need the crowds; of images in order no more are in memory than needed.
+        settings = {"crowds": "keep", "shuffle_files": False, **FORMAT}
+        dataset = load_coco(split, data_dir=arguments.data_dir, **settings)
+        return dataset, f"{split} images of {COCO}"
+    if arguments.annotations is not None:
+        read = functools.partial(load_coco_json, arguments.data, arguments.annotations, **FORMAT)
+        dataset = _in_order(read, "class_names", class_names, arguments.annotations)
+        return dataset, f"images of {arguments.annotations}"
+    read = functools.partial(load_folder, arguments.data, arguments.format, hold_out=None, **FORMAT)
+    data = _in_order(read, "classes", class_names, arguments.data)
     part = arguments.part or ("valid" if data.test is None else "test")
     dataset = getattr(data, part)
     if dataset is None:
         raise ValueError(f"{arguments.data} has no {part} part: pass another --part.")
-    batch_size = arguments.batch_size
-    if getattr(model.backbone, "dilation", False):
-        batch_size = 1
-        # Almost every image has a size of its own, and XLA would compile a program for each.
-        model.compile(jit_compile=False)
-    batches = evaluation_batches(dataset, sizes_of(model), batch_size, **FORMAT)
-    metrics = COCOMetrics(**FORMAT, num_classes=model.num_classes, class_names=dataset.class_names)
-    figures = evaluate_detector(model, batches, verbose=1, metrics=metrics)
-    print(f"{part} images of {arguments.data}:\n{summary_table(figures)}")
-    if arguments.per_class:
-        print(class_table(metrics.result_per_class()))
-    if arguments.output:
-        path = pathlib.Path(arguments.output)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(figures, indent=2))
-        print(f"-> {path}")
+    return dataset, f"{part} images of {arguments.data}"
 
 
-def _load_data(arguments, class_names):
-    """Return the data with the classes in the model's order, if it has their names."""
-    load_data = functools.partial(
-        load_folder, arguments.data, arguments.format, hold_out=None, **FORMAT
-    )
-    data = load_data()
+def _in_order(read, argument, class_names, source):
+    """Read data, with the classes in the model's order if it has their names."""
+    data = read()
     if class_names is None or list(class_names) == data.class_names:
         return data
     if set(class_names) != set(data.class_names):
         raise ValueError(
-            f"The model's classes, {', '.join(class_names)}, aren't those of {arguments.data}, "
-            f"{', '.join(data.class_names)}."
+            f"The model's classes, {', '.join(class_names)}, aren't those of {source}, "
+            f"{', '.join(data.class_names)}. If they mean the same, save the model with these "
+            "names: `keras_detr.load(model, class_names=[...]).save(...)`."
         )
-    return load_data(classes=class_names)
+    return read(**{argument: class_names})
+
+
+def _batches(dataset, model, arguments):
+    sizes = model.preprocessor_sizes
+    if arguments.short_side is not None:
+        sizes = sizes_of(model, arguments.short_side)
+    batch_size = arguments.batch_size
+    if model.is_trained_unpadded or sizes is None:
+        batch_size = None
+        # Almost every image has a size of its own, and XLA would compile a program for each.
+        model.compile(jit_compile=False)
+    max_boxes = MOST_BOXES_IN_COCO if arguments.data == COCO else None
+    return evaluation_batches(dataset, sizes, batch_size, max_boxes=max_boxes, **FORMAT)
+
+
+def _written(stack, folder, dataset):
+    """Return a function that writes the detections of a batch to results.json, or None."""
+    if dataset.category_ids is None:
+        return None
+    writer = COCOResultsWriter(folder / "results.json", category_ids=dataset.category_ids)
+    stack.enter_context(writer)
+    return lambda batch, found: writer.write(batch["image_id"], found)

@@ -1,11 +1,15 @@
 """Write a detector as a file for other runtimes: raw images in, detections out.
 
-ONNX and LiteRT need `pip install "keras_detr[export]"`. Every format needs TensorFlow.
+ONNX and LiteRT need `pip install "keras_detr[export]"`. Every format needs TensorFlow. --check runs
+the file in a new process without Keras, and compares its detections and times with the model's; the
+exit code is 1 if they differ by more than a thousandth.
 """
 
 import pathlib
 
 from keras_detr.cli.arguments import add_weights, settings_of_load
+from keras_detr.export import compare_export
+from keras_detr.inference import read_image
 from keras_detr.models import load
 
 SUFFIXES = {"tf_saved_model": "_saved_model", "onnx": ".onnx", "litert": ".tflite"}
@@ -17,12 +21,20 @@ def add_arguments(parser):
     add_weights(parser)
     parser.add_argument("--format", choices=SUFFIXES, default="tf_saved_model")
     parser.add_argument("--output", help="default: named after the model")
+    parser.add_argument("--check", action="store_true", help="compare the file with the model")
+    parser.add_argument("--image", help="compare on this image instead of noise")
 
 
 def run(arguments):
-    """Write the file."""
+    """Write the file, and return 1 if it differs from the model."""
+    image = None if arguments.image is None else read_image(arguments.image)
     model = load(arguments.model, **settings_of_load(arguments))
     name = pathlib.Path(arguments.model).stem + SUFFIXES[arguments.format]
     output = arguments.output or name
     model.export(output, format=arguments.format, verbose=False)
-    print(f"{arguments.format} -> {output}")
+    print(f"{arguments.format} -> {output}", flush=True)
+    if not arguments.check and image is None:
+        return 0
+    comparisons = compare_export(model, output, arguments.format, image=image)
+    print(*comparisons, sep="\n")
+    return int(not all(comparison.is_same for comparison in comparisons))

@@ -7,8 +7,9 @@ exit code is then 1. detections.json holds boxes as (left, top, right, bottom) i
 import json
 import pathlib
 
-from keras_detr.cli.arguments import add_model, settings_of_load
+from keras_detr.cli.arguments import add_model, add_short_side, settings_of_load, sizes_of
 from keras_detr.models import load
+from keras_detr.preprocessing import DETRPreprocessor
 
 
 def add_arguments(parser):
@@ -18,6 +19,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--confidence-threshold", type=float, default=0.5, help="the least shown (%(default)s)"
     )
+    add_short_side(parser)
     parser.add_argument("--output", default="detections", help="folder (%(default)s)")
     parser.add_argument("--no-pictures", action="store_true", help="write the JSON file alone")
 
@@ -25,6 +27,13 @@ def add_arguments(parser):
 def run(arguments):
     """Write pictures and a JSON file, and return 1 if a file couldn't be read."""
     model = load(arguments.model, **settings_of_load(arguments))
+    if arguments.short_side is not None:
+        short_side, longest_side = sizes_of(model, arguments.short_side)
+        model.preprocessor = DETRPreprocessor(
+            short_side,
+            longest_side=longest_side,
+            bounding_box_format=model.bounding_box_format,
+        )
     results = model.detect(arguments.images, confidence_threshold=arguments.confidence_threshold)
     folder = pathlib.Path(arguments.output)
     folder.mkdir(parents=True, exist_ok=True)

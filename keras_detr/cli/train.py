@@ -20,7 +20,15 @@ import time
 
 import keras
 
-from keras_detr.cli.arguments import FORMAT, PLACES, read_config, sizes_of
+from keras_detr.cli.arguments import (
+    FORMAT,
+    PLACES,
+    add_short_side,
+    add_weights,
+    read_config,
+    settings_of_load,
+    sizes_of,
+)
 from keras_detr.datasets import load_folder
 from keras_detr.evaluation import COCOEvaluation, evaluate_detector, summary_table
 from keras_detr.models import TrainingRun, load
@@ -38,6 +46,7 @@ def add_arguments(parser):
     """Add the arguments of `keras-detr train`."""
     parser.add_argument("data", nargs="?", help="the folder of images and annotations")
     parser.add_argument("--model", default="detr_r50", help="what to start from (%(default)s)")
+    add_weights(parser)
     parser.add_argument("--output", default="finetuned", help="folder (%(default)s)")
     parser.add_argument("--resume", metavar="OUTPUT", help="go on with the training in a folder")
     parser.add_argument("--config", metavar="FILE", help="arguments, as config.json holds them")
@@ -50,7 +59,7 @@ def add_arguments(parser):
     training = parser.add_argument_group("training")
     training.add_argument("--epochs", type=int, default=50, help="at most (%(default)s)")
     training.add_argument("--batch-size", type=int, default=4, help="(%(default)s)")
-    training.add_argument("--short-side", type=int, help="pixels; default: as the model says")
+    add_short_side(training)
     training.add_argument("--num-queries", type=int, help="default: the model's")
     training.add_argument(
         "--learning-rate", type=float, default=1e-4, help="outside of the backbone (%(default)s)"
@@ -60,6 +69,12 @@ def add_arguments(parser):
     )
     training.add_argument(
         "--patience", type=int, default=10, help="epochs without a better AP (%(default)s)"
+    )
+    training.add_argument(
+        "--ema",
+        type=float,
+        metavar="MOMENTUM",
+        help="evaluate and keep moving averages of the weights, such as 0.999",
     )
     training.add_argument("--mixed-precision", action="store_true", help="compute in bfloat16")
     training.add_argument("--tensorboard", action="store_true", help="write logs for it too")
@@ -113,6 +128,7 @@ def _build_model(arguments, data):
         num_queries=arguments.num_queries,
         class_names=data.class_names,
         **FORMAT,
+        **settings_of_load(arguments),
     )
     most_boxes = max(part.report.most_boxes for part in (data.train, data.valid))
     if most_boxes > model.num_queries:
@@ -141,12 +157,20 @@ def _train(model, data, training_run, arguments):
     num_steps = steps * arguments.epochs
     print(f"{arguments.epochs} epochs of {steps} steps; AP stays near 0 for some hundred steps")
     scale = arguments.learning_rate / PAPER_RATE
-    model.compile(model.default_optimizer(lambda rate: warmup_cosine(rate * scale, num_steps)))
+    averages, swaps = {}, []
+    if arguments.ema is not None:
+        averages = {"use_ema": True, "ema_momentum": arguments.ema}
+        # First, so that the others see the averages.
+        swaps = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)]
+    model.compile(
+        model.default_optimizer(lambda rate: warmup_cosine(rate * scale, num_steps), **averages)
+    )
     history = model.fit(
         train,
         epochs=arguments.epochs,
         steps_per_epoch=steps,
         callbacks=[
+            *swaps,
             COCOEvaluation(valid),
             *training_run.callbacks(patience=arguments.patience, tensorboard=arguments.tensorboard),
             _told_time(arguments.epochs),

@@ -4,6 +4,7 @@ import urllib.request
 
 import tensorflow_datasets as tfds
 
+from keras_detr.checkpoints import COCO_CATEGORY_IDS
 from keras_detr.datasets.coco_features import elements_from_builder
 
 _SERVER = "http://images.cocodataset.org/annotations/annotations_trainval2017.zip"
@@ -35,7 +36,8 @@ def load_coco(
             prepared.
 
     Returns:
-        tf.data.Dataset of unbatched elements with the attribute `class_names`, 80 names; see
+        tf.data.Dataset of unbatched elements with the attributes `class_names`, 80 names, and
+        `category_ids`, their ids in COCO's files; see
         `keras_detr.datasets.coco_features.elements_from_builder`. TFDS keeps areas as whole
         numbers, so "area" is less than COCO's own by less than one pixel.
 
@@ -48,7 +50,9 @@ def load_coco(
     builder = tfds.builder("coco/2017", data_dir=data_dir)
     if not builder.is_prepared():
         _prepare(builder, is_downloaded)
-    return elements_from_builder(builder, split, bounding_box_format, crowds, shuffle_files)
+    dataset = elements_from_builder(builder, split, bounding_box_format, crowds, shuffle_files)
+    dataset.category_ids = COCO_CATEGORY_IDS
+    return dataset
 
 
 def _prepare(builder, is_downloaded):

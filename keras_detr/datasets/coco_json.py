@@ -97,9 +97,8 @@ def load_coco_json(
     Source: the data format of https://cocodataset.org.
     """
     check_options(bounding_box_format, crowds, broken_images, outside_files, exif)
-    records, ids_by_name = read_coco_json(images_dir, annotations, outside_files)
-    dataset = dataset_from_records(
-        records,
+    return dataset_from_records(
+        read_coco_json(images_dir, annotations, outside_files),
         class_names=check_class_names(class_names),
         bounding_box_format=bounding_box_format,
         crowds=crowds,
@@ -108,12 +107,10 @@ def load_coco_json(
         broken_images=broken_images,
         exif=exif,
     )
-    dataset.category_ids = tuple(map(ids_by_name.get, dataset.class_names))
-    return dataset
 
 
 def read_coco_json(images_dir, annotations, outside_files):
-    """Return the `Records` of a COCO-JSON file, and the categories' ids by name."""
+    """Return the `Records` of a COCO-JSON file."""
     images_dir = checked_folder(images_dir, "images_dir")
     content, source = _read_json(annotations)
     report = DataReport(source)
@@ -122,7 +119,8 @@ def read_coco_json(images_dir, annotations, outside_files):
     report.num_unlisted_files = num_unlisted_images(path for _, path, _ in images)
     boxes = _read_annotations(content["annotations"], images, rows_by_id, ids_by_name, report)
     _report_corners(boxes, images, report)
-    return records_of_rows(images, boxes, tuple(ids_by_name), report), ids_by_name
+    records = records_of_rows(images, boxes, tuple(ids_by_name), report)
+    return records._replace(category_ids=ids_by_name)
 
 
 def _read_json(annotations):

@@ -71,6 +71,7 @@ class Records(NamedTuple):
         names: tuple of str, the classes.
         report: `DataReport`, with the entries that could not be read at all.
         is_relative: bool, whether boxes are relative to the image instead of in pixels.
+        category_ids: dict from names of classes to their ids in the file, or None without ids.
     """
 
     images: np.ndarray
@@ -78,6 +79,7 @@ class Records(NamedTuple):
     names: tuple
     report: DataReport
     is_relative: bool = False
+    category_ids: dict | None = None
 
 
 def records_of_rows(images, boxes, *rest):

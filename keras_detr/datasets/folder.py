@@ -26,7 +26,8 @@ class FolderData:
 
     Attributes:
         train: tf.data.Dataset, see `keras_detr.datasets.load_coco_json`; images are in random
-            order, and crowds left out.
+            order, and crowds left out. Its `category_ids` are None for YOLO and VOC, which have
+            none.
         valid: tf.data.Dataset or None; images in the order of their file names, crowds kept.
         test: the same.
         class_names: list of str, the classes 0..N-1.

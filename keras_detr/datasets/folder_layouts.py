@@ -59,7 +59,7 @@ def _coco_readers(folder, outside_files):
             )
         if files:
             images_dir = _coco_images_dir(folder, files[0])
-            readers[part] = functools.partial(_read_coco, images_dir, files[0], outside_files)
+            readers[part] = functools.partial(read_coco_json, images_dir, files[0], outside_files)
     return readers
 
 
@@ -85,10 +85,6 @@ def _coco_images_dir(folder, path):
     part = path.stem.split("_")[-1]
     places = (folder / part, folder / "images" / part, folder / "images")
     return next((place for place in places if place.is_dir()), folder)
-
-
-def _read_coco(images_dir, annotations, outside_files):
-    return read_coco_json(images_dir, annotations, outside_files)[0]
 
 
 def _yolo_readers(folder, outside_files):

@@ -38,8 +38,8 @@ def dataset_from_records(
             the records.
 
     Other arguments, the result and the errors are those of
-    `keras_detr.datasets.load_coco_json`, except `category_ids`. Images are shuffled before they
-    are read and decoded.
+    `keras_detr.datasets.load_coco_json`; `category_ids` is None for records without ids. Images are
+    shuffled before they are read and decoded.
     """
     boxes, names, report = records.boxes, records.names, records.report
     if class_names is not None:
@@ -65,6 +65,8 @@ def dataset_from_records(
     broken = BrokenImages(images, num_boxes, report, is_skipped=broken_images == "skip")
     dataset = _elements(images, boxes, bounding_box_format, shuffle_files, broken)
     dataset.class_names = class_names
+    ids = records.category_ids
+    dataset.category_ids = None if ids is None else tuple(map(ids.get, class_names))
     dataset.report = report
     dataset.file_names = dict(zip(images["id"].tolist(), images["path"], strict=True))
     return dataset

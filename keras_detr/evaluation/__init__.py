@@ -1,4 +1,4 @@
-"""COCO's metrics for detections. Names load on first use."""
+"""COCO's metrics for detections, curves and confusion matrices. Names load on first use."""
 
 from keras_detr.lazy_names import attach
 
@@ -6,8 +6,11 @@ _HOMES = {
     "COCOEvaluation": "coco_evaluation",
     "COCOMetrics": "coco_metrics",
     "COCOResultsWriter": "coco_results",
+    "ConfusionMatrix": "confusion_matrix",
+    "DetectionCurves": "detection_curves",
     "class_table": "summary",
     "evaluate_detector": "detector_evaluation",
+    "f1_line": "summary",
     "summary_table": "summary",
 }
 

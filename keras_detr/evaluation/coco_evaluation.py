@@ -8,7 +8,7 @@ from keras_detr.batches.class_names import check_same_classes
 from keras_detr.batches.image_range import image_range_of
 from keras_detr.evaluation.coco_metrics import COCOMetrics
 from keras_detr.evaluation.detector_evaluation import check_batch, each_batch, evaluate_detector
-from keras_detr.evaluation.summary import class_table, summary_table
+from keras_detr.evaluation.summary import class_table, f1_line, summary_table
 
 
 class COCOEvaluation(keras.callbacks.Callback):
@@ -32,6 +32,9 @@ class COCOEvaluation(keras.callbacks.Callback):
         every: int, the number of epochs from one evaluation to the next.
         per_class: bool, whether the AP of each class is shown, and logged as "val_AP/<name>";
             names are the model's `class_names`, or the numbers of the classes.
+        f1: bool, whether the best F1 at IoU 0.50 is shown, and logged as "val_F1", and the
+            confidence threshold that gives it as "val_F1_confidence"; with `per_class` also
+            "val_F1/<name>". See `COCOMetrics.curves`.
         verbose: int: 0 prints nothing, 1 a table, 2 also a progress bar.
 
     Raises:
@@ -40,7 +43,7 @@ class COCOEvaluation(keras.callbacks.Callback):
         TypeError: when `fit` begins: the model is no detector.
     """
 
-    def __init__(self, batches, *, every=1, per_class=False, verbose=1):
+    def __init__(self, batches, *, every=1, per_class=False, f1=False, verbose=1):
         super().__init__()
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise ValueError(
@@ -51,6 +54,7 @@ class COCOEvaluation(keras.callbacks.Callback):
         self.batches = batches
         self.every = every
         self.per_class = per_class
+        self.f1 = f1
         self.verbose = verbose
         self._figures = None
 
@@ -87,10 +91,21 @@ class COCOEvaluation(keras.callbacks.Callback):
             model, self.batches, verbose=int(self.verbose > 1), metrics=metrics
         )
         figures = {f"val_{name}": value for name, value in result.items()}
-        by_class = metrics.result_per_class() if self.per_class else {}
-        figures.update({f"val_AP/{name}": value for name, value in by_class.items()})
+        curves = metrics.curves() if self.f1 else None
+        tables = [summary_table(result)]
+        if self.f1:
+            best = curves.best()
+            figures["val_F1"] = best["F1"]
+            figures["val_F1_confidence"] = best["confidence_threshold"]
+            tables.append(f1_line(best))
+        if self.per_class:
+            by_class = metrics.result_per_class()
+            f1_by_class = curves.best_per_class() if self.f1 else None
+            figures.update({f"val_AP/{name}": value for name, value in by_class.items()})
+            for name, found in (f1_by_class or {}).items():
+                figures[f"val_F1/{name}"] = found["F1"]
+            tables.append(class_table(by_class, f1_by_class))
         if self.verbose:
-            tables = [summary_table(result), *([class_table(by_class)] if by_class else [])]
             # The progress bar of `fit` hasn't ended its line.
             print("", f"Epoch {number}, in percent", *tables, sep="\n", flush=True)
         return figures

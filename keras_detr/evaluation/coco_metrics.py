@@ -5,6 +5,8 @@ import numpy as np
 from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.evaluation.class_evaluation import evaluate_by_class
+from keras_detr.evaluation.confusion_matrix import confusion_of
+from keras_detr.evaluation.detection_curves import curves_of
 from keras_detr.evaluation.summary import MEANINGS
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 
@@ -22,7 +24,7 @@ class COCOMetrics:
         bounding_box_format: str, the format of true and detected boxes, one of
             `keras_detr.ops.boxes.BOX_FORMATS`.
         num_classes: int, the real classes.
-        class_names: list of str, for `result_per_class`; None numbers the classes.
+        class_names: list of str, for results by class; None numbers the classes.
 
     Raises:
         ValueError: the format is missing or unknown, or there aren't `num_classes` different names.
@@ -110,8 +112,46 @@ class COCOMetrics:
         """
         # (IoU thresholds, recalls, classes, sizes, numbers of detections)
         precision = self._evaluated().eval["precision"][:, :, :, 0, -1]
-        names = self.class_names or [str(label) for label in range(self.num_classes)]
-        return {name: _figure(precision[:, :, label].mean()) for label, name in enumerate(names)}
+        by_class = zip(self._names(), np.moveaxis(precision, -1, 0), strict=True)
+        return {name: _figure(values.mean()) for name, values in by_class}
+
+    def curves(self, iou_threshold=0.5):
+        """Return precision by recall and F1 by confidence, of each class and of all.
+
+        Args:
+            iou_threshold: float in (0, 1], from which IoU on a detection is right. Detections are
+                matched as COCO does.
+
+        Returns:
+            `DetectionCurves`.
+
+        Raises:
+            ValueError: there were no images, or the threshold is impossible.
+        """
+        _check_share("iou_threshold", iou_threshold, is_zero_allowed=False)
+        return curves_of(*self._rows(), self._names(), iou_threshold)
+
+    def confusion_matrix(self, *, confidence_threshold=0.5, iou_threshold=0.5):
+        """Return which classes were taken for which, for each other, and for the background.
+
+        In each image, pairs of an object and a detection of at least `iou_threshold` belong
+        together: first those of the same class, then the others, and among them those of the
+        highest IoU. Detections in a crowd of their class aren't counted.
+
+        Args:
+            confidence_threshold: float in [0, 1], less confident detections are left out.
+                `curves().best()` finds a good one.
+            iou_threshold: float in (0, 1].
+
+        Returns:
+            `ConfusionMatrix`.
+
+        Raises:
+            ValueError: there were no images, or a threshold is impossible.
+        """
+        _check_share("confidence_threshold", confidence_threshold)
+        _check_share("iou_threshold", iou_threshold, is_zero_allowed=False)
+        return confusion_of(*self._rows(), self._names(), confidence_threshold, iou_threshold)
 
     def _true_rows(self, image, size, image_id):
         rows, is_real = self._real_objects("y_true", image, size, image_id)
@@ -149,16 +189,21 @@ class COCOMetrics:
         image_ids = np.full(len(boxes), image_id)
         return np.column_stack([image_ids, classes[is_real], boxes]), is_real
 
-    def _evaluated(self):
+    def _names(self):
+        return self.class_names or tuple(str(label) for label in range(self.num_classes))
+
+    def _rows(self):
+        """Return all true boxes and all detections, as `evaluate_by_class` takes them."""
         if not self._num_images:
             raise ValueError(
                 "There is nothing to score: `update_state` was called with no image. Check that "
                 "the data set isn't empty."
             )
+        return np.concatenate(self._true_boxes), np.concatenate(self._detections)
+
+    def _evaluated(self):
         if self._evaluation is None:
-            true_boxes = np.concatenate(self._true_boxes)
-            detections = np.concatenate(self._detections)
-            self._evaluation = evaluate_by_class(true_boxes, detections, self.num_classes)
+            self._evaluation = evaluate_by_class(*self._rows(), self.num_classes)
         return self._evaluation
 
 
@@ -173,6 +218,13 @@ def _check_finite(argument, key, values):
     raise ValueError(
         f"`{argument}` must be finite. Received NaN or infinity in {key!r}: {cause[argument]}"
     )
+
+
+def _check_share(argument, value, is_zero_allowed=True):
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= 1 or (value == 0 and not is_zero_allowed):
+        least = "in 0..1" if is_zero_allowed else "above 0, and 1 at most"
+        raise ValueError(f"`{argument}` must be a number {least}. Received: {value!r}.")
 
 
 def _figure(value):

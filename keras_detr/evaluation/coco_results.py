@@ -18,7 +18,9 @@ class COCOResultsWriter:
 
     Args:
         path: str or path of the file; its folder must exist.
-        category_ids: sequence of int, the category id of each class in the annotations; COCO's are
+        category_ids: sequence of int, the category id of each class in the annotations: the
+            `category_ids` of a data set. None for a class leaves its detections out, which no
+            annotation could be compared with. COCO's are
             `keras_detr.checkpoints.COCO_CATEGORY_IDS`.
 
     Example:
@@ -40,7 +42,7 @@ class COCOResultsWriter:
 
     def __init__(self, path, *, category_ids):
         self.path = Path(path)
-        self.category_ids = tuple(int(category) for category in category_ids)
+        self.category_ids = tuple(None if id is None else int(id) for id in category_ids)
         self.num_detections = 0
         self._file = None
 
@@ -81,7 +83,7 @@ class COCOResultsWriter:
             number = int(found["num_detections"][index]) if "num_detections" in found else None
             rows = [found[name][index][:number] for name in ("boxes", "classes", "confidence")]
             for box, label, confidence in zip(*(row.tolist() for row in rows), strict=True):
-                if label >= 0:
+                if label >= 0 and self.category_ids[int(label)] is not None:
                     self._write_one(int(image_id), box, int(label), confidence)
 
     def __exit__(self, kind, error, traceback):

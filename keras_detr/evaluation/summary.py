@@ -33,18 +33,43 @@ def summary_table(result):
     )
 
 
-def class_table(result_per_class):
-    """Return the AP of each class as a table of text.
+def class_table(result_per_class, best_f1_per_class=None):
+    """Return the AP of each class, and perhaps its best F1, as a table of text.
 
     Args:
         result_per_class: dict, from `COCOMetrics.result_per_class`.
+        best_f1_per_class: dict, from `DetectionCurves.best_per_class`; or `None`.
 
     Returns:
-        str, one line a class, in percent; a dash for a class without objects.
+        str, one line a class, AP and F1 in percent, and the confidence threshold that gives the
+        best F1; a dash for a class without objects.
     """
     width = max((len(name) for name in result_per_class), default=0) + 2
-    lines = [f"{name:<{width}}{_percent(value):>6}" for name, value in result_per_class.items()]
-    return "\n".join([f"{'class':<{width}}{'AP':>6}", *lines])
+    lines = [f"{'class':<{width}}{'AP':>6}"]
+    lines += [f"{name:<{width}}{_percent(value):>6}" for name, value in result_per_class.items()]
+    if best_f1_per_class is not None:
+        cells = [f"{'F1':>8}{'confidence':>12}"]
+        for best in (best_f1_per_class[name] for name in result_per_class):
+            threshold = best["confidence_threshold"]
+            shown = "-" if math.isnan(threshold) else f"{threshold:.2f}"
+            cells.append(f"{_percent(best['F1']):>8}{shown:>12}")
+        lines = [line + cell for line, cell in zip(lines, cells, strict=True)]
+    return "\n".join(lines)
+
+
+def f1_line(best):
+    """Return the best F1 and its confidence threshold as a line of text.
+
+    Args:
+        best: dict, from `DetectionCurves.best`.
+
+    Returns:
+        str, as a line of `summary_table`.
+    """
+    if math.isnan(best["F1"]):
+        return f"{'F1':<10}{'-':>6}  IoU 0.50"
+    threshold = f"{best['confidence_threshold']:.2f}"
+    return f"{'F1':<10}{_percent(best['F1']):>6}  IoU 0.50, the best, at confidence {threshold}"
 
 
 def _percent(value):

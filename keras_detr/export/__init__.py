@@ -3,7 +3,9 @@
 from keras_detr.lazy_names import attach
 
 _HOMES = {
+    "ExportComparison": "comparison",
     "RawImageDetector": "raw_image_detector",
+    "compare_export": "comparison",
     "export_detector": "formats",
 }
 

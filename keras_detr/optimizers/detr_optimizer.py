@@ -16,6 +16,9 @@ def detr_optimizer(
     global_clipnorm=0.1,
     slow_layers=(),
     slow_learning_rate=None,
+    *,
+    use_ema=False,
+    ema_momentum=0.99,
 ):
     """Return AdamW with one learning rate for the backbone and another for the rest.
 
@@ -29,6 +32,10 @@ def detr_optimizer(
         slow_layers: sequence of str, names of layers outside of the backbone with a rate of their
             own; for Deformable DETR "sampling_offsets" and "reference_points".
         slow_learning_rate: float or schedule, of `slow_layers`.
+        use_ema: bool, whether to keep a moving average of the weights too, which
+            `keras.callbacks.SwapEMAWeights` puts into the model for evaluation, and `fit` at its
+            end.
+        ema_momentum: float, the share of the average that stays at each step.
 
     Returns:
         `keras_detr.optimizers.GlobalClipMultiOptimizer`; its `optimizers` are the backbone's, that
@@ -52,7 +59,15 @@ def detr_optimizer(
         )
 
     def group(rate, name):
-        return FusedAdamW(rate, weight_decay=weight_decay, beta_2=0.999, epsilon=1e-8, name=name)
+        return FusedAdamW(
+            rate,
+            weight_decay=weight_decay,
+            beta_2=0.999,
+            epsilon=1e-8,
+            use_ema=use_ema,
+            ema_momentum=ema_momentum,
+            name=name,
+        )
 
     optimizers = keras.optimizers.OptimizerMap(group(learning_rate, "adamw"))
     optimizers[_pattern(backbone_paths)] = group(backbone_learning_rate, "backbone_adamw")

@@ -30,6 +30,29 @@ class GlobalClipMultiOptimizer(keras.optimizers.MultiOptimizer):
             raise ValueError(f"`clip_norm` must be positive or `None`. Received: {clip_norm}.")
         self.clip_norm = clip_norm
 
+    def build(self, var_list):
+        """Create the variables of all optimizers."""
+        super().build(var_list)
+        for optimizer in self.optimizers:
+            if not optimizer.built:
+                # Its layers are frozen. `SwapEMAWeights` asks it for averages all the same.
+                optimizer.build([])
+
+    @property
+    def learning_rate(self):
+        """The rate of the default optimizer, for callbacks that log one; see `optimizers`."""
+        default = getattr(self._optimizer_map, "default_optimizer", None)
+        if default is None:
+            raise AttributeError("There is no default optimizer: read the rates of `optimizers`.")
+        return default.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        raise AttributeError(
+            "`learning_rate` can't be set, as there are several: set those of `optimizers`, or "
+            "pass schedules."
+        )
+
     def apply(self, grads, trainable_variables=None):
         """Clip, then step."""
         if self.clip_norm is not None:

@@ -46,7 +46,8 @@ def training_batches(
         sizes, bounding_box_format=bounding_box_format, seed=seed
     )
     max_boxes = _most_boxes(dataset, max_boxes)
-    return _batches(dataset, augmentation, sizes, batch_size, max_boxes, is_endless=True)
+    elements = _mapped(dataset.repeat(), augmentation)
+    return _padded(elements, dataset, sizes, batch_size, max_boxes)
 
 
 def evaluation_batches(
@@ -54,16 +55,38 @@ def evaluation_batches(
 ):
     """Return batches of the images as they are, resized as for prediction, each image once.
 
-    Arguments and errors are those of `training_batches`.
+    Arguments and errors that aren't listed are those of `training_batches`.
+
+    Args:
+        sizes: as in `training_batches`; or None: images keep their size, which needs a `batch_size`
+            of None.
+        batch_size: int; or None: one image a batch, without padding. Models with a dilated backbone
+            (DC5) were trained so, see `is_trained_unpadded` of a detector. On a GPU call
+            `model.compile(jit_compile=False)` then: XLA would compile a program for each size.
 
     Returns:
         tf.data.Dataset of padded batches, for `evaluate`, `COCOEvaluation` and `predict`.
+
+    Raises:
+        ValueError: `sizes` is None, and `batch_size` isn't.
     """
-    short_side, longest_side = sizes
-    resize = ResizeShortestSide(
-        short_side, longest_side=longest_side, bounding_box_format=bounding_box_format
-    )
-    return _batches(dataset, resize, sizes, batch_size, _most_boxes(dataset, max_boxes))
+    if sizes is None and batch_size is not None:
+        raise ValueError(
+            "`batch_size` must be None where `sizes` is: images that aren't resized have no common "
+            f"size. Received: {batch_size!r}."
+        )
+    elements = dataset
+    if sizes is not None:
+        short_side, longest_side = sizes
+        elements = _mapped(
+            dataset,
+            ResizeShortestSide(
+                short_side, longest_side=longest_side, bounding_box_format=bounding_box_format
+            ),
+        )
+    if batch_size is None:
+        return _prefetched(elements.batch(1), dataset)
+    return _padded(elements, dataset, sizes, batch_size, _most_boxes(dataset, max_boxes))
 
 
 def _most_boxes(dataset, max_boxes):
@@ -79,12 +102,19 @@ def _most_boxes(dataset, max_boxes):
     return max(1, report.most_boxes)
 
 
-def _batches(dataset, layer, sizes, batch_size, max_boxes, is_endless=False):
-    elements = dataset.repeat() if is_endless else dataset
-    resized = elements.map(layer, num_parallel_calls=tf.data.AUTOTUNE)
+def _mapped(elements, layer):
+    return elements.map(layer, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _padded(elements, dataset, sizes, batch_size, max_boxes):
+    """Return batches on a few canvases of elements that are resized to `sizes` at most."""
     short_side, longest_side = sizes
     canvases = scaled_canvases(short_side, longest_side=longest_side)
-    batches = bucketed_batches(resized, canvases, batch_size, max_boxes=max_boxes)
+    batches = bucketed_batches(elements, canvases, batch_size, max_boxes=max_boxes)
+    return _prefetched(batches, dataset)
+
+
+def _prefetched(batches, dataset):
     batches = batches.prefetch(tf.data.AUTOTUNE)
     if hasattr(dataset, "class_names"):
         # So that a model of other classes refuses them.

@@ -7,8 +7,10 @@ _HOMES = {
     "plot_attention": "attention",
     "plot_batch": "batch",
     "plot_comparison": "comparison",
+    "plot_confusion_matrix": "confusion",
     "plot_detections": "detections",
     "plot_history": "history",
+    "plot_precision_recall": "precision_recall",
     "plot_predictions": "model_predictions",
 }
 

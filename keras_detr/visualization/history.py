@@ -14,6 +14,7 @@ _PANELS = (
     ("Loss", lambda name: name == "loss"),
     ("Parts of the loss", lambda name: name.endswith("_loss")),
     ("COCO AP and AR", lambda name: name.startswith(("AP", "AR"))),
+    ("Best F1", lambda name: name.startswith("F1")),
     ("Learning rate", lambda name: "learning_rate" in name),
     ("Dropped and clipped boxes", lambda name: name.endswith(_COUNTS)),
     ("Other figures", lambda name: True),

@@ -11,9 +11,11 @@ from PIL import Image
 pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
 
 import keras_detr
+from keras_detr import cli
 from keras_detr.cli import command
 from keras_detr.cli.arguments import sizes_of
-from tests.datasets.folders_of_layouts import NAMES, PARTS, write_coco
+from keras_detr.datasets import load_folder
+from tests.datasets.folders_of_layouts import NAMES, PARTS, write_coco, write_yolo
 from tests.models.detectors import patch_backbone, tiny_detr
 
 pytestmark = pytest.mark.filterwarnings(
@@ -67,19 +69,98 @@ def test_a_photo_that_is_not_there(model, tmp_path, capsys):
     assert "gone.jpg" in capsys.readouterr().err
 
 
+def test_images_are_resized_as_asked(model, tmp_path, monkeypatch):
+    Image.fromarray(np.full((40, 60, 3), 90, "uint8")).save(tmp_path / "grey.png")
+    seen = []
+
+    def detect(self, images, **settings):
+        seen.append(self.preprocessor_sizes)
+        return []
+
+    monkeypatch.setattr(keras_detr.DETR, "detect", detect)
+    for options in ([], ["--short-side", "96"]):
+        arguments = ["predict", str(tmp_path / "grey.png"), "--model", model, *options]
+        assert command.main([*arguments, "--output", str(tmp_path / "output")]) == 0
+    assert seen == [(48, 80), (96, 160)]
+
+
 def test_metrics_of_each_part(model, tmp_path, capsys):
     write_coco(tmp_path / "data")
-    path = tmp_path / "results" / "metrics.json"
+    folder = tmp_path / "results"
     arguments = ["evaluate", str(tmp_path / "data"), "--model", model]
-    assert command.main([*arguments, "--per-class", "--output", str(path)]) == 0
+    assert command.main([*arguments, "--per-class", "--output", str(folder)]) == 0
     said = capsys.readouterr().out
     assert "test images of" in said
     assert "AP50" in said
     assert "cat" in said
-    figures = json.loads(path.read_text())
-    assert {"AP", "AP50", "AR100"} <= set(figures)
-    assert command.main([*arguments, "--part", "valid"]) == 0
+    figures = json.loads((folder / "metrics.json").read_text())
+    assert {"AP", "AP50", "AR100", "F1", "confidence_threshold"} <= set(figures)
+    assert set(figures["per_class"]) == set(NAMES)
+    assert f"at confidence {figures['confidence_threshold']:.2f}" in said
+    curves = json.loads((folder / "curves.json").read_text())
+    assert curves["num_objects"] == [1, 0]
+    matrix = json.loads((folder / "confusion_matrix.json").read_text())
+    assert matrix["confidence_threshold"] == figures["confidence_threshold"]
+    assert sum(matrix["counts"][0]) == 1
+    for name in ("precision_recall.png", "confusion_matrix.png"):
+        with Image.open(folder / name) as picture:
+            assert picture.size[0] > 300
+    records = json.loads((folder / "results.json").read_text())
+    # Ids of the test part's own file, in which their order is another.
+    assert {record["category_id"] for record in records} <= {4, 5}
+    assert len(records) == 10
+    assert command.main([*arguments, "--part", "valid", "--short-side", "64"]) == 0
     assert "valid images of" in capsys.readouterr().out
+
+
+def test_images_and_a_file_of_annotations(model, tmp_path, capsys):
+    write_coco(tmp_path)
+    file = str(tmp_path / "valid" / "_annotations.coco.json")
+    arguments = ["evaluate", str(tmp_path / "valid"), "--annotations", file, "--model", model]
+    assert command.main(arguments) == 0
+    assert f"images of {file}:" in capsys.readouterr().out
+
+
+def test_yolo_has_no_ids_to_write(model, tmp_path):
+    write_yolo(tmp_path / "data")
+    arguments = ["evaluate", str(tmp_path / "data"), "--model", model]
+    assert command.main([*arguments, "--output", str(tmp_path / "results")]) == 0
+    assert not (tmp_path / "results" / "results.json").exists()
+
+
+def test_a_dilated_backbone_sees_images_one_by_one(model, tmp_path, monkeypatch):
+    write_coco(tmp_path / "data")
+    sizes = []
+    batches_of = cli.evaluate.evaluation_batches
+    monkeypatch.setattr(keras_detr.DETR, "is_trained_unpadded", True)
+    monkeypatch.setattr(
+        cli.evaluate,
+        "evaluation_batches",
+        lambda data, *arguments, **settings: (
+            sizes.append(arguments) or batches_of(data, *arguments, **settings)
+        ),
+    )
+    assert command.main(["evaluate", str(tmp_path / "data"), "--model", model]) == 0
+    assert sizes == [((48, 80), None)]
+
+
+def test_coco_comes_through_tfds(model, tmp_path, monkeypatch, capsys):
+    write_coco(tmp_path)
+    asked = []
+
+    def load_coco(split, **settings):
+        asked.append((split, settings["data_dir"], settings["crowds"]))
+        return load_folder(tmp_path, bounding_box_format="rel_xyxy").valid
+
+    monkeypatch.setattr(cli.evaluate, "load_coco", load_coco)
+    assert command.main(["evaluate", "coco/2017", "--data-dir", "there", "--model", model]) == 0
+    assert asked == [("validation", "there", "keep")]
+    assert "validation images of coco/2017" in capsys.readouterr().out
+
+
+def test_coco_has_no_annotated_test_part(model, capsys):
+    assert command.main(["evaluate", "coco/2017", "--part", "test", "--model", model]) == 1
+    assert "pass another --part" in capsys.readouterr().err
 
 
 def test_a_part_that_is_not_there(model, tmp_path, capsys):
@@ -97,8 +178,8 @@ def test_classes_are_matched_by_name(model, tmp_path, capsys):
         renamed.class_names = names
         renamed.save(path)
         arguments = ["evaluate", str(tmp_path / "data"), "--model", str(path)]
-        assert command.main([*arguments, "--output", str(tmp_path / "figures.json")]) == 0
-        figures.append(json.loads((tmp_path / "figures.json").read_text()))
+        assert command.main([*arguments, "--output", str(tmp_path / "output")]) == 0
+        figures.append(json.loads((tmp_path / "output" / "metrics.json").read_text()))
     assert figures[0] != figures[1]
     renamed.class_names = ("cat", "cow")
     path = tmp_path / "other.keras"
@@ -112,6 +193,30 @@ def test_export(model, tmp_path, monkeypatch, capsys):
     assert command.main(["export", model]) == 0
     assert "tf_saved_model -> tiny_saved_model" in capsys.readouterr().out
     assert (tmp_path / "tiny_saved_model" / "saved_model.pb").is_file()
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_an_export_is_compared_on_demand(is_same, model, tmp_path, monkeypatch, capsys):
+    Image.fromarray(np.full((40, 60, 3), 90, "uint8")).save(tmp_path / "grey.png")
+    asked = []
+
+    class Comparison:
+        def __init__(self, shape):
+            self.is_same = is_same or shape[0] == 40
+
+        def __str__(self):
+            return "boxes differ"
+
+    def compare_export(model, path, format, *, image):
+        asked.append((path, format))
+        return [Comparison(image.shape), Comparison((3,))]
+
+    monkeypatch.setattr(cli.export, "compare_export", compare_export)
+    monkeypatch.setattr(keras_detr.DETR, "export", lambda self, path, **settings: None)
+    options = ["--format", "onnx", "--image", str(tmp_path / "grey.png"), "--check"]
+    assert command.main(["export", model, *options]) == int(not is_same)
+    assert asked == [("tiny.onnx", "onnx")]
+    assert capsys.readouterr().out.count("boxes differ") == 2
 
 
 def test_info(model, capsys):

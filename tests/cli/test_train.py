@@ -64,7 +64,7 @@ def die_in_epoch(monkeypatch, number):
 def test_killed_resumed_and_finished(preset, tmp_path, monkeypatch, capsys):
     write_coco(tmp_path / "data")
     output = tmp_path / "output"
-    options = ["--classes", "dog"]
+    options = ["--classes", "dog", "--ema", "0.5"]
     die_in_epoch(monkeypatch, 1)
     with pytest.raises(Killed):
         train(tmp_path / "data", output, preset, *options)
@@ -117,6 +117,7 @@ def test_a_config_completes_what_is_given(tmp_path):
         (PARTS, ["--num-queries", "1"], "pass --num-queries 2"),
         (PARTS, ["--config", "nowhere.json"], "There is no file"),
         (PARTS, ["--model", "no_such_preset"], "no_such_preset"),
+        (PARTS, ["--ema", "2"], "`ema_momentum` must be in the range [0, 1]"),
     ],
 )
 def test_what_cannot_train(parts, options, message, preset, tmp_path, capsys):

@@ -101,6 +101,10 @@ class TestLoadCoco:
         assert load_coco("train", data_dir=data_dir).class_names == names
         assert len(names) == 80
 
+    def test_category_ids_are_those_of_the_annotations(self, data_dir):
+        ids = [entry["id"] for entry in read_annotations("train")["categories"]]
+        assert load_coco("validation", data_dir=data_dir).category_ids == tuple(ids)
+
     @pytest.mark.parametrize(
         ("split", "number"), [("train[:10]", 10), ("train[:5]+train[7:9]", 7), ("test", 1)]
     )

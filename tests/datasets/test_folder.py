@@ -34,6 +34,19 @@ def contents(dataset):
     }
 
 
+def test_category_ids_are_those_of_each_file(tmp_path):
+    write_coco(tmp_path)
+    data = load_folder(tmp_path)
+    assert data.train.category_ids == (0, 1)
+    assert data.valid.category_ids == (5, 4)
+    assert load_folder(tmp_path, classes=["dog"]).test.category_ids == (4,)
+
+
+def test_layouts_without_ids(tmp_path):
+    write_yolo(tmp_path)
+    assert load_folder(tmp_path).train.category_ids is None
+
+
 @pytest.mark.parametrize("layout", WRITERS)
 def test_each_layout_gives_the_same_parts(layout, tmp_path):
     WRITERS[layout](tmp_path)

@@ -191,6 +191,27 @@ def test_the_tables_are_printed_on_request(capsys):
     assert [line.split()[0] for line in lines[2:]] == [*FIGURES, "class", "cat", "dog", "cow"]
 
 
+@pytest.mark.parametrize("per_class", [False, True])
+def test_the_best_f1_is_logged_on_request(per_class, capsys):
+    batch = batch_with_sizes()
+    callback = COCOEvaluation([batch], f1=True, per_class=per_class)
+    callback.set_model(Toy())
+    logs = {}
+    callback.on_epoch_end(0, logs)
+    metrics = COCOMetrics("rel_xyxy", num_classes=NUM_CLASSES, class_names=("cat", "dog", "cow"))
+    evaluate_detector(callback.model, [batch], metrics=metrics)
+    curves = metrics.curves()
+    best = curves.best()
+    np.testing.assert_equal(logs["val_F1"], best["F1"])
+    np.testing.assert_equal(logs["val_F1_confidence"], best["confidence_threshold"])
+    by_class = {name: logs.get(f"val_F1/{name}") for name in ("cat", "dog", "cow")}
+    expected = {name: found["F1"] for name, found in curves.best_per_class().items()}
+    np.testing.assert_equal(by_class, expected if per_class else dict.fromkeys(expected))
+    said = capsys.readouterr().out
+    assert f"at confidence {best['confidence_threshold']:.2f}" in said
+    assert ("F1  confidence" in said) == per_class
+
+
 class Pair(keras.utils.PyDataset):
     """Give two batches, as Keras' own data sets do on every backend."""
 

@@ -40,6 +40,14 @@ def test_the_file_is_coco_results(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
 
 
+def test_classes_that_the_annotations_lack_are_left_out(tmp_path):
+    path = tmp_path / "results.json"
+    with COCOResultsWriter(path, category_ids=(None, 5, 90)) as writer:
+        writer.write(np.array([7]), detections())
+    assert [record["category_id"] for record in json.loads(path.read_text())] == [90]
+    assert writer.num_detections == 1
+
+
 def test_no_detections_are_an_empty_list(tmp_path):
     path = tmp_path / "results.json"
     with COCOResultsWriter(path, category_ids=IDS) as writer:

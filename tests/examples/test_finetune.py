@@ -1,8 +1,6 @@
 """Run the example on a generated folder, from a saved tiny detector."""
 
-import importlib.util
 import json
-import pathlib
 
 import numpy as np
 import pytest
@@ -11,23 +9,13 @@ from PIL import Image
 pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
 
 import keras_detr
+from tests.examples.examples import run_example
 from tests.models.detectors import patch_backbone, tiny_detr
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't:DeprecationWarning"
 )
-REPOSITORY = pathlib.Path(__file__).parents[2]
 CATEGORIES = [{"id": 5, "name": "square"}, {"id": 2, "name": "bar"}]
-
-
-@pytest.fixture(scope="module")
-def example():
-    spec = importlib.util.spec_from_file_location(
-        "finetune", REPOSITORY / "examples" / "finetune.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -68,18 +56,13 @@ def content(folder):
     }
 
 
-def run(example, monkeypatch, *arguments):
-    monkeypatch.setattr("sys.argv", ["finetune.py", *map(str, arguments)])
-    example.main()
-
-
 @pytest.mark.slow
-def test_it_trains_saves_and_draws(example, preset, tmp_path, monkeypatch, capsys):
+def test_it_trains_saves_and_draws(preset, tmp_path, monkeypatch, capsys):
     coco_layout(tmp_path / "data")
     output = tmp_path / "output"
     options = ["--epochs", 1, "--batch-size", 2, "--classes", "bar", "--short-side", 48]
-    options += ["--output", output, "--preset", preset]
-    run(example, monkeypatch, tmp_path / "data", *options)
+    options += ["--output", output, "--model", preset]
+    run_example("finetune", monkeypatch, tmp_path / "data", *options)
     said = capsys.readouterr().out
     assert "train: 4 images, 0 of them empty; 4 boxes; left out 0 images and 0 boxes" in said
     assert "best AP" in said
@@ -90,8 +73,8 @@ def test_it_trains_saves_and_draws(example, preset, tmp_path, monkeypatch, capsy
     assert model.class_names == ("bar",)
     assert model.preprocessor_sizes == (48, 80)
     files = content(output)
-    run(example, monkeypatch, tmp_path / "data", *options)
+    run_example("finetune", monkeypatch, tmp_path / "data", *options)
     assert "is finished" in capsys.readouterr().out
     with pytest.raises(FileExistsError, match=r"another training: .* classes was \['bar'\] and"):
-        run(example, monkeypatch, tmp_path / "data", "--epochs", 1, "--output", output)
+        run_example("finetune", monkeypatch, tmp_path / "data", "--epochs", 1, "--output", output)
     assert content(output) == files

@@ -1,6 +1,5 @@
 """Run the example on a folder of images of all kinds, with a tiny detector of random weights."""
 
-import importlib.util
 import json
 import pathlib
 
@@ -10,22 +9,14 @@ from PIL import Image
 
 pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
 
+from tests.examples.examples import run_example
 from tests.models.detectors import tiny_detr
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't:DeprecationWarning"
 )
-EXAMPLE = pathlib.Path(__file__).parents[2] / "examples" / "predict.py"
 TURNED = 6
 LEFT, RIGHT = (200, 40, 30), (20, 60, 180)
-
-
-@pytest.fixture
-def example():
-    spec = importlib.util.spec_from_file_location("predict", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def write_images(folder):
@@ -48,20 +39,20 @@ def write_images(folder):
     (folder / "notes.txt").write_text("no image")
 
 
-def test_a_folder_of_all_kinds(example, tmp_path, monkeypatch, capsys, caplog):
+def test_a_folder_of_all_kinds(tmp_path, monkeypatch, capsys, caplog):
     folder, output = tmp_path / "pictures", tmp_path / "output"
     write_images(folder)
     settings = {"num_classes": 2, "class_names": ("cat", "dog"), "preprocessor_sizes": (64, 107)}
     tiny_detr(**settings).save_to_preset(tmp_path / "preset")
-    options = ["--preset", tmp_path / "preset", "--output", output, "--threshold", 0.999]
-    monkeypatch.setattr("sys.argv", list(map(str, ["predict.py", folder, *options])))
+    options = ["--output", output, "--confidence-threshold", 0.999]
     with pytest.raises(SystemExit) as stopped:
-        example.main()
+        run_example("predict", monkeypatch, folder, "--model", tmp_path / "preset", *options)
     # A script that calls it learns of the broken file, and the rest is done.
     assert stopped.value.code == 1
     assert "broken.jpg can't be read" in caplog.text
     assert "8 images" in capsys.readouterr().out
     content = json.loads((output / "detections.json").read_text())
+    content = [entry for entry in content if entry["error"] is None]
     sizes = {pathlib.Path(entry["path"]).name: tuple(entry["image_size"]) for entry in content}
     upright = ("cmyk.jpg", "exif.jpg", "grey.png", "landscape.png", "rgba.png", "sixteen.png")
     assert sizes == {

@@ -1,42 +1,23 @@
 """Examples that train leave alone what they don't resume, and know when they are finished."""
 
-import importlib.util
-import pathlib
-import sys
-
 import pytest
 
 pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
 
 from keras_detr.models import TrainingRun
+from tests.examples.examples import run_example as run
 
-EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 OF_TRAIN_COCO = {
-    "model": "detr",
-    "preset": None,
-    "start": "resnet50_imagenet",
-    "train_split": "train",
-    "validation_split": "validation",
+    "model": "detr_r50",
+    "backbone": "resnet50_imagenet",
+    "data_dir": None,
+    "epochs": 3,
     "batch_size": 4,
     "short_side": 800,
-    "longest_side": 1333,
-    "epochs": 3,
-    "evaluate_every": 5,
-    "learning_rate": None,
-    "steps_per_epoch": None,
     "mixed_precision": False,
-    "seed": 42,
+    "output": None,
 }
 SETTINGS = {"quickstart": {"epochs": 3}, "train_coco": OF_TRAIN_COCO}
-
-
-def run(name, monkeypatch, *arguments):
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    example = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, name, example)
-    spec.loader.exec_module(example)
-    monkeypatch.setattr("sys.argv", [name, *map(str, arguments)])
-    example.main()
 
 
 @pytest.mark.parametrize("name", SETTINGS)

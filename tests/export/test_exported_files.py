@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_detr.export import RawImageDetector
+from keras_detr.export import RawImageDetector, compare_export
 from keras_detr.export.formats import foreign_files
 from tests.models.detectors import tiny_deformable_detr, tiny_detr
 
@@ -130,6 +130,12 @@ def test_a_stranger_finds_what_predict_finds(format, models, expected, batches, 
         np.testing.assert_array_equal(got["classes"], wanted["classes"])
         np.testing.assert_array_equal(got["num_detections"], wanted["num_detections"])
         assert all(got[name].dtype == wanted[name].dtype for name in wanted)
+    path = tmp_path / "exports" / f"detr{SUFFIXES[format]}"
+    image = batches["1x200x75"][0]
+    for comparison in compare_export(models["detr"], path, format, image=image, num_calls=1):
+        assert comparison.is_same
+        assert max(comparison.box_difference, comparison.confidence_difference) < 1e-4
+        assert min(comparison.seconds, comparison.model_seconds) > 0
     for family, model in models.items():
         assert tuple(found[family]["class_names"]) == CLASS_NAMES
         assert str(found[family]["bounding_box_format"]) == model.bounding_box_format

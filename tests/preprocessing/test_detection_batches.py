@@ -69,6 +69,29 @@ def test_evaluation_batches_have_each_image_once_and_whole(data):
             np.testing.assert_allclose(boxes[: len(wanted)], wanted, atol=1e-6)
 
 
+@pytest.mark.parametrize("sizes", [SIZES, None])
+def test_images_one_by_one_are_unpadded(data, sizes):
+    batches = evaluation_batches(data.train, sizes, None, **FORMAT)
+    assert batches.class_names == data.class_names
+    seen = []
+    for batch in batches.as_numpy_iterator():
+        assert "pixel_mask" not in batch
+        height, width = batch["image_size"][0]
+        wanted = (height, width)
+        if sizes is not None:
+            ratio = min(80 / min(wanted), 120 / max(wanted))
+            wanted = (round(height * ratio), round(width * ratio))
+        np.testing.assert_allclose(batch["images"].shape, (1, *wanted, 3), atol=1)
+        assert (batch["bounding_boxes"]["classes"] >= 0).all()
+        seen += batch["image_id"].tolist()
+    assert sorted(seen) == sorted(data.train.file_names)
+
+
+def test_images_of_all_sizes_make_no_batches(data):
+    with pytest.raises(ValueError, match="`batch_size` must be None where `sizes` is"):
+        evaluation_batches(data.valid, None, **FORMAT)
+
+
 def test_a_model_of_other_classes_refuses_them(data):
     assert training_batches(data.train, SIZES, **FORMAT).class_names == data.class_names
     batches = evaluation_batches(data.valid, SIZES, **FORMAT)

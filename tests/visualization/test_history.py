@@ -13,6 +13,7 @@ LOGS = {
     "val_loss": [3.5, 2.5],
     "val_AP": [0.1, 0.2],
     "val_AP50": [0.2, 0.4],
+    "val_F1": [0.3, 0.5],
 }
 
 
@@ -27,6 +28,7 @@ def test_each_kind_of_figure_has_its_panel():
         "Loss": {"loss": LOGS["loss"], "val_loss": LOGS["val_loss"]},
         "Parts of the loss": {"classification_loss": LOGS["classification_loss"]},
         "COCO AP and AR": {"val_AP": LOGS["val_AP"], "val_AP50": LOGS["val_AP50"]},
+        "Best F1": {"val_F1": LOGS["val_F1"]},
         "Other figures": {"class_error": LOGS["class_error"]},
     }
 

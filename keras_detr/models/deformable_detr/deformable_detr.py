@@ -315,7 +315,7 @@ class DeformableDETR(SetPredictionDetector):
         """Return the loss of Zhu et al. 2021."""
         return HungarianLoss.deformable_detr()
 
-    def default_optimizer(self, schedule=float):
+    def default_optimizer(self, schedule=float, **settings):
         """Return the optimizer of Zhu et al. 2021; see `SetPredictionDetector`."""
         slow_layers = ["sampling_offsets"]
         if not self.use_two_stage:
@@ -326,6 +326,7 @@ class DeformableDETR(SetPredictionDetector):
             schedule(2e-5),
             slow_layers=slow_layers,
             slow_learning_rate=schedule(2e-5),
+            **settings,
         )
 
     has_no_object = False

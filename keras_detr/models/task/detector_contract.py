@@ -83,14 +83,15 @@ class DetectorContract:
         """Return the loss of the detector's paper, by default DETR's."""
         return HungarianLoss.detr()
 
-    def default_optimizer(self, schedule=float):
+    def default_optimizer(self, schedule=float, **settings):
         """Return the optimizer of the detector's paper, by default DETR's.
 
         Args:
             schedule: callable from the paper's learning rate of a group of variables to the rate,
                 or the `keras.optimizers.schedules.LearningRateSchedule`, that it gets.
+            **settings: other arguments of `keras_detr.detr_optimizer`, such as `use_ema`.
         """
-        return detr_optimizer(self, schedule(1e-4), schedule(1e-5))
+        return detr_optimizer(self, schedule(1e-4), schedule(1e-5), **settings)
 
     # The rest is needed by `from_preset` and `export_to_transformers` only.
 

@@ -141,6 +141,18 @@ class DetectorPrediction:
         return attend(self._untracked.attention_model, inputs)
 
     @property
+    def is_trained_unpadded(self):
+        """bool, whether the backbone is dilated (DC5).
+
+        The published weights of such models were trained and scored on single images without
+        padding, and padding costs them about 10 AP. `predict` and `detect` take their images one by
+        one; `keras_detr.preprocessing.evaluation_batches` does with `batch_size=None`.
+
+        Source: facebookresearch/detr, README.md.
+        """
+        return bool(getattr(self.backbone, "dilation", False))
+
+    @property
     def preprocessor(self):
         """`keras_detr.preprocessing.DETRPreprocessor`: what raw images pass through first.
 

@@ -118,8 +118,7 @@ def predict_raw_images(model, images, batch_size=None, verbose="auto"):
     Args:
         model: `SetPredictionDetector`.
         images: list of arrays (height, width, 3), RGB in 0..255.
-        batch_size: int or None: 8, or 1 for a backbone with dilation, whose published weights
-            were trained and scored without padding.
+        batch_size: int or None: 8, or 1 for a model that `is_trained_unpadded`.
         verbose: "auto", 0 or 1: whether to show a progress bar; "auto" does for 20 images on.
     """
     check_batch_size(batch_size)
@@ -128,7 +127,7 @@ def predict_raw_images(model, images, batch_size=None, verbose="auto"):
         for image in images:
             check_scaled(image)
     if batch_size is None:
-        batch_size = 1 if getattr(model.backbone, "dilation", False) else 8
+        batch_size = 1 if model.is_trained_unpadded else 8
     is_shown = len(images) >= 20 if verbose == "auto" else bool(verbose)
     progress = keras.utils.Progbar(len(images), verbose=int(is_shown), unit_name="image")
     rows = [None] * len(images)

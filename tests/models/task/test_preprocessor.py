@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.models.detectors import patch_backbone, tiny_detr
+from tests.models.detectors import patch_backbone, tiny_backbone, tiny_detr
 
 pytestmark = pytest.mark.every_backend
 
@@ -49,6 +49,12 @@ def test_without_a_preprocessor_images_keep_their_size(images, monkeypatch, capl
     assert [shape[0] for shape in sizes] == [1, 1, 1]
     # It was asked for, so there is nothing to say.
     assert not caplog.records
+
+
+def test_a_dilated_backbone_is_trained_unpadded():
+    assert tiny_detr(backbone=tiny_backbone(dilation=True)).is_trained_unpadded
+    assert not tiny_detr(backbone=tiny_backbone()).is_trained_unpadded
+    assert not detector().is_trained_unpadded
 
 
 def test_files_are_detected_without_a_preprocessor(images):

@@ -1,0 +1,78 @@
+"""Draw a confusion matrix."""
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+
+_DOTS_PER_INCH = 150
+_COLORS = "Blues"
+_LEAST_SIDE, _MOST_SIDE, _CELL = 3.6, 14.0, 0.42
+_ROOM_FOR_NAMES = 1.9
+# In larger matrices numbers can't be read.
+_MOST_WITH_NUMBERS = 25
+_LONGEST_NAME = 22
+_BACKGROUND = "background"
+
+
+def plot_confusion_matrix(matrix, *, path=None):
+    """Draw which true classes were detected as which.
+
+    A cell's color is its share of the true class, and its number counts objects; the last row holds
+    detections of the background, colored by their share of all of them, and the last column missed
+    objects.
+
+    Args:
+        matrix: `keras_detr.evaluation.ConfusionMatrix`, from `COCOMetrics.confusion_matrix`.
+        path: where to write the picture, a PNG; or `None`.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+    """
+    counts = np.asarray(matrix.counts)
+    names = [*map(_shortened, matrix.class_names), _BACKGROUND]
+    number = len(names)
+    side = float(np.clip(_CELL * number, _LEAST_SIDE, _MOST_SIDE))
+    size = (side + _ROOM_FOR_NAMES, side + _ROOM_FOR_NAMES)
+    figure = Figure(size, dpi=_DOTS_PER_INCH, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    # The square root shows rare confusions too.
+    image = axes.imshow(share, cmap=_COLORS, norm=PowerNorm(0.5, 0.0, 1.0))
+    has_numbers = number <= _MOST_WITH_NUMBERS
+    # Points: as high as a row allows. A "$" in a class name isn't the beginning of a formula.
+    plain = {"fontsize": min(8.0, 0.62 * 72 * side / number), "parse_math": False}
+    axes.set_xticks(range(number), names, rotation=90, **plain)
+    axes.set_yticks(range(number), names, **plain)
+    axes.tick_params(length=0)
+    axes.set_xlabel("detected as", fontsize=9)
+    axes.set_ylabel("true class", fontsize=9)
+    axes.set_title(
+        f"confidence {matrix.confidence_threshold:.2f}, IoU {matrix.iou_threshold:.2f}",
+        fontsize=9,
+        loc="left",
+    )
+    axes.spines[:].set_visible(False)
+    # Between the classes and the background.
+    for line in (axes.axhline, axes.axvline):
+        line(number - 1.5, color="white", linewidth=2.5 if has_numbers else 0.8)
+    if has_numbers:
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            color = "white" if share[row, column] > 0.35 else "#22262b"
+            axes.text(
+                column, row, counts[row, column], ha="center", va="center", fontsize=7, color=color
+            )
+    bar = figure.colorbar(image, ax=axes, shrink=0.6, pad=0.02)
+    bar.set_label("share of the row", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+    bar.outline.set_visible(False)
+    if path is not None:
+        figure.savefig(path)
+    return figure
+
+
+def _shortened(name):
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[: _LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"

@@ -1,0 +1,90 @@
+"""Draw precision by recall, and F1 by confidence."""
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+_DOTS_PER_INCH = 150
+_SIZE = (10.4, 4.2)
+_INK, _GREY = "#22262b", "#b9bfc7"
+# More classes can't be told apart by color: their curves are grey, and aren't named.
+_MOST_NAMED = 10
+_LONGEST_NAME = 24
+
+
+def plot_precision_recall(curves, *, path=None):
+    """Draw precision by recall, and F1 by confidence, of each class and of all together.
+
+    The legends show AP at the curves' IoU threshold, and the best F1 with its confidence threshold.
+    Up to ten classes are named; of more, the curves are grey.
+
+    Args:
+        curves: `keras_detr.evaluation.DetectionCurves`, from `COCOMetrics.curves`.
+        path: where to write the picture, a PNG; or `None`.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: there are no true objects, and so no curves.
+    """
+    labels = np.flatnonzero(curves.num_objects)
+    if not len(labels):
+        raise ValueError("`curves` must be of at least one true object. Received none.")
+    is_named = len(labels) <= _MOST_NAMED
+    figure = Figure(_SIZE, dpi=_DOTS_PER_INCH, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    by_recall, by_confidence = figure.subplots(1, 2)
+    best_per_class = curves.best_per_class()
+    for number, label in enumerate(labels):
+        name = curves.class_names[label]
+        style = {"color": f"C{number}"} if is_named else {"color": _GREY, "linewidth": 0.7}
+        precision = curves.precision[label]
+        _draw(by_recall, curves.recalls, precision, name, f"{precision.mean():.2f}", style)
+        best = best_per_class[name]
+        detail = f"{best['F1']:.2f} at {best['confidence_threshold']:.2f}"
+        _draw(by_confidence, curves.confidence_thresholds, curves.f1[label], name, detail, style)
+    style = {"color": _INK, "linewidth": 2.4}
+    ap, best = curves.mean_precision.mean(), curves.best()
+    title = "mean of the classes" if len(labels) > 1 else "all"
+    _draw(by_recall, curves.recalls, curves.mean_precision, title, f"{ap:.2f}", style)
+    detail = f"{best['F1']:.2f} at {best['confidence_threshold']:.2f}"
+    _draw(by_confidence, curves.confidence_thresholds, curves.overall_f1, "together", detail, style)
+    by_confidence.plot(
+        best["confidence_threshold"], best["F1"], "o", color=_INK, markersize=5, zorder=3
+    )
+    threshold = f"IoU {curves.iou_threshold:.2f}"
+    _finish(by_recall, f"Precision, {threshold}", "recall", "AP", is_named)
+    _finish(by_confidence, f"F1, {threshold}", "confidence threshold", "best F1", is_named)
+    if path is not None:
+        figure.savefig(path)
+    return figure
+
+
+def _draw(axes, x, y, name, detail, style):
+    if len(name) > _LONGEST_NAME:
+        name = f"{name[: _LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
+    axes.plot(x, y, label=f"{name}  {detail}", **style)
+
+
+def _finish(axes, title, x_label, legend_title, is_named):
+    axes.set_title(title, fontsize=10, loc="left", fontweight="bold")
+    axes.set_xlabel(x_label, fontsize=8)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02))
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    # The curve of all classes is drawn last, and named first.
+    *of_classes, of_all = axes.get_legend_handles_labels()[0]
+    shown = [of_all, *(of_classes if is_named else [])]
+    legend = axes.legend(
+        handles=shown,
+        title=legend_title,
+        alignment="left",
+        fontsize=7,
+        title_fontsize=7,
+        frameon=False,
+    )
+    for text in legend.get_texts():
+        # A "$" in a class name isn't the beginning of a formula.
+        text.set_parse_math(False)
