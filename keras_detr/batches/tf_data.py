@@ -9,6 +9,7 @@ from keras_detr.batches.row_entries import ROW_ENTRIES
 from keras_detr.batches.shapes import NO_BATCH, check_box_shapes, shape_of
 from keras_detr.batches.structure import batch_parts, input_parts
 from keras_detr.batches.training_batch import check_inputs, check_training_batch
+from keras_detr.ops.backends import current
 from keras_detr.ops.boxes import check_box_format
 
 
@@ -103,6 +104,7 @@ def checked_prediction_batches(dataset, image_range=None):
 
 
 def _mapped(function, dataset):
+    current().reserve_gpus(tf.config)
     if dataset.cardinality() == 0:
         raise ValueError(NO_BATCH)
     # Without a Python branch on a tensor there is nothing to rewrite, which would take seconds.

@@ -2,9 +2,11 @@
 
 import urllib.request
 
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from keras_detr.datasets.coco_features import elements_from_builder
+from keras_detr.ops.backends import current
 
 _SERVER = "http://images.cocodataset.org/annotations/annotations_trainval2017.zip"
 _SECONDS_TO_ANSWER = 20
@@ -45,6 +47,8 @@ def load_coco(
 
     Source: facebookresearch/detr, datasets/coco.py.
     """
+    # Preparing and reading the files of a builder are work of TensorFlow.
+    current().reserve_gpus(tf.config)
     builder = tfds.builder("coco/2017", data_dir=data_dir)
     if not builder.is_prepared():
         _prepare(builder, is_downloaded)

@@ -2,11 +2,13 @@
 
 import numpy as np
 import scipy.ndimage
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from keras_detr.datasets.coco_features import elements_from_builder
 from keras_detr.datasets.shape_drawing import CLASS_NAMES, draw_scene
 from keras_detr.datasets.shapes_config import ShapesConfig
+from keras_detr.ops.backends import current
 
 
 class Shapes(tfds.core.GeneratorBasedBuilder):
@@ -109,6 +111,8 @@ def load_shapes(
     listed = {listed.name for listed in Shapes.BUILDER_CONFIGS}
     if config is not None and config.name in listed:
         config = config.name
+    # Generating images and reading the files of a builder are work of TensorFlow.
+    current().reserve_gpus(tf.config)
     builder = Shapes(data_dir=data_dir, config=config)
     if not builder.is_prepared():
         # Nothing is downloaded: the images are generated.

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from keras_detr.batches.carried_format import FORMAT_ENTRY, format_mismatch
 from keras_detr.batches.structure import check_element
+from keras_detr.ops.backends import current
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 from keras_detr.preprocessing.assertions import checked
 from keras_detr.preprocessing.batched_elements import is_batched, map_batch
@@ -48,6 +49,7 @@ class BoxAwareLayer(keras.layers.Layer):
 
     def __init__(self, *, bounding_box_format=None, **kwargs):
         super().__init__(**kwargs)
+        current().reserve_gpus(tf.config)
         check_box_format(bounding_box_format)
         self.bounding_box_format = bounding_box_format
 

@@ -4,6 +4,7 @@ import functools
 
 import tensorflow as tf
 
+from keras_detr.ops.backends import current
 from keras_detr.preprocessing.assertions import checked
 from keras_detr.preprocessing.padding import checked_number, checked_rows
 from keras_detr.preprocessing.padding_report import PaddingReport
@@ -94,6 +95,7 @@ def bucketed_batches(
             f"batch_size={batch_size!r}, max_boxes={max_boxes!r}."
         )
     max_boxes = row_counts[-1]
+    current().reserve_gpus(tf.config)
     table = tf.constant(canvases, tf.int64)
     heights, widths = (set(sides) for sides in zip(*canvases, strict=True))
 
