@@ -64,6 +64,7 @@ def desk(tmp_path, monkeypatch, presets):
     write_images(tmp_path / "holiday_pictures", 1)
     (tmp_path / "holiday_pictures" / "_annotations.coco.json").unlink()
     (tmp_path / "my_data" / "train" / "0.png").rename(tmp_path / "photo.png")
+    Image.open(tmp_path / "photo.png").save(tmp_path / "photo.jpg")
     write_images(tmp_path / "my_data" / "train", 4)
     monkeypatch.chdir(tmp_path)
     original = keras_detr.SetPredictionDetector.from_preset.__func__
