@@ -19,7 +19,15 @@ import keras_detr
 from keras_detr.checkpoints import COCO_CLASS_NAMES
 from keras_detr.preprocessing import PadToCanvas
 from tests.models.detectors import tiny_deformable_detr, tiny_detr, tiny_dino_detr
-from tests.snippets import REPOSITORY, documented_examples, run, run_page, snippets_of_page
+from tests.snippets import (
+    REPOSITORY,
+    documented_examples,
+    example_of,
+    public_objects,
+    run,
+    run_page,
+    snippets_of_page,
+)
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't:DeprecationWarning"),
@@ -138,6 +146,12 @@ def test_examples_of_docstrings_are_found():
     assert "compile()" in examples["keras_detr.models.DETR"]
     found = [name for name in examples if name.endswith(".detect")]
     assert found == ["keras_detr.inference.detect", "keras_detr.models.DETR.detect"]
+
+
+def test_every_public_class_and_function_has_an_example():
+    objects = public_objects()
+    assert len(objects) > 100
+    assert [name for name, value in objects.items() if example_of(value) is None] == []
 
 
 def test_a_broken_snippet_fails_and_tells_its_line():

@@ -25,6 +25,17 @@ class BatchParts(NamedTuple):
         carried_format: the format of the boxes that the batch carries along, see
             `check_carried_format`; None where it carries none.
         entries: dict from `row_entries`, with one row a box.
+
+    Example:
+        ```python
+        import numpy as np
+        from keras_detr.batches import batch_parts
+
+        images = np.zeros((1, 32, 32, 3), "uint8")
+        boxes = {"boxes": np.zeros((1, 2, 4), "float32"), "classes": np.zeros((1, 2), "int32")}
+        parts = batch_parts({"images": images, "bounding_boxes": boxes})
+        print(parts.boxes.shape, parts.pixel_mask)  # (1, 2, 4) None
+        ```
     """
 
     images: Any
@@ -47,6 +58,16 @@ def batch_parts(batch):
     Raises:
         ValueError: something is missing, there are sample weights, or `check_images_and_mask`
             raises.
+
+    Example:
+        ```python
+        import numpy as np
+        from keras_detr.batches import batch_parts
+
+        images = np.zeros((1, 32, 32, 3), "uint8")
+        boxes = {"boxes": np.zeros((1, 2, 4), "float32"), "classes": np.zeros((1, 2), "int32")}
+        assert batch_parts((images, boxes)).classes is boxes["classes"]
+        ```
     """
     x, bounding_boxes = training_pair(batch)
     images, pixel_mask, image_ids = input_parts(x)

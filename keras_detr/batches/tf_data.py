@@ -43,6 +43,19 @@ def checked_training_batches(
     Raises:
         ValueError: the structure or a shape that is known is wrong, before a batch is read.
         tf.errors.InvalidArgumentError: while reading, with the message of `check_training_batch`.
+
+    Example:
+        ```python
+        import numpy as np
+        import tensorflow as tf
+        from keras_detr.batches import checked_training_batches
+
+        boxes = {"boxes": np.array([[[2.0, 2, 9, 9]]], "float32"), "classes": np.array([[0]])}
+        images = np.full((1, 32, 32, 3), 99, "uint8")
+        dataset = tf.data.Dataset.from_tensors({"images": images, "bounding_boxes": boxes})
+        inputs, targets = next(iter(checked_training_batches(dataset, 1, "xyxy")))
+        print(targets["boxes"].shape)  # (1, 1, 4)
+        ```
     """
     check_box_format(bounding_box_format)
 
@@ -89,6 +102,17 @@ def checked_prediction_batches(dataset, image_range=None):
     Raises:
         ValueError: the structure or a shape that is known is wrong, before a batch is read.
         tf.errors.InvalidArgumentError: while reading, with the message of `check_inputs`.
+
+    Example:
+        ```python
+        import numpy as np
+        import tensorflow as tf
+        from keras_detr.batches import checked_prediction_batches
+
+        dataset = tf.data.Dataset.from_tensors({"images": np.full((2, 32, 32, 3), 99, "uint8")})
+        (inputs,) = next(iter(checked_prediction_batches(dataset)))
+        print(inputs["images"].shape)  # (2, 32, 32, 3)
+        ```
     """
 
     def check(images, pixel_mask, image_ids):

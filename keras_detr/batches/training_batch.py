@@ -48,6 +48,19 @@ def check_training_batch(
             has one row a box have another shape or length; a class isn't a whole number in
             [-1, num_classes); a real box isn't finite or lies wholly outside its image; an image
             has too many objects.
+
+    Example:
+        ```python
+        import numpy as np
+        from keras_detr.batches import check_training_batch
+
+        images = np.full((2, 32, 32, 3), 99, "uint8")
+        # The images have two objects and one.
+        boxes = [np.array([[2.0, 2, 9, 9], [5, 5, 20, 30]]), np.array([[1.0, 1, 8, 8]])]
+        classes = [np.array([0, 1]), np.array([1])]
+        dense = check_training_batch(images, {"boxes": boxes, "classes": classes}, 2, "xyxy")
+        print(dense["classes"])  # [[0, 1], [1, -1]]
+        ```
     """
     check_box_format(bounding_box_format)
     parts = numpy_parts(batch_parts((x, bounding_boxes)))
@@ -76,6 +89,15 @@ def check_inputs(x, image_range=None):
     Raises:
         ValueError: images or mask have another shape or type, or an image holds NaN or infinity;
             the message says which.
+
+    Example:
+        ```python
+        import numpy as np
+        from keras_detr.batches import check_inputs
+
+        images = np.full((1, 32, 32, 3), 99.0, "float32")
+        check_inputs({"images": images, "pixel_mask": np.ones((1, 32, 32), "uint8")})
+        ```
     """
     images, pixel_mask, image_ids = input_parts(x)
     if not keras.ops.is_tensor(images):

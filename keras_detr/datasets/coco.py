@@ -45,6 +45,15 @@ def load_coco(
         FileNotFoundError: the data set isn't prepared and can't be downloaded.
         ValueError: an argument is invalid.
 
+    Example:
+        <!-- not run: it needs COCO -->
+        ```python
+        from keras_detr.datasets import load_coco
+
+        images = load_coco("validation", data_dir="~/tensorflow_datasets", is_downloaded=False)
+        print(len(images))  # 5000
+        ```
+
     Source: facebookresearch/detr, datasets/coco.py.
     """
     # Preparing and reading the files of a builder are work of TensorFlow.

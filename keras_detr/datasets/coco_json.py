@@ -94,6 +94,16 @@ def load_coco_json(
         tf.errors.InvalidArgumentError: while reading, an image can't be decoded, or doesn't have
             the size that the annotation says.
 
+    Example:
+        ```python
+        from keras_detr.datasets import load_coco_json
+
+        train = load_coco_json(
+            "my_data/train", "my_data/train/_annotations.coco.json", bounding_box_format="rel_xyxy"
+        )
+        print(train.class_names, train.report)
+        ```
+
     Source: the data format of https://cocodataset.org.
     """
     check_options(bounding_box_format, crowds, broken_images, outside_files, exif)

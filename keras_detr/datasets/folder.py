@@ -33,6 +33,15 @@ class FolderData:
         format: str, "coco", "yolo" or "voc".
         is_held_out: bool, whether the images of `valid` were taken from the training part.
         fingerprint: str, which changes with the annotations, and not with the folder's place.
+
+    Example:
+        ```python
+        from keras_detr.datasets import load_folder
+
+        data = load_folder("my_data", bounding_box_format="rel_xyxy")
+        print(data)
+        print(data.class_names, data.train.report.num_images, data.test)
+        ```
     """
 
     train: tf.data.Dataset

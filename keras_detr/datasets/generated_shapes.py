@@ -16,6 +16,14 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
 
     A box encloses the visible pixels of an object, and its area is their number. There are no
     crowds, and some images have no objects. The same config gives the same data set.
+
+    Example:
+        ```python
+        from keras_detr.datasets import Shapes, ShapesConfig
+
+        builder = Shapes(data_dir="shapes", config=ShapesConfig(num_train=4, num_validation=2))
+        print(builder.info.features["objects"])
+        ```
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -106,6 +114,15 @@ def load_shapes(
 
     Raises:
         ValueError: an argument is invalid.
+
+    Example:
+        ```python
+        from keras_detr.datasets import ShapesConfig, load_shapes
+
+        config = ShapesConfig(num_train=4, num_validation=2)
+        images = load_shapes("train", data_dir="shapes", config=config)
+        print(images.class_names, next(iter(images))["bounding_boxes"]["boxes"].shape)
+        ```
     """
     # TFDS requires that a configuration which the builder lists is given by its name.
     listed = {listed.name for listed in Shapes.BUILDER_CONFIGS}

@@ -76,6 +76,21 @@ def load_voc(
         ValueError: an argument is invalid, all boxes look relative instead of in pixels, a file is
             outside, or nothing can be used.
 
+    Example:
+        ```python
+        import pathlib
+
+        from keras_detr.datasets import load_voc
+
+        pathlib.Path("my_data/train/0.xml").write_text(
+            "<annotation><filename>0.png</filename><size><width>80</width><height>60</height></size>"
+            "<object><name>cat</name><bndbox><xmin>11</xmin><ymin>9</ymin><xmax>40</xmax>"
+            "<ymax>28</ymax></bndbox></object></annotation>"
+        )
+        train = load_voc("my_data/train", bounding_box_format="rel_xyxy")
+        print(train.class_names, train.report.num_boxes)
+        ```
+
     Source: Everingham et al. 2010; the development kit of VOC2012, sections 4.2 and 5.
     """
     check_options(bounding_box_format, difficult, broken_images, outside_files, exif, "difficult")

@@ -72,6 +72,19 @@ def load_yolo(
             has a label file.
         ValueError: an argument or data.yaml is invalid, a file is outside, or nothing can be used.
 
+    Example:
+        ```python
+        import pathlib
+
+        from keras_detr.datasets import load_yolo
+
+        pathlib.Path("my_data/labels").mkdir()
+        pathlib.Path("my_data/train/0.txt").write_text("0 0.5 0.5 0.2 0.3")  # Class, center, size.
+        pathlib.Path("my_data/data.yaml").write_text("{train: train, names: [cat, dog]}")
+        train = load_yolo("my_data", "train", bounding_box_format="rel_xyxy")
+        print(train.class_names, train.report.num_boxes)
+        ```
+
     Source: https://docs.ultralytics.com/datasets/detect.
     """
     check_options(bounding_box_format, "keep", broken_images, outside_files, exif)

@@ -38,6 +38,15 @@ class COCOEvaluation(keras.callbacks.Callback):
         ValueError: `every` isn't a positive integer; `batches` can be read only once, or never
             end; when `fit` begins: the first batch isn't as `evaluate_detector` takes it.
         TypeError: when `fit` begins: the model is no detector.
+
+    Example:
+        ```python
+        from keras_detr.evaluation import COCOEvaluation
+
+        model.compile()
+        history = model.fit(train_batches, epochs=1, callbacks=[COCOEvaluation(valid_batches)])
+        print(history.history["val_AP"])
+        ```
     """
 
     def __init__(self, batches, *, every=1, per_class=False, verbose=1):

@@ -27,6 +27,18 @@ class COCOMetrics:
     Raises:
         ValueError: the format is missing or unknown, or there aren't `num_classes` different names.
 
+    Example:
+        ```python
+        from keras_detr.evaluation import COCOMetrics
+
+        metrics = COCOMetrics("xyxy", num_classes=2)
+        y_true = {"boxes": [[[10, 10, 50, 60]]], "classes": [[1]]}
+        y_pred = {"boxes": [[[10, 10, 50, 60]]], "classes": [[1]], "confidence": [[0.9]]}
+        arrays = [{key: np.array(value) for key, value in y.items()} for y in (y_true, y_pred)]
+        metrics.update_state(*arrays, image_sizes=np.array([[100, 100]]))
+        print(metrics.result()["AP"])  # 1.0
+        ```
+
     Source: cocodataset/cocoapi, PythonAPI/pycocotools/cocoeval.py.
     """
 

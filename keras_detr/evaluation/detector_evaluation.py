@@ -37,6 +37,13 @@ def evaluate_detector(model, batches, *, verbose=0, metrics=None, on_batch=None)
     Raises:
         ValueError: there are no images, a batch lacks an entry, its images or boxes aren't as `fit`
             takes them, its `class_names` aren't the model's, or `metrics` takes another format.
+
+    Example:
+        ```python
+        from keras_detr.evaluation import evaluate_detector, summary_table
+
+        print(summary_table(evaluate_detector(model, valid_batches)))
+        ```
     """
     if metrics is None:
         metrics = COCOMetrics("rel_xyxy", num_classes=model.num_classes)

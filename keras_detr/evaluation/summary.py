@@ -27,6 +27,14 @@ def summary_table(result):
 
     Returns:
         str, one line a metric, in percent as in papers; a dash if there are no such objects.
+
+    Example:
+        ```python
+        from keras_detr.evaluation import COCOMetrics, evaluate_detector, summary_table
+
+        metrics = COCOMetrics("rel_xyxy", num_classes=model.num_classes)
+        print(summary_table(evaluate_detector(model, valid_batches, metrics=metrics)))
+        ```
     """
     return "\n".join(
         f"{name:<10}{_percent(result[name]):>6}  {what}" for name, what in MEANINGS.items()
@@ -41,6 +49,13 @@ def class_table(result_per_class):
 
     Returns:
         str, one line a class, in percent; a dash for a class without objects.
+
+    Example:
+        ```python
+        from keras_detr.evaluation import class_table
+
+        print(class_table({"cat": 0.41, "dog": 0.38}))
+        ```
     """
     width = max((len(name) for name in result_per_class), default=0) + 2
     lines = [f"{name:<{width}}{_percent(value):>6}" for name, value in result_per_class.items()]

@@ -54,6 +54,13 @@ def export_detector(model, filepath, format="tf_saved_model", *, input_dtype="ui
     """Write a detector as a file that needs neither keras_detr nor Keras.
 
     The arguments and errors are those of `export`, a method of every `SetPredictionDetector`.
+
+    Example:
+        ```python
+        from keras_detr.export import export_detector
+
+        export_detector(model, "exported", format="tf_saved_model")
+        ```
     """
     path = Path(filepath)
     if format not in FORMATS:

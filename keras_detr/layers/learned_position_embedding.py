@@ -27,6 +27,14 @@ class LearnedPositionEmbedding(keras.layers.Layer):
     Raises:
         ValueError: the feature map is larger than the tables.
 
+    Example:
+        ```python
+        from keras_detr.layers import LearnedPositionEmbedding
+
+        codes = LearnedPositionEmbedding(hidden_dim=8)(np.ones((1, 3, 4, 16), "float32"))
+        print(codes.shape)  # (1, 3, 4, 8)
+        ```
+
     Source: models/position_encoding.py of the original, `PositionEmbeddingLearned`.
     """
 

@@ -22,6 +22,14 @@ class MultilayerPerceptron(keras.layers.Layer):
     Returns:
         (..., output_dim).
 
+    Example:
+        ```python
+        from keras_detr.layers import MultilayerPerceptron
+
+        box_head = MultilayerPerceptron(hidden_dim=8, output_dim=4)
+        print(box_head(np.ones((1, 5, 8), "float32")).shape)  # (1, 5, 4)
+        ```
+
     Source: Carion et al. 2020, section 3.2 (prediction feed-forward networks).
     """
 

@@ -38,6 +38,19 @@ class SetPredictionDecoder(keras.layers.Layer):
         "confidence" float32 (batch, detections), and "num_detections" int32 (batch,). Padding has
         class -1, and -1 for boxes and confidence.
 
+    Example:
+        ```python
+        from keras_detr.layers import SetPredictionDecoder
+
+        decoder = SetPredictionDecoder("xyxy", max_detections=5)
+        predictions = {
+            "classification": np.zeros((1, 10, 3), "float32"),  # Two classes and no-object.
+            "box": np.full((1, 10, 4), 0.5, "float32"),
+        }
+        found = decoder(predictions, image_size=(480, 640))
+        print(found["boxes"].shape, found["confidence"].shape)  # (1, 5, 4) (1, 5)
+        ```
+
     Source: models/detr.py of the original, `PostProcess`; Deformable DETR's likewise.
     """
 

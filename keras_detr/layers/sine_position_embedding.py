@@ -30,6 +30,16 @@ class SinePositionEmbedding(keras.layers.Layer):
         (batch, height, width, hidden_dim) in the compute dtype. Without a mask the batch axis has
         size 1, and where the shape is static too the codes are a constant of the program.
 
+    Example:
+        ```python
+        from keras_detr.layers import SinePositionEmbedding
+
+        mask = np.ones((1, 3, 4), bool)
+        mask[:, :, 3:] = False  # The last column is padding.
+        codes = SinePositionEmbedding(hidden_dim=8)(np.ones((1, 3, 4, 16), "float32"), mask)
+        print(codes.shape)  # (1, 3, 4, 8)
+        ```
+
     Source: Carion et al. 2020, section A.4; models/position_encoding.py of the original.
     """
 

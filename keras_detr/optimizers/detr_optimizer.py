@@ -39,6 +39,15 @@ def detr_optimizer(
             rates couldn't be told apart; a layer of `slow_layers` isn't there; or
             `slow_learning_rate` is missing.
 
+    Example:
+        ```python
+        model.backbone.trainable = False
+        optimizer = keras_detr.detr_optimizer(model, learning_rate=2e-4)
+        model.compile(optimizer)
+        for group in optimizer.optimizers:
+            print(group.name, float(group.learning_rate))
+        ```
+
     Source: Carion et al. 2020, section A.4; Zhu et al. 2021, section A.3; main.py of the originals.
     """
     backbone_paths = {variable.path for variable in model.backbone.variables}

@@ -21,6 +21,15 @@ class GlobalClipMultiOptimizer(keras.optimizers.MultiOptimizer):
         clip_norm: float, the largest norm of all gradients together, or `None`.
         **kwargs: of `keras.optimizers.MultiOptimizer`.
 
+    Example:
+        ```python
+        from keras_detr.optimizers import GlobalClipMultiOptimizer
+
+        rates = keras.optimizers.OptimizerMap(default_optimizer=keras.optimizers.AdamW(1e-4))
+        rates["backbone"] = keras.optimizers.AdamW(1e-5)
+        model.compile(GlobalClipMultiOptimizer(rates, clip_norm=0.1))
+        ```
+
     Source: Carion et al. 2020, section A.4; engine.py of the original.
     """
 

@@ -41,6 +41,29 @@ class BoxAwareLayer(keras.layers.Layer):
     Raises:
         ValueError: the format is missing or unknown; at the call, the element isn't an
             unpadded image with boxes (N, 4) and classes (N,), nor a batch of these.
+
+    Example:
+        ```python
+        from keras_detr.preprocessing import BoxAwareLayer
+
+
+        class UpsideDown(BoxAwareLayer):
+            working_format = "rel_xyxy"
+
+            def draw(self, element):
+                return {}
+
+            def transform_images(self, images, parameters):
+                return images[::-1]
+
+            def transform_boxes(self, boxes, parameters):
+                left, top, right, bottom = (boxes[..., side] for side in range(4))
+                return keras.ops.stack([left, 1 - bottom, right, 1 - top], axis=-1)
+
+
+        turned = elements.map(UpsideDown(bounding_box_format="xyxy"))
+        print(next(iter(turned))["bounding_boxes"]["boxes"])
+        ```
     """
 
     working_format = None

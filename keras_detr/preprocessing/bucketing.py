@@ -40,6 +40,13 @@ def scaled_canvases(short_side, *, longest_side=None):
     Returns:
         list of (height, width), pixels. With a limit every image up to 22 times as long as wide
         fits on one of them.
+
+    Example:
+        ```python
+        from keras_detr.preprocessing import scaled_canvases
+
+        print(scaled_canvases(320, longest_side=533))
+        ```
     """
     canvases = {tuple(-(-side * short_side // 800) for side in canvas) for canvas in CANVASES}
     if longest_side is not None:
@@ -86,6 +93,15 @@ def bucketed_batches(
         ValueError: an argument can't be understood.
         tf.errors.InvalidArgumentError: while it is read, an image fits on no canvas, or has more
             than the largest `max_boxes` boxes. Nothing is cropped or dropped silently.
+
+    Example:
+        ```python
+        from keras_detr.preprocessing import bucketed_batches
+
+        canvases = [(64, 96), (96, 64)]
+        batches = bucketed_batches(elements, canvases, batch_size=2, max_boxes=10, num_measured=0)
+        print(next(iter(batches))["images"].shape)  # (2, 64, 96, 3)
+        ```
     """
     canvases = _by_area(canvases)
     row_counts = sorted({max_boxes} if isinstance(max_boxes, int) else set(max_boxes))

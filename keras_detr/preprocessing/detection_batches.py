@@ -58,6 +58,14 @@ def evaluation_batches(
 
     Returns:
         tf.data.Dataset of padded batches, for `evaluate`, `COCOEvaluation` and `predict`.
+
+    Example:
+        ```python
+        from keras_detr.preprocessing import evaluation_batches
+
+        batches = evaluation_batches(elements, (64, 107), batch_size=2, bounding_box_format="xyxy")
+        print(keras_detr.evaluation.evaluate_detector(model, batches)["AP"])
+        ```
     """
     short_side, longest_side = sizes
     resize = ResizeShortestSide(

@@ -33,6 +33,16 @@ class DETRAugmentation(BoxAwareLayer):
         bounding_box_format: str, see `BoxAwareLayer`.
         seed: int or None; see `RandomHorizontalFlip`.
 
+    Example:
+        ```python
+        from keras_detr.preprocessing import DETRAugmentation, PadToCanvas
+
+        augment = DETRAugmentation((48, 64), longest_side=96, bounding_box_format="xyxy")
+        pad = PadToCanvas((96, 96), max_boxes=10, bounding_box_format="xyxy")
+        batches = elements.map(augment).map(pad).batch(2)
+        print(next(iter(batches))["images"].shape)  # (2, 96, 96, 3)
+        ```
+
     Source: Carion et al. 2020, section 4; facebookresearch/detr, datasets/coco.py.
     """
 

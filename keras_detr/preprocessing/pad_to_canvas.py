@@ -24,6 +24,16 @@ class PadToCanvas(BoxAwareLayer):
     Raises:
         tf.errors.InvalidArgumentError: at the call, an image is larger than the canvas or has
             more than `max_boxes` boxes. Nothing is cropped or dropped silently.
+
+    Example:
+        ```python
+        from keras_detr.preprocessing import PadToCanvas
+
+        pad = PadToCanvas((64, 96), max_boxes=10, bounding_box_format="xyxy")
+        batch = next(iter(elements.map(pad).batch(2)))
+        print(batch["pixel_mask"].shape)  # (2, 64, 96)
+        print(batch["bounding_boxes"]["boxes"].shape)  # (2, 10, 4)
+        ```
     """
 
     def __init__(self, canvas_size, *, max_boxes=None, bounding_box_format=None, **kwargs):

@@ -30,6 +30,16 @@ class RandomChoice(BoxAwareLayer):
             `BoxAwareLayer`.
         seed: int or None; see `RandomHorizontalFlip`.
 
+    Example:
+        ```python
+        from keras_detr.preprocessing import RandomChoice, RandomHorizontalFlip, Resize
+
+        FORMAT = {"bounding_box_format": "xyxy"}
+        flip, shrink = RandomHorizontalFlip(1.0, **FORMAT), Resize((30, 40), **FORMAT)
+        changed = elements.map(RandomChoice([[flip], [shrink, flip], []], **FORMAT))
+        print(next(iter(changed))["images"].shape)
+        ```
+
     Source: facebookresearch/detr, datasets/transforms.py, RandomSelect.
     """
 

@@ -19,6 +19,18 @@ class RandomHorizontalFlip(BoxAwareLayer):
             which draw is up to tf.data, unless `tf.config.experimental.enable_op_determinism` is
             called first.
 
+    Example:
+        ```python
+        from keras_detr.preprocessing import RandomHorizontalFlip
+
+        flip = RandomHorizontalFlip(rate=1.0, bounding_box_format="xyxy")
+        element = {
+            "images": np.zeros((60, 80, 3), "uint8"),
+            "bounding_boxes": {"boxes": np.array([[10.0, 8, 40, 28]]), "classes": np.array([0])},
+        }
+        print(flip(element)["bounding_boxes"]["boxes"])  # [[40, 8, 70, 28]]
+        ```
+
     Source: facebookresearch/detr, datasets/transforms.py, RandomHorizontalFlip.
     """
 

@@ -22,6 +22,14 @@ class RandomResizeShortestSide(ResizingLayer):
         bounding_box_format: str, see `BoxAwareLayer`.
         seed: int or None; see `RandomHorizontalFlip`.
 
+    Example:
+        ```python
+        from keras_detr.preprocessing import RandomResizeShortestSide
+
+        resize = RandomResizeShortestSide((30, 45), longest_side=80, bounding_box_format="xyxy")
+        print(next(iter(elements.map(resize)))["images"].shape)  # (30, 40, 3) or (45, 60, 3)
+        ```
+
     Source: facebookresearch/detr, datasets/transforms.py, RandomResize.
     """
 

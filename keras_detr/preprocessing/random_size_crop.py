@@ -22,6 +22,14 @@ class RandomSizeCrop(BoxAwareLayer):
         bounding_box_format: str, see `BoxAwareLayer`.
         seed: int or None; see `RandomHorizontalFlip`.
 
+    Example:
+        ```python
+        from keras_detr.preprocessing import RandomSizeCrop
+
+        crop = RandomSizeCrop(min_size=30, max_size=50, bounding_box_format="xyxy", seed=0)
+        print(next(iter(elements.map(crop)))["images"].shape)  # Sides of 30 to 50 pixels.
+        ```
+
     Source: facebookresearch/detr, datasets/transforms.py, RandomSizeCrop and crop.
     """
 

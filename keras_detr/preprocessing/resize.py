@@ -15,6 +15,19 @@ class ResizingLayer(BoxAwareLayer):
 
     Args:
         bounding_box_format: str, see `BoxAwareLayer`.
+
+    Example:
+        ```python
+        from keras_detr.preprocessing import ResizingLayer
+
+
+        class HalfSize(ResizingLayer):
+            def wanted_size(self, height, width):
+                return height // 2, width // 2
+
+
+        print(next(iter(elements.map(HalfSize(bounding_box_format="xyxy"))))["images"].shape)
+        ```
     """
 
     working_format = "rel_xyxy"
@@ -72,6 +85,14 @@ class Resize(ResizingLayer):
     Args:
         size: pair of int (height, width) in pixels.
         bounding_box_format: str, see `BoxAwareLayer`.
+
+    Example:
+        ```python
+        from keras_detr.preprocessing import Resize
+
+        resized = elements.map(Resize((64, 64), bounding_box_format="xyxy"))
+        print(next(iter(resized))["images"].shape)  # (64, 64, 3)
+        ```
     """
 
     def __init__(self, size, *, bounding_box_format=None, **kwargs):

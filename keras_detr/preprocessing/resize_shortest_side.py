@@ -27,6 +27,14 @@ class ResizeShortestSide(ResizingLayer):
         longest_side: int, the long side's limit in pixels, or None for no limit.
         bounding_box_format: str, see `BoxAwareLayer`.
 
+    Example:
+        ```python
+        from keras_detr.preprocessing import ResizeShortestSide
+
+        resize = ResizeShortestSide(30, longest_side=60, bounding_box_format="xyxy")
+        print(next(iter(elements.map(resize)))["images"].shape)  # (30, 40, 3)
+        ```
+
     Source: facebookresearch/detr, datasets/transforms.py, resize.
     """
 

@@ -18,6 +18,14 @@ def resized_size(height, width, short_side, longest_side):
     Returns:
         (height, width), two int, at least 1 each.
 
+    Example:
+        ```python
+        from keras_detr.preprocessing import resized_size
+
+        print(resized_size(480, 640, 800, 1333))  # (800, 1066)
+        print(resized_size(340, 200, 800, 1333))  # (1332, 784)
+        ```
+
     Source: facebookresearch/detr, datasets/transforms.py, get_size_with_aspect_ratio.
     """
     height, width = size_for_short_side(

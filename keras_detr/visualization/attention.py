@@ -45,6 +45,14 @@ def plot_attention(
     Raises:
         ValueError: a shape is wrong, or there is no such query or layer.
         ImportError: an image has to be resized, and TensorFlow isn't installed.
+
+    Example:
+        ```python
+        from keras_detr.visualization import plot_attention
+
+        image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), "uint8")
+        plot_attention(model, image, path="attention.png")
+        ```
     """
     batch, image = _batch_and_picture(model, image)
     attention = model.decoder_attention(batch)

@@ -31,6 +31,13 @@ def plot_batch(batch, bounding_box_format, class_names=None, *, max_images=12, p
     Raises:
         ValueError: the batch has no images or no boxes, or carries another format; a shape is
             wrong, the format is missing or unknown, or a class has no name.
+
+    Example:
+        ```python
+        from keras_detr.visualization import plot_batch
+
+        plot_batch(next(iter(train_batches)), "xyxy", ["cat", "dog"], path="batch.png")
+        ```
     """
     if max_images < 1:
         raise ValueError(f"`max_images` must be at least 1. Received: {max_images}.")

@@ -43,6 +43,16 @@ def plot_comparison(
     Raises:
         ValueError: a shape is wrong, the batch sizes differ, the format is missing or unknown, or
             a class has no name.
+
+    Example:
+        ```python
+        from keras_detr.visualization import plot_comparison
+
+        batch = next(iter(valid_batches))
+        detections = model.predict(batch, verbose=0)
+        truth = batch["bounding_boxes"]
+        plot_comparison(batch["images"], truth, detections, "xyxy", path="both.png")
+        ```
     """
     images = np.asarray(images)
     if images.ndim != 4 or not len(images) or max_images < 1:

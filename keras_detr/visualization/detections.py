@@ -34,6 +34,16 @@ def plot_detections(
 
     Raises:
         ValueError: a shape is wrong, the format is missing or unknown, or a class has no name.
+
+    Example:
+        ```python
+        from keras_detr.visualization import plot_detections
+
+        image = np.zeros((60, 80, 3), "uint8")
+        boxes = np.array([[10, 8, 40, 28]])
+        found = {"boxes": boxes, "classes": np.array([0]), "confidence": np.array([0.9])}
+        plot_detections(image, found, "xyxy", ["cat"], path="found.png")
+        ```
     """
     image = unpadded_image(image, pixel_mask)
     panel = objects_panel(

@@ -37,6 +37,14 @@ def plot_history(history, *, path=None):
 
     Raises:
         ValueError: there are no epochs, or no finite values.
+
+    Example:
+        ```python
+        from keras_detr.visualization import plot_history
+
+        logs = {"loss": [9.1, 5.2], "val_loss": [8.7, 5.0], "val_AP": [0.0, 0.2]}
+        plot_history(logs, path="history.png")
+        ```
     """
     logs = getattr(history, "history", history)
     logs = {name: values for name, values in logs.items() if _is_drawn(name, values)}

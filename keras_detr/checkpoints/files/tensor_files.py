@@ -51,6 +51,15 @@ def read_tensors(path) -> dict[str, np.ndarray]:
         FileNotFoundError: there is no such file, or a shard of it is missing.
         ValueError: the file is truncated, damaged, not a checkpoint, or not a regular file.
         ImportError: the file needs torch, and torch isn't installed.
+
+    Example:
+        ```python
+        from safetensors.numpy import save_file
+        from keras_detr.checkpoints import read_tensors
+
+        save_file({"weight": np.ones((2, 3), "float32")}, "weights.safetensors")
+        print(read_tensors("weights.safetensors")["weight"].shape)  # (2, 3)
+        ```
     """
     path = Path(path)
     if path.is_dir():

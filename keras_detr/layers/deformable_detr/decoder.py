@@ -37,6 +37,17 @@ class DeformableDecoderLayer(TransformerBase):
         pair of states (batch, queries, size), and of what `MultiScaleDeformableAttention` says of
         where was read.
 
+    Example:
+        ```python
+        from keras_detr.layers import DeformableDecoderLayer
+
+        layer = DeformableDecoderLayer(num_levels=1, num_points=2, num_heads=2, feed_forward_dim=16)
+        queries, memory = np.ones((1, 5, 8), "float32"), np.ones((1, 12, 8), "float32")
+        points = np.full((1, 5, 1, 2), 0.5, "float32")
+        states, attention = layer(queries, queries, points, memory, spatial_shapes=[(3, 4)])
+        print(states.shape)  # (1, 5, 8)
+        ```
+
     Source: Zhu et al. 2021, section 4.1; models/deformable_transformer.py of the original, which
     numbers the norm after self-attention 2 and that after cross-attention 1.
     """
@@ -137,6 +148,25 @@ class DeformableDecoder(TransformerBase):
         (batch, num_layers, queries, heads, levels, points, 2), x and y relative to the unpadded
         image, and of their weights, float32 (batch, num_layers, queries, heads, levels, points).
         No gradient flows from a layer's boxes to those before.
+
+    Example:
+        ```python
+        from keras_detr.layers import DeformableDecoder
+
+        decoder = DeformableDecoder(1, num_levels=1, num_points=2, num_heads=2, feed_forward_dim=16)
+        queries, memory = np.ones((1, 5, 8), "float32"), np.ones((1, 12, 8), "float32")
+        points, ratios = np.full((1, 5, 2), 0.5, "float32"), np.ones((1, 1, 2), "float32")
+        states, boxes, _ = decoder(
+            queries,
+            queries,
+            points,
+            memory,
+            spatial_shapes=[(3, 4)],
+            valid_ratios=ratios,
+            predict_boxes=lambda index, states, points: points,
+        )
+        print(states.shape)  # (1, 1, 5, 8)
+        ```
 
     Source: Zhu et al. 2021, sections 4.1 and 4.2; models/deformable_transformer.py of the original.
     """

@@ -28,6 +28,15 @@ class DeformableEncoderLayer(TransformerBase):
     Returns:
         (batch, tokens, size).
 
+    Example:
+        ```python
+        from keras_detr.layers import DeformableEncoderLayer
+
+        layer = DeformableEncoderLayer(num_levels=1, num_points=2, num_heads=2, feed_forward_dim=16)
+        tokens, points = np.ones((1, 12, 8), "float32"), np.full((1, 12, 1, 2), 0.5, "float32")
+        print(layer(tokens, tokens, points, spatial_shapes=[(3, 4)]).shape)  # (1, 12, 8)
+        ```
+
     Source: Zhu et al. 2021, section 4.1; models/deformable_transformer.py of the original.
     """
 
@@ -97,6 +106,15 @@ class DeformableEncoder(TransformerBase):
 
     Returns:
         (batch, tokens, size), called the memory.
+
+    Example:
+        ```python
+        from keras_detr.layers import DeformableEncoder
+
+        encoder = DeformableEncoder(1, num_levels=1, num_points=2, num_heads=2, feed_forward_dim=16)
+        tokens, points = np.ones((1, 12, 8), "float32"), np.full((1, 12, 1, 2), 0.5, "float32")
+        print(encoder(tokens, tokens, points, spatial_shapes=[(3, 4)]).shape)  # (1, 12, 8)
+        ```
 
     Source: Zhu et al. 2021, section 4.1; models/deformable_transformer.py of the original.
     """

@@ -19,6 +19,15 @@ class DETREncoderLayer(TransformerBase):
     Returns:
         (batch, tokens, size).
 
+    Example:
+        ```python
+        from keras_detr.layers import DETREncoderLayer
+
+        tokens = np.ones((1, 12, 8), "float32")
+        layer = DETREncoderLayer(num_heads=2, feed_forward_dim=16)
+        print(layer(tokens, positions=tokens).shape)  # (1, 12, 8)
+        ```
+
     Source: Carion et al. 2020, figure 10; models/transformer.py of the original.
     """
 
@@ -60,6 +69,15 @@ class DETREncoder(TransformerBase):
 
     Returns:
         (batch, tokens, size), called the memory.
+
+    Example:
+        ```python
+        from keras_detr.layers import DETREncoder
+
+        tokens = np.ones((1, 12, 8), "float32")
+        encoder = DETREncoder(num_layers=2, num_heads=2, feed_forward_dim=16)
+        print(encoder(tokens, positions=tokens).shape)  # (1, 12, 8)
+        ```
 
     Source: Carion et al. 2020, section 3.2; models/transformer.py of the original.
     """

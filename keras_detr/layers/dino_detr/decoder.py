@@ -51,6 +51,19 @@ class DINODecoder(TransformerBase):
         where all layers read, see `DeformableDecoder`. A layer's box has a gradient to the layer
         before (which so looks forward twice), and to none before that.
 
+    Example:
+        ```python
+        from keras_detr.layers import DINODecoder
+
+        decoder = DINODecoder(1, num_levels=1, num_points=2, num_heads=2, feed_forward_dim=16)
+        states, memory = np.ones((1, 5, 8), "float32"), np.ones((1, 12, 8), "float32")
+        anchors, ratios = np.full((1, 5, 4), 0.5, "float32"), np.ones((1, 1, 2), "float32")
+        box_head = keras.layers.Dense(4)
+        maps = {"spatial_shapes": [(3, 4)], "valid_ratios": ratios}
+        states, boxes, _ = decoder(states, anchors, memory, box_head=box_head, **maps)
+        print(states.shape, boxes.shape)  # (1, 1, 5, 8) (1, 1, 5, 4)
+        ```
+
     Source: Zhang et al. 2022 (DINO), section 3.5; models/dino/deformable_transformer.py of the
     original.
     """

@@ -21,6 +21,15 @@ class FrozenBatchNormalization(keras.layers.Layer):
     Returns:
         float (..., channels), in the compute dtype.
 
+    Example:
+        ```python
+        from keras_detr.layers import FrozenBatchNormalization
+
+        norm = FrozenBatchNormalization()
+        print(norm(np.ones((1, 4, 4, 8), "float32")).shape)  # (1, 4, 4, 8)
+        print(len(norm.trainable_variables))  # 0
+        ```
+
     Source: Carion et al. 2020, section A.4; models/backbone.py of the original.
     """
 

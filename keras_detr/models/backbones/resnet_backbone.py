@@ -60,6 +60,13 @@ class ResNetBackbone(Backbone):
         ValueError: `depth` is unknown, a stackwise argument doesn't have four entries, or a number
             is out of range.
 
+    Example:
+        ```python
+        backbone = keras_detr.ResNetBackbone(18)
+        print(backbone(np.zeros((1, 64, 96, 3), "uint8")).shape)  # (1, 2, 3, 512)
+        print(backbone.pyramid_level_inputs)  # The names of the layers that give P2 to P5.
+        ```
+
     Source: He et al. 2016; torchvision's resnet.py for version 1.5; models/backbone.py of the
         original.
     """

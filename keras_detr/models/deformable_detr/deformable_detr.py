@@ -74,6 +74,15 @@ class DeformableDETR(SetPredictionDetector):
     (batch, tokens, classes) and "encoder_box" (batch, tokens, 4), `denoising` the outputs of its
     queries.
 
+    Example:
+        ```python
+        model = keras_detr.DeformableDETR.from_preset(
+            "deformable_detr_r50", num_classes=2, bounding_box_format="xyxy"
+        )
+        model.compile()  # The paper's optimizer and loss.
+        model.fit(train_batches, epochs=1)
+        ```
+
     Source: Zhu et al. 2021; models/deformable_detr.py of the original.
     """
 

@@ -64,6 +64,15 @@ class DINODETR(SetPredictionDetector):
     "encoder_classification" (batch, queries, classes) and "encoder_box" (batch, queries, 4), of the
     tokens that queries start from, and the outputs of `denoising`'s queries.
 
+    Example:
+        ```python
+        model = keras_detr.DINODETR.from_preset(
+            "dino_detr_r50", num_classes=2, bounding_box_format="xyxy"
+        )
+        model.compile()  # The paper's optimizer and loss; `fit` makes the denoising queries.
+        model.fit(train_batches, epochs=1)
+        ```
+
     Source: Zhang et al. 2022 (DINO); models/dino/dino.py of the original.
     """
 

@@ -28,6 +28,13 @@ class SingleScaleNeck(TokenNeck):
         dict of "tokens" (batch, tokens, hidden_dim), "positions" (batch or 1, tokens, hidden_dim)
         and "mask" (bool (batch, tokens), true on the image; or `None`).
 
+    Example:
+        ```python
+        neck = keras_detr.SingleScaleNeck(hidden_dim=64)
+        seen = neck({"P5": np.ones((1, 2, 3, 32), "float32")}, None)
+        print(seen["tokens"].shape)  # (1, 6, 64)
+        ```
+
     Source: Carion et al. 2020, section 3.2; models/detr.py of the original.
     """
 

@@ -72,6 +72,13 @@ class SetPredictionDetector(
 
     Raises:
         ValueError: `bounding_box_format` is missing or unknown, or an argument is out of range.
+
+    Example:
+        ```python
+        model = keras_detr.ObjectDetector.from_preset("detr_r50")
+        for found in model.detect("photo.jpg", confidence_threshold=0.7):
+            print(found.names, found.confidence, found.boxes)
+        ```
     """
 
     def __init__(
