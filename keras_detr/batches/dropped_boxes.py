@@ -26,7 +26,7 @@ class DroppedBoxes:
         ```
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._is_reported = False
 
     def report(self, boxes, is_empty, image_ids=None):

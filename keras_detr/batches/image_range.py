@@ -36,7 +36,7 @@ class ImageRange:
         ```
     """
 
-    def __init__(self, takes_raw_images, is_first_only=True):
+    def __init__(self, takes_raw_images: bool | None, is_first_only: bool = True) -> None:
         self._takes_raw_images = takes_raw_images
         self._is_first_only = is_first_only
         self._is_mask_missed = False

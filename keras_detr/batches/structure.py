@@ -47,7 +47,7 @@ class BatchParts(NamedTuple):
     entries: Any
 
 
-def batch_parts(batch):
+def batch_parts(batch: Any) -> BatchParts:
     """Find images, mask, boxes and classes in a training batch.
 
     Args:
@@ -103,7 +103,7 @@ def batch_pair(batch):
         return batch, batch.get("bounding_boxes")
     if not isinstance(batch, (tuple, list)):
         return batch, None
-    x, bounding_boxes, *rest = (*batch, None, None)
+    x, bounding_boxes, *rest = [*batch, None, None]  # type: ignore[misc]
     is_pair = 1 <= len(batch) <= 3 and (bounding_boxes is None or isinstance(bounding_boxes, dict))
     if not is_pair:
         raise ValueError(

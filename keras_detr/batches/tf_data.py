@@ -1,5 +1,7 @@
 """Check the batches of a tf.data pipeline, by the same rules as arrays."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -14,13 +16,13 @@ from keras_detr.ops.boxes import check_box_format
 
 
 def checked_training_batches(
-    dataset,
-    num_classes,
-    bounding_box_format,
-    dropped_boxes=None,
-    num_queries=None,
-    image_range=None,
-):
+    dataset: Any,
+    num_classes: int,
+    bounding_box_format: str,
+    dropped_boxes: Any = None,
+    num_queries: int | None = None,
+    image_range: Any = None,
+) -> Any:
     """Bring a data set's batches into one structure and check every value.
 
     Args:
@@ -87,7 +89,7 @@ def checked_training_batches(
     return _mapped(checked_batch, dataset)
 
 
-def checked_prediction_batches(dataset, image_range=None):
+def checked_prediction_batches(dataset: Any, image_range: Any = None) -> Any:
     """Bring a data set's batches into the structure of a detector's inputs, without targets.
 
     Args:

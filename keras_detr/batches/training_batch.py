@@ -1,5 +1,7 @@
 """Check a training batch: its structure and shapes, then images, labels and boxes."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -16,14 +18,14 @@ from keras_detr.ops.boxes import check_box_format
 
 
 def check_training_batch(
-    x,
-    bounding_boxes,
-    num_classes,
-    bounding_box_format,
-    dropped_boxes=None,
-    num_queries=None,
-    image_range=None,
-):
+    x: Any,
+    bounding_boxes: dict[str, Any],
+    num_classes: int,
+    bounding_box_format: str,
+    dropped_boxes: Any = None,
+    num_queries: int | None = None,
+    image_range: Any = None,
+) -> dict[str, Any]:
     """Check a batch of arrays, and return its boxes dense.
 
     Args:
@@ -70,16 +72,17 @@ def check_training_batch(
     check_row_entries(bounding_boxes["boxes"], entries, image_ids)
     check_images(images, image_ids, image_range, pixel_mask)
     check_labels(classes, num_classes, image_ids)
-    sizes = unpadded_sizes(images, pixel_mask)
-    is_empty = check_boxes(boxes, classes >= 0, *sizes, bounding_box_format, image_ids)
+    heights, widths = unpadded_sizes(images, pixel_mask)
+    is_object = classes >= 0
+    is_empty = check_boxes(boxes, is_object, heights, widths, bounding_box_format, image_ids)
     if num_queries is not None:
-        check_num_objects((classes >= 0) & ~is_empty, num_queries, image_ids)
+        check_num_objects(is_object & ~is_empty, num_queries, image_ids)
     if dropped_boxes is not None:
         dropped_boxes.report(boxes, is_empty, image_ids)
     return {"boxes": boxes, "classes": classes.astype(np.int32)}
 
 
-def check_inputs(x, image_range=None):
+def check_inputs(x: Any, image_range: Any = None) -> None:
     """Check a model's inputs.
 
     Args:

@@ -66,7 +66,8 @@ def to_canonical_names(tensors: dict[str, np.ndarray], table: RenameTable) -> Re
     sources: dict[str, str] = {}
     skipped: dict[str, str] = {}
     for source, value in tensors.items():
-        name = source[wrappers.match(source).end() :]
+        wrapper = wrappers.match(source)
+        name = source[wrapper.end() :] if wrapper else source
         reason = next((reason for pattern, reason in skips if pattern.fullmatch(name)), None)
         if reason is not None:
             skipped[source] = reason

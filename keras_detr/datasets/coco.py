@@ -1,6 +1,8 @@
 """COCO 2017 through TensorFlow Datasets."""
 
+import os
 import urllib.request
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -13,14 +15,14 @@ _SECONDS_TO_ANSWER = 20
 
 
 def load_coco(
-    split,
+    split: str,
     *,
-    data_dir=None,
-    bounding_box_format="xyxy",
-    crowds=None,
-    shuffle_files=None,
-    is_downloaded=True,
-):
+    data_dir: str | os.PathLike[str] | None = None,
+    bounding_box_format: str = "xyxy",
+    crowds: str | None = None,
+    shuffle_files: bool | None = None,
+    is_downloaded: bool = True,
+) -> Any:
     """Load a split of COCO 2017, the data set coco/2017 of TensorFlow Datasets.
 
     Args:

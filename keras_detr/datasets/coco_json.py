@@ -4,6 +4,8 @@ import itertools
 import json
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -27,18 +29,18 @@ _FEWEST_CORNERS = 5
 
 
 def load_coco_json(
-    images_dir,
-    annotations,
+    images_dir: str | os.PathLike[str],
+    annotations: str | os.PathLike[str] | dict[str, Any],
     *,
-    bounding_box_format="xyxy",
-    class_names=None,
-    crowds="keep",
-    shuffle_files=False,
-    is_checked=None,
-    broken_images="raise",
-    outside_files="refuse",
-    exif="apply",
-):
+    bounding_box_format: str = "xyxy",
+    class_names: Sequence[str] | None = None,
+    crowds: str = "keep",
+    shuffle_files: bool = False,
+    is_checked: bool | None = None,
+    broken_images: str = "raise",
+    outside_files: str = "refuse",
+    exif: str = "apply",
+) -> Any:
     """Load images and boxes annotated in COCO's JSON format.
 
     Entries that can't be used are left out, counted and listed: images without a file, boxes

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import logging
 import os
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -70,17 +71,17 @@ class FolderData:
 
 
 def load_folder(
-    folder,
-    format="auto",
+    folder: str | os.PathLike[str],
+    format: str = "auto",
     *,
-    bounding_box_format="xyxy",
-    classes=None,
-    hold_out=0.2,
-    seed=0,
-    broken_images="raise",
-    outside_files="refuse",
-    exif="apply",
-):
+    bounding_box_format: str = "xyxy",
+    classes: Sequence[str] | None = None,
+    hold_out: float | None = 0.2,
+    seed: int = 0,
+    broken_images: str = "raise",
+    outside_files: str = "refuse",
+    exif: str = "apply",
+) -> FolderData:
     """Load the training, validation and test part of a folder in one of several layouts.
 
     - "coco": train/_annotations.coco.json beside the images, as Roboflow exports it, or

@@ -1,5 +1,8 @@
 """A small detection data set of generated shapes, which needs no download."""
 
+import os
+from typing import Any
+
 import numpy as np
 import scipy.ndimage
 import tensorflow as tf
@@ -96,8 +99,13 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
 
 
 def load_shapes(
-    split, *, data_dir=None, bounding_box_format="xyxy", config=None, shuffle_files=None
-):
+    split: str,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    bounding_box_format: str = "xyxy",
+    config: Any = None,
+    shuffle_files: bool | None = None,
+) -> Any:
     """Load a split of the generated shapes, generating them on first use.
 
     Args:

@@ -3,6 +3,8 @@
 import functools
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 from defusedxml import DTDForbidden, ElementTree
 
@@ -26,17 +28,17 @@ _FLAGS = {None: False, "": False, "0": False, "1": True}
 
 
 def load_voc(
-    folder,
-    split="trainval",
+    folder: str | os.PathLike[str],
+    split: str = "trainval",
     *,
-    bounding_box_format="xyxy",
-    class_names=None,
-    difficult="keep",
-    shuffle_files=None,
-    broken_images="raise",
-    outside_files="refuse",
-    exif="apply",
-):
+    bounding_box_format: str = "xyxy",
+    class_names: Sequence[str] | None = None,
+    difficult: str = "keep",
+    shuffle_files: bool | None = None,
+    broken_images: str = "raise",
+    outside_files: str = "refuse",
+    exif: str = "apply",
+) -> Any:
     """Load images and boxes annotated as in Pascal VOC.
 
     The folder, such as VOC2012, holds the images in JPEGImages, an XML file for each in

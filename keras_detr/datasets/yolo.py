@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.checkpoints.files.regular_files import read_regular
@@ -25,16 +27,16 @@ _KEYS = {"train": ("train",), "validation": ("val", "valid", "validation"), "tes
 
 
 def load_yolo(
-    folder,
-    split="train",
+    folder: str | os.PathLike[str],
+    split: str = "train",
     *,
-    bounding_box_format="xyxy",
-    class_names=None,
-    shuffle_files=None,
-    broken_images="raise",
-    outside_files="refuse",
-    exif="apply",
-):
+    bounding_box_format: str = "xyxy",
+    class_names: Sequence[str] | None = None,
+    shuffle_files: bool | None = None,
+    broken_images: str = "raise",
+    outside_files: str = "refuse",
+    exif: str = "apply",
+) -> Any:
     """Load images and boxes annotated for Ultralytics' YOLO.
 
     The folder holds data.yaml, or one .yaml file of another name, with "names" and, for each split,

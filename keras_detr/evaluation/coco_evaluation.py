@@ -1,6 +1,7 @@
 """COCO's metrics in the logs of `fit`."""
 
 import itertools
+from typing import Any
 
 import keras
 
@@ -49,7 +50,9 @@ class COCOEvaluation(keras.callbacks.Callback):
         ```
     """
 
-    def __init__(self, batches, *, every=1, per_class=False, verbose=1):
+    def __init__(
+        self, batches: Any, *, every: int = 1, per_class: bool = False, verbose: int | str = 1
+    ) -> None:
         super().__init__()
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise ValueError(

@@ -1,5 +1,7 @@
 """COCO's detection metrics, as pycocotools computes them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from keras_detr.batches.arrays import to_numpy
@@ -42,7 +44,13 @@ class COCOMetrics:
     Source: cocodataset/cocoapi, PythonAPI/pycocotools/cocoeval.py.
     """
 
-    def __init__(self, bounding_box_format=None, *, num_classes, class_names=None):
+    def __init__(
+        self,
+        bounding_box_format: str | None = None,
+        *,
+        num_classes: int,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
         box_format = check_box_format(bounding_box_format)
         self.bounding_box_format = bounding_box_format
         self.num_classes = num_classes

@@ -1,5 +1,7 @@
 """Evaluate a detector on a data set, in pixels of the original images."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -12,7 +14,9 @@ from keras_detr.evaluation.coco_metrics import COCOMetrics
 from keras_detr.ops.boxes import convert_box_format
 
 
-def evaluate_detector(model, batches, *, verbose=0, metrics=None, on_batch=None):
+def evaluate_detector(
+    model: Any, batches: Any, *, verbose: int | str = 0, metrics: Any = None, on_batch: Any = None
+) -> dict[str, Any]:
     """Return COCO's metrics for a model's predictions on batches of images.
 
     Batches are read one after the other, and only their boxes are kept. A smaller batch, as the

@@ -1,6 +1,7 @@
 """Format COCO's metrics as tables of text."""
 
 import math
+from typing import Any
 
 # COCO's twelve metrics, in its order.
 MEANINGS = {
@@ -19,7 +20,7 @@ MEANINGS = {
 }
 
 
-def summary_table(result):
+def summary_table(result: dict[str, Any]) -> str:
     """Return COCO's metrics as a table of text.
 
     Args:
@@ -41,7 +42,7 @@ def summary_table(result):
     )
 
 
-def class_table(result_per_class):
+def class_table(result_per_class: dict[str, Any]) -> str:
     """Return the AP of each class as a table of text.
 
     Args:

@@ -1,5 +1,7 @@
 """One program from raw images to detections."""
 
+from typing import Any
+
 from keras import ops
 
 from keras_detr.export.resizing import resize_images, resized_size
@@ -34,7 +36,7 @@ class RawImageDetector:
         ```
     """
 
-    def __init__(self, model):
+    def __init__(self, model: Any) -> None:
         self.model = model
 
     def __call__(self, images):

@@ -1,5 +1,7 @@
 """Queries made of noisy objects, which a detector learns to clean up."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -80,8 +82,13 @@ class ContrastiveDenoising(keras.layers.Layer):
     """
 
     def __init__(
-        self, num_queries=100, label_noise_ratio=0.5, box_noise_scale=1.0, seed=None, **kwargs
-    ):
+        self,
+        num_queries: int = 100,
+        label_noise_ratio: float = 0.5,
+        box_noise_scale: float = 1.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         # Boxes and noise stay in float32.
         super().__init__(autocast=False, **kwargs)
         check_counts(num_queries=num_queries)

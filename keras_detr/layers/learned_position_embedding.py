@@ -1,5 +1,7 @@
 """Learned codes of where a token lies in its image."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -38,7 +40,7 @@ class LearnedPositionEmbedding(keras.layers.Layer):
     Source: models/position_encoding.py of the original, `PositionEmbeddingLearned`.
     """
 
-    def __init__(self, hidden_dim=256, num_positions=50, **kwargs):
+    def __init__(self, hidden_dim: int = 256, num_positions: int = 50, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if hidden_dim % 2:
             raise ValueError(f"`hidden_dim` must be even. Received: {hidden_dim}.")

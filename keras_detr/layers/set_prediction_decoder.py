@@ -1,6 +1,7 @@
 """From raw outputs to detections."""
 
 import numbers
+from typing import Any
 
 import keras
 from keras import ops
@@ -56,13 +57,13 @@ class SetPredictionDecoder(keras.layers.Layer):
 
     def __init__(
         self,
-        bounding_box_format,
+        bounding_box_format: str | None,
         *,
-        activation="softmax",
-        max_detections=100,
-        confidence_threshold=None,
-        **kwargs,
-    ):
+        activation: str = "softmax",
+        max_detections: int = 100,
+        confidence_threshold: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         check_box_format(bounding_box_format)

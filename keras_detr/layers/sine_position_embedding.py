@@ -1,6 +1,7 @@
 """Fixed sine and cosine codes of where a token lies in its image."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -43,7 +44,13 @@ class SinePositionEmbedding(keras.layers.Layer):
     Source: Carion et al. 2020, section A.4; models/position_encoding.py of the original.
     """
 
-    def __init__(self, hidden_dim=256, temperature=10000.0, offset=0.0, **kwargs):
+    def __init__(
+        self,
+        hidden_dim: int = 256,
+        temperature: float = 10000.0,
+        offset: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if hidden_dim % 4:
             raise ValueError(

@@ -33,7 +33,7 @@ class FocalClassification:
 
     activation = "sigmoid"
 
-    def __init__(self, alpha=0.25, gamma=2.0):
+    def __init__(self, alpha: float = 0.25, gamma: float = 2.0) -> None:
         self.alpha = alpha
         self.gamma = gamma
 

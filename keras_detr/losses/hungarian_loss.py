@@ -1,6 +1,7 @@
 """The loss between a set of predictions and a set of objects."""
 
 import copy
+from typing import Any
 
 import keras
 from keras import ops
@@ -86,20 +87,20 @@ class HungarianLoss(keras.losses.Loss):
 
     def __init__(
         self,
-        classification=None,
+        classification: Any = None,
         *,
-        class_cost=1.0,
-        box_cost=5.0,
-        giou_cost=2.0,
-        class_weight=1.0,
-        box_weight=5.0,
-        giou_weight=2.0,
-        has_encoder_classes=False,
-        area_epsilon=0.0,
-        assignment="auto",
-        name="hungarian_loss",
-        **kwargs,
-    ):
+        class_cost: float = 1.0,
+        box_cost: float = 5.0,
+        giou_cost: float = 2.0,
+        class_weight: float = 1.0,
+        box_weight: float = 5.0,
+        giou_weight: float = 2.0,
+        has_encoder_classes: bool = False,
+        area_epsilon: float = 0.0,
+        assignment: str = "auto",
+        name: str = "hungarian_loss",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name=name, **kwargs)
         if assignment not in METHODS:
             raise ValueError(f"`assignment` must be one of {METHODS}. Received: {assignment!r}.")

@@ -33,7 +33,7 @@ class SoftmaxClassification:
 
     activation = "softmax"
 
-    def __init__(self, no_object_weight=0.1):
+    def __init__(self, no_object_weight: float = 0.1) -> None:
         self.no_object_weight = no_object_weight
 
     def num_classes(self, logits):

@@ -72,7 +72,9 @@ def check_box_format(bounding_box_format, argument="bounding_box_format"):
     return BOX_FORMATS[bounding_box_format]
 
 
-def convert_box_format(boxes, source, target, image_size=None, stack: Callable = ops.stack):
+def convert_box_format(
+    boxes: Any, source: str, target: str, image_size: Any = None, stack: Callable = ops.stack
+) -> Any:
     """Convert boxes from one format to another.
 
     Only operators and `stack` touch the boxes, so one table serves `keras.ops`, NumPy and
@@ -141,7 +143,7 @@ def convert_box_format(boxes, source, target, image_size=None, stack: Callable =
     return stack([first, second, third, fourth], axis=-1)
 
 
-def center_to_corners(boxes, library=ops):
+def center_to_corners(boxes: Any, library: Any = ops):
     """Convert (center x, center y, width, height) to (left, top, right, bottom).
 
     Args:
@@ -173,7 +175,7 @@ class ClippedBoxes(NamedTuple):
     has_area: Any
 
 
-def clip_to_image(boxes, library=ops):
+def clip_to_image(boxes: Any, library: Any = ops) -> Any:
     """Clip boxes to their image. Those without an area afterwards are no objects for a loss.
 
     Args:
@@ -204,7 +206,7 @@ def clip_to_image(boxes, library=ops):
     return ClippedBoxes(boxes, is_clipped, has_area)
 
 
-def generalized_iou(boxes_xyxy, other_boxes_xyxy, epsilon=0.0):
+def generalized_iou(boxes_xyxy: Any, other_boxes_xyxy: Any, epsilon: float = 0.0) -> Any:
     """Return the generalized intersection over union of boxes, element by element.
 
     Shapes broadcast, so `boxes[:, :, None]` against `others[:, None]` gives all pairs. Boxes of no
@@ -249,7 +251,7 @@ def generalized_iou(boxes_xyxy, other_boxes_xyxy, epsilon=0.0):
     return iou - _divide_or_zero(hull - union, hull + epsilon)
 
 
-def inverse_sigmoid(probability, epsilon=1e-5):
+def inverse_sigmoid(probability: Any, epsilon: float = 1e-5):
     """Return the logit of a probability, finite for 0 and 1.
 
     Args:

@@ -11,7 +11,9 @@ from keras_detr.ops.backends import current
 __all__ = ["multi_scale_deformable_attention"]
 
 
-def multi_scale_deformable_attention(values, spatial_shapes, sampling_locations, attention_weights):
+def multi_scale_deformable_attention(
+    values: Any, spatial_shapes: Any, sampling_locations: Any, attention_weights: Any
+) -> Any:
     """Sum bilinear samples of several feature maps, each head at points of its own.
 
     A point samples its map as if this were surrounded by zeros: pixel centers lie at half-integers,

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -16,7 +17,9 @@ METHODS = ("auto", "host", "in_graph")
 logger = logging.getLogger("keras_detr")
 
 
-def linear_assignment(cost, num_objects, method="auto", is_compiled_by_xla=False):
+def linear_assignment(
+    cost: Any, num_objects: Any, method: str = "auto", is_compiled_by_xla: bool = False
+) -> Any:
     """Give every object a query of its own at the least total cost.
 
     Args:

@@ -1,6 +1,8 @@
 """The paper's optimizer: AdamW with a slower backbone."""
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -9,14 +11,14 @@ from keras_detr.optimizers.global_clip_multi_optimizer import GlobalClipMultiOpt
 
 
 def detr_optimizer(
-    model,
-    learning_rate=1e-4,
-    backbone_learning_rate=1e-5,
-    weight_decay=1e-4,
-    global_clipnorm=0.1,
-    slow_layers=(),
-    slow_learning_rate=None,
-):
+    model: Any,
+    learning_rate: Any = 1e-4,
+    backbone_learning_rate: Any = 1e-5,
+    weight_decay: float = 1e-4,
+    global_clipnorm: float | None = 0.1,
+    slow_layers: Sequence[str] = (),
+    slow_learning_rate: Any = None,
+) -> Any:
     """Return AdamW with one learning rate for the backbone and another for the rest.
 
     Args:

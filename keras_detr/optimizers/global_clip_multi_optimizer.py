@@ -1,6 +1,7 @@
 """Several optimizers that clip their gradients together."""
 
 import contextlib
+from typing import Any
 
 import keras
 from keras import ops
@@ -33,7 +34,7 @@ class GlobalClipMultiOptimizer(keras.optimizers.MultiOptimizer):
     Source: Carion et al. 2020, section A.4; engine.py of the original.
     """
 
-    def __init__(self, optimizer_map, clip_norm=None, **kwargs):
+    def __init__(self, optimizer_map: Any, clip_norm: float | None = None, **kwargs: Any) -> None:
         super().__init__(optimizer_map, **kwargs)
         if clip_norm is not None and clip_norm <= 0:
             raise ValueError(f"`clip_norm` must be positive or `None`. Received: {clip_norm}.")

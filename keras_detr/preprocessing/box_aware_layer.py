@@ -1,5 +1,7 @@
 """The base of every layer that changes an image and its boxes together."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -66,11 +68,11 @@ class BoxAwareLayer(keras.layers.Layer):
         ```
     """
 
-    working_format = None
+    working_format: str | None = None
     # Whether images of one size may come back in several sizes.
     is_size_random = False
 
-    def __init__(self, *, bounding_box_format=None, **kwargs):
+    def __init__(self, *, bounding_box_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         current().reserve_gpus(tf.config)
         check_box_format(bounding_box_format)

@@ -1,6 +1,8 @@
 """Batches of a few static shapes for images of all sizes."""
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -29,7 +31,7 @@ CANVASES = (
 _ROOM_FOR_ROUNDING = 11
 
 
-def scaled_canvases(short_side, *, longest_side=None):
+def scaled_canvases(short_side: int, *, longest_side: int | None = None) -> list[tuple[int, int]]:
     """Return canvases for another size than 800 and 1333, smallest first.
 
     Args:
@@ -57,14 +59,14 @@ def scaled_canvases(short_side, *, longest_side=None):
 
 
 def bucketed_batches(
-    dataset,
-    canvases=CANVASES,
-    batch_size=2,
+    dataset: Any,
+    canvases: Sequence[Sequence[int]] = CANVASES,
+    batch_size: int = 2,
     *,
-    max_boxes=100,
-    drop_remainder=False,
-    num_measured=100,
-):
+    max_boxes: int | Sequence[int] = 100,
+    drop_remainder: bool = False,
+    num_measured: int = 100,
+) -> Any:
     """Group images of similar shape into batches, each on the smallest canvas that holds them.
 
     XLA compiles a program a shape, and a square canvas for everything is mostly padding: a few

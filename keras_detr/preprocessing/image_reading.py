@@ -41,7 +41,7 @@ _BLACK = (
 )
 
 
-def read_image(path, *, exif="apply"):
+def read_image(path: str | os.PathLike[str], *, exif: str = "apply") -> np.ndarray:
     """Read an image file as uint8 (height, width, 3), RGB.
 
     16 bits become 8, grey and CMYK become RGB, transparency is left aside, and an animation gives

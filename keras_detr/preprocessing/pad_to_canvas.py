@@ -1,5 +1,8 @@
 """Give images and box lists one shape, so that they can be batched."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -36,7 +39,14 @@ class PadToCanvas(BoxAwareLayer):
         ```
     """
 
-    def __init__(self, canvas_size, *, max_boxes=None, bounding_box_format=None, **kwargs):
+    def __init__(
+        self,
+        canvas_size: Sequence[int],
+        *,
+        max_boxes: int | None = None,
+        bounding_box_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(bounding_box_format=bounding_box_format, **kwargs)
         if len(tuple(canvas_size)) != 2 or min(canvas_size) < 1:
             raise ValueError(

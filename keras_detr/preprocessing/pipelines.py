@@ -1,6 +1,8 @@
 """Layers made of layers: one pipeline after another, or one of several."""
 
 import copy
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -45,7 +47,15 @@ class RandomChoice(BoxAwareLayer):
 
     is_size_random = True
 
-    def __init__(self, pipelines, rates=None, *, bounding_box_format=None, seed=None, **kwargs):
+    def __init__(
+        self,
+        pipelines: Any,
+        rates: Sequence[float] | None = None,
+        *,
+        bounding_box_format: str | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(bounding_box_format=bounding_box_format, **kwargs)
         self.pipelines = tuple(tuple(pipeline) for pipeline in pipelines)
         number = len(self.pipelines)

@@ -1,5 +1,7 @@
 """Mirror an image and its boxes, left to right, now and then."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -36,7 +38,14 @@ class RandomHorizontalFlip(BoxAwareLayer):
 
     working_format = "rel_center_xywh"
 
-    def __init__(self, rate=0.5, *, bounding_box_format=None, seed=None, **kwargs):
+    def __init__(
+        self,
+        rate: float = 0.5,
+        *,
+        bounding_box_format: str | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(bounding_box_format=bounding_box_format, **kwargs)
         if not 0 <= rate <= 1:
             raise ValueError(f"`rate` must be a probability in [0, 1]. Received: {rate!r}.")

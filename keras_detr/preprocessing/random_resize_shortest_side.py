@@ -1,5 +1,8 @@
 """Resize images to one of several short sides, drawn for each image."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -36,8 +39,14 @@ class RandomResizeShortestSide(ResizingLayer):
     is_size_random = True
 
     def __init__(
-        self, short_sides, *, longest_side=1333, bounding_box_format=None, seed=None, **kwargs
-    ):
+        self,
+        short_sides: Sequence[int],
+        *,
+        longest_side: int | None = 1333,
+        bounding_box_format: str | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(bounding_box_format=bounding_box_format, **kwargs)
         self.short_sides = tuple(int(side) for side in short_sides)
         if not self.short_sides:

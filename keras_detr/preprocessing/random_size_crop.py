@@ -1,5 +1,7 @@
 """Cut a region of random size and place out of images."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -37,8 +39,14 @@ class RandomSizeCrop(BoxAwareLayer):
     is_size_random = True
 
     def __init__(
-        self, min_size=384, max_size=600, *, bounding_box_format=None, seed=None, **kwargs
-    ):
+        self,
+        min_size: int = 384,
+        max_size: int = 600,
+        *,
+        bounding_box_format: str | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(bounding_box_format=bounding_box_format, **kwargs)
         if not 1 <= min_size <= max_size:
             raise ValueError(

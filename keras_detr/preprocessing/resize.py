@@ -1,5 +1,8 @@
 """Resize images, with their boxes and areas."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -95,7 +98,9 @@ class Resize(ResizingLayer):
         ```
     """
 
-    def __init__(self, size, *, bounding_box_format=None, **kwargs):
+    def __init__(
+        self, size: Sequence[int], *, bounding_box_format: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(bounding_box_format=bounding_box_format, **kwargs)
         if len(tuple(size)) != 2 or min(size) < 1:
             raise ValueError(

@@ -1,5 +1,7 @@
 """Resize images to a wanted short side."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -38,7 +40,14 @@ class ResizeShortestSide(ResizingLayer):
     Source: facebookresearch/detr, datasets/transforms.py, resize.
     """
 
-    def __init__(self, short_side=800, *, longest_side=1333, bounding_box_format=None, **kwargs):
+    def __init__(
+        self,
+        short_side: int = 800,
+        *,
+        longest_side: int | None = 1333,
+        bounding_box_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(bounding_box_format=bounding_box_format, **kwargs)
         check_sides(short_side, longest_side)
         self.short_side = short_side

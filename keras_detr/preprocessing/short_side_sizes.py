@@ -3,7 +3,9 @@
 import numpy as np
 
 
-def resized_size(height, width, short_side, longest_side):
+def resized_size(
+    height: int, width: int, short_side: int, longest_side: int | None
+) -> tuple[int, int]:
     """Return the size an image is resized to, as the original computes it.
 
     The short side becomes `short_side`, less where the long side would pass `longest_side`; the

@@ -1,5 +1,9 @@
 """Draw predictions beside the ground truth."""
 
+import os
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_detr.visualization.detections import objects_panel
@@ -10,17 +14,17 @@ _TALLEST = 6
 
 
 def plot_comparison(
-    images,
-    y_true,
-    y_pred,
-    bounding_box_format,
-    class_names=None,
+    images: Any,
+    y_true: dict[str, Any],
+    y_pred: dict[str, Any],
+    bounding_box_format: str,
+    class_names: Sequence[str] | None = None,
     *,
-    confidence_threshold=0.5,
-    pixel_mask=None,
-    max_images=6,
-    path=None,
-):
+    confidence_threshold: float = 0.5,
+    pixel_mask: Any = None,
+    max_images: int = 6,
+    path: str | os.PathLike[str] | None = None,
+) -> Any:
     """Draw each image twice, with its true objects on the left and the detections on the right.
 
     Args:

@@ -1,5 +1,8 @@
 """Draw the curves of a training."""
 
+import os
+from typing import Any
+
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -22,7 +25,7 @@ _PANELS = (
 _MOST_CURVES = 6
 
 
-def plot_history(history, *, path=None):
+def plot_history(history: Any, *, path: str | os.PathLike[str] | None = None) -> Any:
     """Draw the logs of `fit` by epoch, training as solid and validation as dashed lines.
 
     Losses, COCO's metrics and the other values have panels of their own. A panel has at most six

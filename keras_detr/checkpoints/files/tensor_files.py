@@ -1,5 +1,6 @@
 """Read the tensors of a checkpoint file of any format into NumPy arrays."""
 
+import os
 from pathlib import Path
 
 import ml_dtypes
@@ -35,7 +36,7 @@ _DTYPES = {
 }
 
 
-def read_tensors(path) -> dict[str, np.ndarray]:
+def read_tensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Read every tensor of a checkpoint.
 
     Args:
@@ -92,7 +93,7 @@ def shard_names(index_path) -> tuple[str, ...]:
     return tuple(sorted(set(_read_index(Path(index_path)).values())))
 
 
-def _find_weights(folder):
+def _find_weights(folder) -> Path:
     """Return the first of `WEIGHT_FILE_NAMES` that a folder holds."""
     for name in WEIGHT_FILE_NAMES:
         if (folder / name).exists():

@@ -1,6 +1,7 @@
 """Open a model in the Hub's layout, config.json beside its weights, on the Hub or on disk."""
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,7 @@ class HubFolder:
             return None
 
 
-def resolve_hub_folder(handle) -> HubFolder:
+def resolve_hub_folder(handle: str | os.PathLike[str]) -> HubFolder:
     """Find a model in the Hub's layout, and read its config.json.
 
     Args:

@@ -1,7 +1,10 @@
 """Write a folder in the Hub's layout, as transformers does."""
 
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
@@ -14,7 +17,14 @@ _PREPROCESSOR_CONFIG = "preprocessor_config.json"
 _WEIGHTS = "model.safetensors"
 
 
-def write_hub_folder(folder, config, tensors, sizes, mean, standard_deviation):
+def write_hub_folder(
+    folder: str | os.PathLike[str],
+    config: dict[str, Any],
+    tensors: dict[str, Any],
+    sizes: Sequence[int],
+    mean: Sequence[float],
+    standard_deviation: Sequence[float],
+) -> None:
     """Write config.json, preprocessor_config.json and model.safetensors: all of them or none.
 
     Args:

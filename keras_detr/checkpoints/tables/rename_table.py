@@ -22,7 +22,7 @@ class RenameTable:
         from keras_detr.checkpoints import RenameTable, to_canonical_names
 
         table = RenameTable(
-            wrappers="(module[.])?",
+            wrappers="module[.]",
             renames=(("fc1[.]weight", "dense1.kernel"),),
             skips=((".*num_batches_tracked", "a counter"),),
         )

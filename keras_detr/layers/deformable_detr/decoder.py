@@ -1,5 +1,7 @@
 """Deformable DETR's decoder, and its layer."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -52,7 +54,7 @@ class DeformableDecoderLayer(TransformerBase):
     numbers the norm after self-attention 2 and that after cross-attention 1.
     """
 
-    def __init__(self, num_levels=4, num_points=4, **kwargs):
+    def __init__(self, num_levels: int = 4, num_points: int = 4, **kwargs: Any) -> None:
         # Reference points stay in float32.
         super().__init__(autocast=False, **kwargs)
         self.num_levels = num_levels
@@ -172,8 +174,13 @@ class DeformableDecoder(TransformerBase):
     """
 
     def __init__(
-        self, num_layers=6, num_levels=4, num_points=4, use_box_refinement=False, **kwargs
-    ):
+        self,
+        num_layers: int = 6,
+        num_levels: int = 4,
+        num_points: int = 4,
+        use_box_refinement: bool = False,
+        **kwargs: Any,
+    ) -> None:
         # Reference points stay in float32.
         super().__init__(autocast=False, **kwargs)
         self.num_layers = num_layers

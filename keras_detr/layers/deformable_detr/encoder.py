@@ -1,5 +1,7 @@
 """Deformable DETR's encoder, and its layer."""
 
+from typing import Any
+
 import keras
 
 from keras_detr.layers.deformable_detr.multi_scale_deformable_attention import (
@@ -40,7 +42,7 @@ class DeformableEncoderLayer(TransformerBase):
     Source: Zhu et al. 2021, section 4.1; models/deformable_transformer.py of the original.
     """
 
-    def __init__(self, num_levels=4, num_points=4, **kwargs):
+    def __init__(self, num_levels: int = 4, num_points: int = 4, **kwargs: Any) -> None:
         # Reference points stay in float32.
         super().__init__(autocast=False, **kwargs)
         self.num_levels = num_levels
@@ -119,7 +121,9 @@ class DeformableEncoder(TransformerBase):
     Source: Zhu et al. 2021, section 4.1; models/deformable_transformer.py of the original.
     """
 
-    def __init__(self, num_layers=6, num_levels=4, num_points=4, **kwargs):
+    def __init__(
+        self, num_layers: int = 6, num_levels: int = 4, num_points: int = 4, **kwargs: Any
+    ) -> None:
         # Reference points stay in float32.
         super().__init__(autocast=False, **kwargs)
         self.num_layers = num_layers

@@ -1,6 +1,7 @@
 """Attention that looks at a few points instead of everywhere."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -53,7 +54,9 @@ class MultiScaleDeformableAttention(keras.layers.Layer):
     Source: Zhu et al. 2021, equation 3; models/ops/modules/ms_deform_attn.py of the original.
     """
 
-    def __init__(self, num_heads=8, num_levels=4, num_points=4, **kwargs):
+    def __init__(
+        self, num_heads: int = 8, num_levels: int = 4, num_points: int = 4, **kwargs: Any
+    ) -> None:
         # Reference points stay in float32.
         super().__init__(autocast=False, **kwargs)
         self.num_heads = num_heads

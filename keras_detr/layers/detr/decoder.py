@@ -1,5 +1,7 @@
 """DETR's decoder, and its layer."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -122,7 +124,7 @@ class DETRDecoder(TransformerBase):
     Source: Carion et al. 2020, section 3.2; models/transformer.py of the original.
     """
 
-    def __init__(self, num_queries=100, num_layers=6, **kwargs):
+    def __init__(self, num_queries: int = 100, num_layers: int = 6, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_queries = num_queries
         self.num_layers = num_layers

@@ -1,5 +1,7 @@
 """DETR's encoder, and its layer."""
 
+from typing import Any
+
 import keras
 
 from keras_detr.layers.primitives.transformer_base import TransformerBase
@@ -82,7 +84,7 @@ class DETREncoder(TransformerBase):
     Source: Carion et al. 2020, section 3.2; models/transformer.py of the original.
     """
 
-    def __init__(self, num_layers=6, **kwargs):
+    def __init__(self, num_layers: int = 6, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_layers = num_layers
 

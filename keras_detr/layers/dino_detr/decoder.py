@@ -1,5 +1,7 @@
 """DINO's decoder, which corrects anchors and looks forward twice."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -68,7 +70,9 @@ class DINODecoder(TransformerBase):
     original.
     """
 
-    def __init__(self, num_layers=6, num_levels=4, num_points=4, **kwargs):
+    def __init__(
+        self, num_layers: int = 6, num_levels: int = 4, num_points: int = 4, **kwargs: Any
+    ) -> None:
         # Anchors stay in float32.
         super().__init__(autocast=False, **kwargs)
         self.num_layers = num_layers

@@ -1,5 +1,7 @@
 """Batch normalization that never learns."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -33,7 +35,7 @@ class FrozenBatchNormalization(keras.layers.Layer):
     Source: Carion et al. 2020, section A.4; models/backbone.py of the original.
     """
 
-    def __init__(self, epsilon=1e-5, **kwargs):
+    def __init__(self, epsilon: float = 1e-5, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.epsilon = epsilon
 

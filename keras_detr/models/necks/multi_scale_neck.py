@@ -1,5 +1,7 @@
 """From a feature pyramid to the tokens that Deformable DETR's encoder reads."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -49,8 +51,13 @@ class MultiScaleNeck(TokenNeck):
     """
 
     def __init__(
-        self, hidden_dim=256, num_levels=4, num_groups=32, position_embedding=None, **kwargs
-    ):
+        self,
+        hidden_dim: int = 256,
+        num_levels: int = 4,
+        num_groups: int = 32,
+        position_embedding: Any = None,
+        **kwargs: Any,
+    ) -> None:
         check_counts(MOST_CHANNELS, hidden_dim=hidden_dim, num_groups=num_groups)
         check_counts(MOST_LAYERS, num_levels=num_levels)
         if hidden_dim % num_groups:

@@ -1,5 +1,7 @@
 """From one feature map to the tokens that DETR's encoder reads."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -38,7 +40,9 @@ class SingleScaleNeck(TokenNeck):
     Source: Carion et al. 2020, section 3.2; models/detr.py of the original.
     """
 
-    def __init__(self, hidden_dim=256, position_embedding=None, **kwargs):
+    def __init__(
+        self, hidden_dim: int = 256, position_embedding: Any = None, **kwargs: Any
+    ) -> None:
         check_counts(MOST_CHANNELS, hidden_dim=hidden_dim)
         super().__init__(hidden_dim, position_embedding, **kwargs)
 
