@@ -28,6 +28,8 @@ napoleon_custom_sections = [("Call arguments", "params_style")]
 myst_heading_anchors = 3
 
 _FENCE = re.compile(r"^(\s*)```python$")
+# What a comment in a docstring says to the tests.
+_COMMENT = re.compile(r"^\s*<!--.*-->$")
 
 # What a family of detectors says about its checkpoints for the loading code, and the table of
 # presets, which the README has in a form to read.
@@ -59,6 +61,8 @@ def _fences_to_blocks(app, what, name, obj, options, lines):
     """Turn the Markdown of docstrings, fenced code, into what Sphinx reads."""
     result, margin = [], None
     for line in lines:
+        if _COMMENT.match(line):
+            continue
         opening = _FENCE.match(line)
         if opening:
             margin = opening[1]

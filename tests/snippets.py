@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import keras_detr
 
+# `keras_detr.ops` itself has no names.
+MODULES_OF_OPERATIONS = ("ops.boxes", "ops.deformable_attention", "ops.linear_assignment")
 REPOSITORY = pathlib.Path(__file__).parents[1]
 _FENCE = re.compile(r"(?:^<!-- (?P<note>.*?) -->\n)?^```python\n(?P<source>.*?)^```$", re.M | re.S)
 _EXAMPLE = re.compile(r"^Examples?:\n+((?:```|    |<!--).*?)(?=^\w[\w ]*:|\Z)", re.M | re.S)
@@ -55,24 +57,37 @@ def documented_examples():
     once.
     """
     examples, seen = {}, set()
-    for module_name in keras_detr._MODULES:
+    for owner, value in public_objects().items():
+        parts = {owner: value}
+        if inspect.isclass(value):
+            methods = {key: part for key, part in _own_members(value) if key[0] != "_"}
+            parts |= {f"{owner}.{key}": part for key, part in methods.items()}
+        for path, part in parts.items():
+            section = example_of(part) if callable(part) else None
+            if section and part not in seen:
+                seen.add(part)
+                fences = snippets_of_page(textwrap.dedent(section))
+                sources = [f.source for f in fences if not f.note.startswith("not run: ")]
+                if sources:
+                    examples[path] = "\n".join(sources)
+    return examples
+
+
+def public_objects():
+    """Return a dict from their full names to the public classes and functions of all modules."""
+    found = {}
+    for module_name in (*keras_detr._MODULES, *MODULES_OF_OPERATIONS):
         module = importlib.import_module(f"keras_detr.{module_name}")
         for name in getattr(module, "__all__", ()):
-            value = getattr(module, name)
-            owner = f"{module.__name__}.{name}"
-            parts = {owner: value}
-            if inspect.isclass(value):
-                methods = {key: part for key, part in _own_members(value) if key[0] != "_"}
-                parts |= {f"{owner}.{key}": part for key, part in methods.items()}
-            for path, part in parts.items():
-                section = _EXAMPLE.search(inspect.getdoc(part) or "") if callable(part) else None
-                if section and part not in seen:
-                    seen.add(part)
-                    fences = snippets_of_page(textwrap.dedent(section[1]))
-                    sources = [f.source for f in fences if not f.note.startswith("not run: ")]
-                    if sources:
-                        examples[path] = "\n".join(sources)
-    return examples
+            if callable(getattr(module, name)):
+                found[f"{module.__name__}.{name}"] = getattr(module, name)
+    return found
+
+
+def example_of(value):
+    """Return the section "Example:" of a docstring, with its indentation, or `None`."""
+    section = _EXAMPLE.search(inspect.getdoc(value) or "")
+    return section and section[1]
 
 
 def _own_members(cls):

@@ -13,9 +13,20 @@ class DroppedBoxes:
     """Log once, with their images, which boxes of a data set the loss leaves out.
 
     The loss counts all of them, in the logs of `fit` as "dropped_boxes".
+
+    Example:
+        ```python
+        import numpy as np
+        from keras_detr.batches import DroppedBoxes, check_training_batch
+
+        images = np.full((1, 32, 32, 3), 99, "uint8")
+        boxes = {"boxes": np.array([[[4.0, 4.0, 4.0, 9.0]]]), "classes": np.array([[0]])}
+        # Logs that a box has no area.
+        check_training_batch(images, boxes, 1, "xyxy", dropped_boxes=DroppedBoxes())
+        ```
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._is_reported = False
 
     def report(self, boxes, is_empty, image_ids=None):

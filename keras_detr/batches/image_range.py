@@ -24,9 +24,19 @@ class ImageRange:
         takes_raw_images: bool, whether the model takes 0..255 RGB; `None` if nobody knows. See
             `takes_raw_images`.
         is_first_only: bool, whether only the first batch is looked at.
+
+    Example:
+        ```python
+        import numpy as np
+        from keras_detr.batches import ImageRange, check_inputs
+
+        images = np.random.default_rng(0).uniform(0, 1, (1, 32, 32, 3))
+        # Logs that the model sees black pictures.
+        check_inputs(images, ImageRange(takes_raw_images=True))
+        ```
     """
 
-    def __init__(self, takes_raw_images, is_first_only=True):
+    def __init__(self, takes_raw_images: bool | None, is_first_only: bool = True) -> None:
         self._takes_raw_images = takes_raw_images
         self._is_first_only = is_first_only
         self._is_mask_missed = False

@@ -25,6 +25,17 @@ class BatchParts(NamedTuple):
         carried_format: the format of the boxes that the batch carries along, see
             `check_carried_format`; None where it carries none.
         entries: dict from `row_entries`, with one row a box.
+
+    Example:
+        ```python
+        import numpy as np
+        from keras_detr.batches import batch_parts
+
+        images = np.zeros((1, 32, 32, 3), "uint8")
+        boxes = {"boxes": np.zeros((1, 2, 4), "float32"), "classes": np.zeros((1, 2), "int32")}
+        parts = batch_parts({"images": images, "bounding_boxes": boxes})
+        print(parts.boxes.shape, parts.pixel_mask)  # (1, 2, 4) None
+        ```
     """
 
     images: Any
@@ -36,7 +47,7 @@ class BatchParts(NamedTuple):
     entries: Any
 
 
-def batch_parts(batch):
+def batch_parts(batch: Any) -> BatchParts:
     """Find images, mask, boxes and classes in a training batch.
 
     Args:
@@ -47,6 +58,16 @@ def batch_parts(batch):
     Raises:
         ValueError: something is missing, there are sample weights, or `check_images_and_mask`
             raises.
+
+    Example:
+        ```python
+        import numpy as np
+        from keras_detr.batches import batch_parts
+
+        images = np.zeros((1, 32, 32, 3), "uint8")
+        boxes = {"boxes": np.zeros((1, 2, 4), "float32"), "classes": np.zeros((1, 2), "int32")}
+        assert batch_parts((images, boxes)).classes is boxes["classes"]
+        ```
     """
     x, bounding_boxes = training_pair(batch)
     images, pixel_mask, image_ids = input_parts(x)
@@ -82,7 +103,7 @@ def batch_pair(batch):
         return batch, batch.get("bounding_boxes")
     if not isinstance(batch, (tuple, list)):
         return batch, None
-    x, bounding_boxes, *rest = (*batch, None, None)
+    x, bounding_boxes, *rest = [*batch, None, None]  # type: ignore[misc]
     is_pair = 1 <= len(batch) <= 3 and (bounding_boxes is None or isinstance(bounding_boxes, dict))
     if not is_pair:
         raise ValueError(

@@ -1,5 +1,7 @@
 """Check the batches of a tf.data pipeline, by the same rules as arrays."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -9,17 +11,18 @@ from keras_detr.batches.row_entries import ROW_ENTRIES
 from keras_detr.batches.shapes import NO_BATCH, check_box_shapes, shape_of
 from keras_detr.batches.structure import batch_parts, input_parts
 from keras_detr.batches.training_batch import check_inputs, check_training_batch
+from keras_detr.ops.backends import current
 from keras_detr.ops.boxes import check_box_format
 
 
 def checked_training_batches(
-    dataset,
-    num_classes,
-    bounding_box_format,
-    dropped_boxes=None,
-    num_queries=None,
-    image_range=None,
-):
+    dataset: Any,
+    num_classes: int,
+    bounding_box_format: str,
+    dropped_boxes: Any = None,
+    num_queries: int | None = None,
+    image_range: Any = None,
+) -> Any:
     """Bring a data set's batches into one structure and check every value.
 
     Args:
@@ -42,6 +45,19 @@ def checked_training_batches(
     Raises:
         ValueError: the structure or a shape that is known is wrong, before a batch is read.
         tf.errors.InvalidArgumentError: while reading, with the message of `check_training_batch`.
+
+    Example:
+        ```python
+        import numpy as np
+        import tensorflow as tf
+        from keras_detr.batches import checked_training_batches
+
+        boxes = {"boxes": np.array([[[2.0, 2, 9, 9]]], "float32"), "classes": np.array([[0]])}
+        images = np.full((1, 32, 32, 3), 99, "uint8")
+        dataset = tf.data.Dataset.from_tensors({"images": images, "bounding_boxes": boxes})
+        inputs, targets = next(iter(checked_training_batches(dataset, 1, "xyxy")))
+        print(targets["boxes"].shape)  # (1, 1, 4)
+        ```
     """
     check_box_format(bounding_box_format)
 
@@ -73,7 +89,7 @@ def checked_training_batches(
     return _mapped(checked_batch, dataset)
 
 
-def checked_prediction_batches(dataset, image_range=None):
+def checked_prediction_batches(dataset: Any, image_range: Any = None) -> Any:
     """Bring a data set's batches into the structure of a detector's inputs, without targets.
 
     Args:
@@ -88,6 +104,17 @@ def checked_prediction_batches(dataset, image_range=None):
     Raises:
         ValueError: the structure or a shape that is known is wrong, before a batch is read.
         tf.errors.InvalidArgumentError: while reading, with the message of `check_inputs`.
+
+    Example:
+        ```python
+        import numpy as np
+        import tensorflow as tf
+        from keras_detr.batches import checked_prediction_batches
+
+        dataset = tf.data.Dataset.from_tensors({"images": np.full((2, 32, 32, 3), 99, "uint8")})
+        (inputs,) = next(iter(checked_prediction_batches(dataset)))
+        print(inputs["images"].shape)  # (2, 32, 32, 3)
+        ```
     """
 
     def check(images, pixel_mask, image_ids):
@@ -103,6 +130,7 @@ def checked_prediction_batches(dataset, image_range=None):
 
 
 def _mapped(function, dataset):
+    current().reserve_gpus(tf.config)
     if dataset.cardinality() == 0:
         raise ValueError(NO_BATCH)
     # Without a Python branch on a tensor there is nothing to rewrite, which would take seconds.

@@ -1,5 +1,7 @@
 """Check a training batch: its structure and shapes, then images, labels and boxes."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -16,14 +18,14 @@ from keras_detr.ops.boxes import check_box_format
 
 
 def check_training_batch(
-    x,
-    bounding_boxes,
-    num_classes,
-    bounding_box_format,
-    dropped_boxes=None,
-    num_queries=None,
-    image_range=None,
-):
+    x: Any,
+    bounding_boxes: dict[str, Any],
+    num_classes: int,
+    bounding_box_format: str,
+    dropped_boxes: Any = None,
+    num_queries: int | None = None,
+    image_range: Any = None,
+) -> dict[str, Any]:
     """Check a batch of arrays, and return its boxes dense.
 
     Args:
@@ -48,6 +50,19 @@ def check_training_batch(
             has one row a box have another shape or length; a class isn't a whole number in
             [-1, num_classes); a real box isn't finite or lies wholly outside its image; an image
             has too many objects.
+
+    Example:
+        ```python
+        import numpy as np
+        from keras_detr.batches import check_training_batch
+
+        images = np.full((2, 32, 32, 3), 99, "uint8")
+        # The images have two objects and one.
+        boxes = [np.array([[2.0, 2, 9, 9], [5, 5, 20, 30]]), np.array([[1.0, 1, 8, 8]])]
+        classes = [np.array([0, 1]), np.array([1])]
+        dense = check_training_batch(images, {"boxes": boxes, "classes": classes}, 2, "xyxy")
+        print(dense["classes"])  # [[0, 1], [1, -1]]
+        ```
     """
     check_box_format(bounding_box_format)
     parts = numpy_parts(batch_parts((x, bounding_boxes)))
@@ -57,16 +72,17 @@ def check_training_batch(
     check_row_entries(bounding_boxes["boxes"], entries, image_ids)
     check_images(images, image_ids, image_range, pixel_mask)
     check_labels(classes, num_classes, image_ids)
-    sizes = unpadded_sizes(images, pixel_mask)
-    is_empty = check_boxes(boxes, classes >= 0, *sizes, bounding_box_format, image_ids)
+    heights, widths = unpadded_sizes(images, pixel_mask)
+    is_object = classes >= 0
+    is_empty = check_boxes(boxes, is_object, heights, widths, bounding_box_format, image_ids)
     if num_queries is not None:
-        check_num_objects((classes >= 0) & ~is_empty, num_queries, image_ids)
+        check_num_objects(is_object & ~is_empty, num_queries, image_ids)
     if dropped_boxes is not None:
         dropped_boxes.report(boxes, is_empty, image_ids)
     return {"boxes": boxes, "classes": classes.astype(np.int32)}
 
 
-def check_inputs(x, image_range=None):
+def check_inputs(x: Any, image_range: Any = None) -> None:
     """Check a model's inputs.
 
     Args:
@@ -76,6 +92,15 @@ def check_inputs(x, image_range=None):
     Raises:
         ValueError: images or mask have another shape or type, or an image holds NaN or infinity;
             the message says which.
+
+    Example:
+        ```python
+        import numpy as np
+        from keras_detr.batches import check_inputs
+
+        images = np.full((1, 32, 32, 3), 99.0, "float32")
+        check_inputs({"images": images, "pixel_mask": np.ones((1, 32, 32), "uint8")})
+        ```
     """
     images, pixel_mask, image_ids = input_parts(x)
     if not keras.ops.is_tensor(images):

@@ -20,6 +20,14 @@ class RenamedTensors:
             (out, in, height, width), dense kernels (out, in)). A tensor that isn't in the table
             keeps its name.
         skipped: dict of source name to the reason why it isn't used.
+
+    Example:
+        ```python
+        from keras_detr.checkpoints import DETR_TABLE, to_canonical_names
+
+        found = to_canonical_names({"query_embed.weight": np.zeros((100, 256))}, DETR_TABLE)
+        print(list(found.tensors), found.skipped)
+        ```
     """
 
     tensors: dict[str, np.ndarray]
@@ -40,6 +48,16 @@ def to_canonical_names(tensors: dict[str, np.ndarray], table: RenameTable) -> Re
     Raises:
         ValueError: two tensors with different values get the same canonical name, or a fused
             projection can't be split into three.
+
+    Example:
+        ```python
+        from keras_detr.checkpoints import DETR_TABLE, to_canonical_names
+
+        # The official file and that of transformers give the same name.
+        array = np.zeros((100, 256))
+        names = "query_embed.weight", "model.query_position_embeddings.weight"
+        print([list(to_canonical_names({name: array}, DETR_TABLE).tensors) for name in names])
+        ```
     """
     wrappers = re.compile(table.wrappers)
     renames = [(re.compile(pattern), target) for pattern, target, *_ in table.renames]
@@ -48,7 +66,8 @@ def to_canonical_names(tensors: dict[str, np.ndarray], table: RenameTable) -> Re
     sources: dict[str, str] = {}
     skipped: dict[str, str] = {}
     for source, value in tensors.items():
-        name = source[wrappers.match(source).end() :]
+        wrapper = wrappers.match(source)
+        name = source[wrapper.end() :] if wrapper else source
         reason = next((reason for pattern, reason in skips if pattern.fullmatch(name)), None)
         if reason is not None:
             skipped[source] = reason
@@ -80,6 +99,14 @@ def to_hub_names(tensors: dict[str, np.ndarray], table: RenameTable) -> dict[str
 
     Raises:
         ValueError: transformers has no such tensor.
+
+    Example:
+        ```python
+        from keras_detr.checkpoints import DETR_TABLE, to_hub_names
+
+        tensors = {"query_embed.weight": np.zeros((100, 256))}
+        print(list(to_hub_names(tensors, DETR_TABLE)))  # ['model.query_position_embeddings.weight']
+        ```
     """
     rows = [(_canonical_pattern(*row[:2]), row[2]) for row in table.renames if len(row) == 3]
     renamed = {}

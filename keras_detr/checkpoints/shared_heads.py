@@ -29,6 +29,14 @@ def resolve_shared_heads(tensors: dict[str, np.ndarray], num_heads: int) -> dict
             the file holds all of them, or only one, which all heads then start from. Any other
             number of copies is returned unchanged.
 
+    Example:
+        ```python
+        from keras_detr.checkpoints import resolve_shared_heads
+
+        copies = {f"class_embed.{k}.weight": np.ones((3, 8)) for k in range(6)}
+        print(list(resolve_shared_heads(copies, num_heads=1)))  # ['class_embed.0.weight']
+        ```
+
     Source: fundamentalvision/Deformable-DETR models/deformable_detr.py; what transformers ties,
     models/deformable_detr/modeling_deformable_detr.py.
     """
@@ -63,6 +71,14 @@ def repeat_shared_heads(
             stages.
         in_decoder: tuple of the heads' names, "bbox_embed" or "class_embed", to which its decoder
             refers a second time.
+
+    Example:
+        ```python
+        from keras_detr.checkpoints import repeat_shared_heads
+
+        head = {"class_embed.0.weight": np.ones((3, 8))}
+        print(len(repeat_shared_heads(head, num_heads=6, in_decoder=())))  # 6
+        ```
     """
     repeated: dict[str, np.ndarray] = {}
     is_shared = not any(name.startswith("class_embed.1.") for name in tensors)

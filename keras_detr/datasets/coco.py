@@ -1,25 +1,29 @@
 """COCO 2017 through TensorFlow Datasets."""
 
+import os
 import urllib.request
+from typing import Any
 
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from keras_detr.checkpoints import COCO_CATEGORY_IDS
 from keras_detr.datasets.coco_features import elements_from_builder
+from keras_detr.ops.backends import current
 
 _SERVER = "http://images.cocodataset.org/annotations/annotations_trainval2017.zip"
 _SECONDS_TO_ANSWER = 20
 
 
 def load_coco(
-    split,
+    split: str,
     *,
-    data_dir=None,
-    bounding_box_format="xyxy",
-    crowds=None,
-    shuffle_files=None,
-    is_downloaded=True,
-):
+    data_dir: str | os.PathLike[str] | None = None,
+    bounding_box_format: str = "xyxy",
+    crowds: str | None = None,
+    shuffle_files: bool | None = None,
+    is_downloaded: bool = True,
+) -> Any:
     """Load a split of COCO 2017, the data set coco/2017 of TensorFlow Datasets.
 
     Args:
@@ -45,8 +49,19 @@ def load_coco(
         FileNotFoundError: the data set isn't prepared and can't be downloaded.
         ValueError: an argument is invalid.
 
+    Example:
+        <!-- not run: it needs COCO -->
+        ```python
+        from keras_detr.datasets import load_coco
+
+        images = load_coco("validation", data_dir="~/tensorflow_datasets", is_downloaded=False)
+        print(len(images))  # 5000
+        ```
+
     Source: facebookresearch/detr, datasets/coco.py.
     """
+    # Preparing and reading the files of a builder are work of TensorFlow.
+    current().reserve_gpus(tf.config)
     builder = tfds.builder("coco/2017", data_dir=data_dir)
     if not builder.is_prepared():
         _prepare(builder, is_downloaded)

@@ -8,6 +8,7 @@ import tensorflow_datasets as tfds
 from keras_detr.batches.carried_format import FORMAT_ENTRY
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.datasets.image_files import decode_jpeg, with_fallback
+from keras_detr.ops.backends import current
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 from keras_detr.preprocessing.assertions import checked
 
@@ -48,6 +49,7 @@ def elements_from_builder(
         features = {**features, "image": _decoded(features["image"], features["image/filename"])}
         return _element(features, bounding_box_format, is_crowd_dropped)
 
+    current().reserve_gpus(tf.config)
     read_config = tfds.ReadConfig(add_tfds_id=False)
     dataset = builder.as_dataset(
         split=split,

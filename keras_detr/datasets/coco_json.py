@@ -4,6 +4,8 @@ import itertools
 import json
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -27,18 +29,18 @@ _FEWEST_CORNERS = 5
 
 
 def load_coco_json(
-    images_dir,
-    annotations,
+    images_dir: str | os.PathLike[str],
+    annotations: str | os.PathLike[str] | dict[str, Any],
     *,
-    bounding_box_format="xyxy",
-    class_names=None,
-    crowds="keep",
-    shuffle_files=False,
-    is_checked=None,
-    broken_images="raise",
-    outside_files="refuse",
-    exif="apply",
-):
+    bounding_box_format: str = "xyxy",
+    class_names: Sequence[str] | None = None,
+    crowds: str = "keep",
+    shuffle_files: bool = False,
+    is_checked: bool | None = None,
+    broken_images: str = "raise",
+    outside_files: str = "refuse",
+    exif: str = "apply",
+) -> Any:
     """Load images and boxes annotated in COCO's JSON format.
 
     Entries that can't be used are left out, counted and listed: images without a file, boxes
@@ -93,6 +95,16 @@ def load_coco_json(
             relative instead of in pixels, a file is outside, or nothing can be used.
         tf.errors.InvalidArgumentError: while reading, an image can't be decoded, or doesn't have
             the size that the annotation says.
+
+    Example:
+        ```python
+        from keras_detr.datasets import load_coco_json
+
+        train = load_coco_json(
+            "my_data/train", "my_data/train/_annotations.coco.json", bounding_box_format="rel_xyxy"
+        )
+        print(train.class_names, train.report)
+        ```
 
     Source: the data format of https://cocodataset.org.
     """

@@ -99,6 +99,15 @@ class DataReport:
         num_unlisted_files: int, image files of COCO-JSON's folders that no image entry names.
         num_boxes_by_class: dict from the name of a class to the number of its boxes.
         problems: list of `Problem`, one for each dropped or changed entry.
+
+    Example:
+        ```python
+        from keras_detr.datasets import load_coco_json
+
+        annotations = "my_data/train/_annotations.coco.json"
+        report = load_coco_json("my_data/train", annotations).report
+        print(report.num_images, report.num_boxes_by_class, report.problems)
+        ```
     """
 
     source: str

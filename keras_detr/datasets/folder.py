@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import logging
 import os
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -34,6 +35,15 @@ class FolderData:
         format: str, "coco", "yolo" or "voc".
         is_held_out: bool, whether the images of `valid` were taken from the training part.
         fingerprint: str, which changes with the annotations, and not with the folder's place.
+
+    Example:
+        ```python
+        from keras_detr.datasets import load_folder
+
+        data = load_folder("my_data", bounding_box_format="rel_xyxy")
+        print(data)
+        print(data.class_names, data.train.report.num_images, data.test)
+        ```
     """
 
     train: tf.data.Dataset
@@ -62,17 +72,17 @@ class FolderData:
 
 
 def load_folder(
-    folder,
-    format="auto",
+    folder: str | os.PathLike[str],
+    format: str = "auto",
     *,
-    bounding_box_format="xyxy",
-    classes=None,
-    hold_out=0.2,
-    seed=0,
-    broken_images="raise",
-    outside_files="refuse",
-    exif="apply",
-):
+    bounding_box_format: str = "xyxy",
+    classes: Sequence[str] | None = None,
+    hold_out: float | None = 0.2,
+    seed: int = 0,
+    broken_images: str = "raise",
+    outside_files: str = "refuse",
+    exif: str = "apply",
+) -> FolderData:
     """Load the training, validation and test part of a folder in one of several layouts.
 
     - "coco": train/_annotations.coco.json beside the images, as Roboflow exports it, or

@@ -1,12 +1,17 @@
 """A small detection data set of generated shapes, which needs no download."""
 
+import os
+from typing import Any
+
 import numpy as np
 import scipy.ndimage
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from keras_detr.datasets.coco_features import elements_from_builder
 from keras_detr.datasets.shape_drawing import CLASS_NAMES, draw_scene
 from keras_detr.datasets.shapes_config import ShapesConfig
+from keras_detr.ops.backends import current
 
 
 class Shapes(tfds.core.GeneratorBasedBuilder):
@@ -14,6 +19,14 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
 
     A box encloses the visible pixels of an object, and its area is their number. There are no
     crowds, and some images have no objects. The same config gives the same data set.
+
+    Example:
+        ```python
+        from keras_detr.datasets import Shapes, ShapesConfig
+
+        builder = Shapes(data_dir="shapes", config=ShapesConfig(num_train=4, num_validation=2))
+        print(builder.info.features["objects"])
+        ```
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -86,8 +99,13 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
 
 
 def load_shapes(
-    split, *, data_dir=None, bounding_box_format="xyxy", config=None, shuffle_files=None
-):
+    split: str,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    bounding_box_format: str = "xyxy",
+    config: Any = None,
+    shuffle_files: bool | None = None,
+) -> Any:
     """Load a split of the generated shapes, generating them on first use.
 
     Args:
@@ -104,11 +122,22 @@ def load_shapes(
 
     Raises:
         ValueError: an argument is invalid.
+
+    Example:
+        ```python
+        from keras_detr.datasets import ShapesConfig, load_shapes
+
+        config = ShapesConfig(num_train=4, num_validation=2)
+        images = load_shapes("train", data_dir="shapes", config=config)
+        print(images.class_names, next(iter(images))["bounding_boxes"]["boxes"].shape)
+        ```
     """
     # TFDS requires that a configuration which the builder lists is given by its name.
     listed = {listed.name for listed in Shapes.BUILDER_CONFIGS}
     if config is not None and config.name in listed:
         config = config.name
+    # Generating images and reading the files of a builder are work of TensorFlow.
+    current().reserve_gpus(tf.config)
     builder = Shapes(data_dir=data_dir, config=config)
     if not builder.is_prepared():
         # Nothing is downloaded: the images are generated.

@@ -12,6 +12,7 @@ from keras_detr.datasets.broken_images import BrokenImages
 from keras_detr.datasets.data_report import brief
 from keras_detr.datasets.detection_records import check_records
 from keras_detr.datasets.image_files import decode_image
+from keras_detr.ops.backends import current
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 from keras_detr.preprocessing.assertions import checked
 from keras_detr.preprocessing.exif_orientation import check_exif
@@ -117,6 +118,7 @@ def _elements(images, boxes, bounding_box_format, shuffle_files, broken):
     }
     may_turn = bool((images["orientation"] == 0).any())
     splits = np.searchsorted(boxes["image_row"], np.arange(len(images) + 1))
+    current().reserve_gpus(tf.config)
     # tf.data runs on the host, even if there is a GPU.
     with tf.device("CPU:0"):
         columns = {key: tf.constant(column) for key, column in columns.items()}

@@ -20,6 +20,15 @@ class ShapesConfig(tfds.core.BuilderConfig):
         min_size, max_size: float, a shape's extent as a share of the image's shorter side.
         max_tilt: float, degrees by which a shape may be rotated to either side.
         seed: int, the seed of all random numbers.
+
+    Example:
+        ```python
+        from keras_detr.datasets import ShapesConfig, load_shapes
+
+        config = ShapesConfig(num_train=4, num_validation=2, max_objects=1, seed=7)
+        images = load_shapes("train", data_dir="shapes", config=config)
+        print(len(images))  # 4
+        ```
     """
 
     name: str = ""

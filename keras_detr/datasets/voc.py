@@ -3,6 +3,8 @@
 import functools
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 from defusedxml import DTDForbidden, ElementTree
 
@@ -26,17 +28,17 @@ _FLAGS = {None: False, "": False, "0": False, "1": True}
 
 
 def load_voc(
-    folder,
-    split="trainval",
+    folder: str | os.PathLike[str],
+    split: str = "trainval",
     *,
-    bounding_box_format="xyxy",
-    class_names=None,
-    difficult="keep",
-    shuffle_files=None,
-    broken_images="raise",
-    outside_files="refuse",
-    exif="apply",
-):
+    bounding_box_format: str = "xyxy",
+    class_names: Sequence[str] | None = None,
+    difficult: str = "keep",
+    shuffle_files: bool | None = None,
+    broken_images: str = "raise",
+    outside_files: str = "refuse",
+    exif: str = "apply",
+) -> Any:
     """Load images and boxes annotated as in Pascal VOC.
 
     The folder, such as VOC2012, holds the images in JPEGImages, an XML file for each in
@@ -75,6 +77,21 @@ def load_voc(
         FileNotFoundError: the folder, one in it, or the split's file doesn't exist.
         ValueError: an argument is invalid, all boxes look relative instead of in pixels, a file is
             outside, or nothing can be used.
+
+    Example:
+        ```python
+        import pathlib
+
+        from keras_detr.datasets import load_voc
+
+        pathlib.Path("my_data/train/0.xml").write_text(
+            "<annotation><filename>0.png</filename><size><width>80</width><height>60</height></size>"
+            "<object><name>cat</name><bndbox><xmin>11</xmin><ymin>9</ymin><xmax>40</xmax>"
+            "<ymax>28</ymax></bndbox></object></annotation>"
+        )
+        train = load_voc("my_data/train", bounding_box_format="rel_xyxy")
+        print(train.class_names, train.report.num_boxes)
+        ```
 
     Source: Everingham et al. 2010; the development kit of VOC2012, sections 4.2 and 5.
     """

@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.checkpoints.files.regular_files import read_regular
@@ -25,16 +27,16 @@ _KEYS = {"train": ("train",), "validation": ("val", "valid", "validation"), "tes
 
 
 def load_yolo(
-    folder,
-    split="train",
+    folder: str | os.PathLike[str],
+    split: str = "train",
     *,
-    bounding_box_format="xyxy",
-    class_names=None,
-    shuffle_files=None,
-    broken_images="raise",
-    outside_files="refuse",
-    exif="apply",
-):
+    bounding_box_format: str = "xyxy",
+    class_names: Sequence[str] | None = None,
+    shuffle_files: bool | None = None,
+    broken_images: str = "raise",
+    outside_files: str = "refuse",
+    exif: str = "apply",
+) -> Any:
     """Load images and boxes annotated for Ultralytics' YOLO.
 
     The folder holds data.yaml, or one .yaml file of another name, with "names" and, for each split,
@@ -71,6 +73,19 @@ def load_yolo(
         FileNotFoundError: the folder, data.yaml, or the split's folder doesn't exist, or no image
             has a label file.
         ValueError: an argument or data.yaml is invalid, a file is outside, or nothing can be used.
+
+    Example:
+        ```python
+        import pathlib
+
+        from keras_detr.datasets import load_yolo
+
+        pathlib.Path("my_data/labels").mkdir()
+        pathlib.Path("my_data/train/0.txt").write_text("0 0.5 0.5 0.2 0.3")  # Class, center, size.
+        pathlib.Path("my_data/data.yaml").write_text("{train: train, names: [cat, dog]}")
+        train = load_yolo("my_data", "train", bounding_box_format="rel_xyxy")
+        print(train.class_names, train.report.num_boxes)
+        ```
 
     Source: https://docs.ultralytics.com/datasets/detect.
     """

@@ -1,6 +1,7 @@
 """COCO's metrics in the logs of `fit`."""
 
 import itertools
+from typing import Any
 
 import keras
 
@@ -41,9 +42,26 @@ class COCOEvaluation(keras.callbacks.Callback):
         ValueError: `every` isn't a positive integer; `batches` can be read only once, or never
             end; when `fit` begins: the first batch isn't as `evaluate_detector` takes it.
         TypeError: when `fit` begins: the model is no detector.
+
+    Example:
+        ```python
+        from keras_detr.evaluation import COCOEvaluation
+
+        model.compile()
+        history = model.fit(train_batches, epochs=1, callbacks=[COCOEvaluation(valid_batches)])
+        print(history.history["val_AP"])
+        ```
     """
 
-    def __init__(self, batches, *, every=1, per_class=False, f1=False, verbose=1):
+    def __init__(
+        self,
+        batches: Any,
+        *,
+        every: int = 1,
+        per_class: bool = False,
+        f1: bool = False,
+        verbose: int | str = 1,
+    ) -> None:
         super().__init__()
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise ValueError(

@@ -1,5 +1,7 @@
 """COCO's detection metrics, as pycocotools computes them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from keras_detr.batches.arrays import to_numpy
@@ -29,10 +31,28 @@ class COCOMetrics:
     Raises:
         ValueError: the format is missing or unknown, or there aren't `num_classes` different names.
 
+    Example:
+        ```python
+        from keras_detr.evaluation import COCOMetrics
+
+        metrics = COCOMetrics("xyxy", num_classes=2)
+        y_true = {"boxes": [[[10, 10, 50, 60]]], "classes": [[1]]}
+        y_pred = {"boxes": [[[10, 10, 50, 60]]], "classes": [[1]], "confidence": [[0.9]]}
+        arrays = [{key: np.array(value) for key, value in y.items()} for y in (y_true, y_pred)]
+        metrics.update_state(*arrays, image_sizes=np.array([[100, 100]]))
+        print(metrics.result()["AP"])  # 1.0
+        ```
+
     Source: cocodataset/cocoapi, PythonAPI/pycocotools/cocoeval.py.
     """
 
-    def __init__(self, bounding_box_format=None, *, num_classes, class_names=None):
+    def __init__(
+        self,
+        bounding_box_format: str | None = None,
+        *,
+        num_classes: int,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
         box_format = check_box_format(bounding_box_format)
         self.bounding_box_format = bounding_box_format
         self.num_classes = num_classes

@@ -1,6 +1,8 @@
 """Write detections as COCO's results.json."""
 
 import contextlib
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -40,7 +42,7 @@ class COCOResultsWriter:
         FileNotFoundError: when the block begins: the folder doesn't exist.
     """
 
-    def __init__(self, path, *, category_ids):
+    def __init__(self, path: str | os.PathLike[str], *, category_ids: Sequence[int]) -> None:
         self.path = Path(path)
         self.category_ids = tuple(None if id is None else int(id) for id in category_ids)
         self.num_detections = 0

@@ -1,5 +1,7 @@
 """Evaluate a detector on a data set, in pixels of the original images."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -12,7 +14,9 @@ from keras_detr.evaluation.coco_metrics import COCOMetrics
 from keras_detr.ops.boxes import convert_box_format
 
 
-def evaluate_detector(model, batches, *, verbose=0, metrics=None, on_batch=None):
+def evaluate_detector(
+    model: Any, batches: Any, *, verbose: int | str = 0, metrics: Any = None, on_batch: Any = None
+) -> dict[str, Any]:
     """Return COCO's metrics for a model's predictions on batches of images.
 
     Batches are read one after the other, and only their boxes are kept. A smaller batch, as the
@@ -37,6 +41,13 @@ def evaluate_detector(model, batches, *, verbose=0, metrics=None, on_batch=None)
     Raises:
         ValueError: there are no images, a batch lacks an entry, its images or boxes aren't as `fit`
             takes them, its `class_names` aren't the model's, or `metrics` takes another format.
+
+    Example:
+        ```python
+        from keras_detr.evaluation import evaluate_detector, summary_table
+
+        print(summary_table(evaluate_detector(model, valid_batches)))
+        ```
     """
     if metrics is None:
         metrics = COCOMetrics("rel_xyxy", num_classes=model.num_classes)

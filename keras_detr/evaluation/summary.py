@@ -1,6 +1,7 @@
 """Format COCO's metrics as tables of text."""
 
 import math
+from typing import Any
 
 # COCO's twelve metrics, in its order.
 MEANINGS = {
@@ -19,7 +20,7 @@ MEANINGS = {
 }
 
 
-def summary_table(result):
+def summary_table(result: dict[str, Any]) -> str:
     """Return COCO's metrics as a table of text.
 
     Args:
@@ -27,13 +28,23 @@ def summary_table(result):
 
     Returns:
         str, one line a metric, in percent as in papers; a dash if there are no such objects.
+
+    Example:
+        ```python
+        from keras_detr.evaluation import COCOMetrics, evaluate_detector, summary_table
+
+        metrics = COCOMetrics("rel_xyxy", num_classes=model.num_classes)
+        print(summary_table(evaluate_detector(model, valid_batches, metrics=metrics)))
+        ```
     """
     return "\n".join(
         f"{name:<10}{_percent(result[name]):>6}  {what}" for name, what in MEANINGS.items()
     )
 
 
-def class_table(result_per_class, best_f1_per_class=None):
+def class_table(
+    result_per_class: dict[str, Any], best_f1_per_class: dict[str, Any] | None = None
+) -> str:
     """Return the AP of each class, and perhaps its best F1, as a table of text.
 
     Args:
@@ -43,6 +54,13 @@ def class_table(result_per_class, best_f1_per_class=None):
     Returns:
         str, one line a class, AP and F1 in percent, and the confidence threshold that gives the
         best F1; a dash for a class without objects.
+
+    Example:
+        ```python
+        from keras_detr.evaluation import class_table
+
+        print(class_table({"cat": 0.41, "dog": 0.38}))
+        ```
     """
     width = max((len(name) for name in result_per_class), default=0) + 2
     lines = [f"{'class':<{width}}{'AP':>6}"]

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from keras_detr.checkpoints.files.atomic_files import (
     check_space,
@@ -50,10 +50,23 @@ FORMATS = {
 }
 
 
-def export_detector(model, filepath, format="tf_saved_model", *, input_dtype="uint8"):
+def export_detector(
+    model: Any,
+    filepath: str | os.PathLike[str],
+    format: str = "tf_saved_model",
+    *,
+    input_dtype: str = "uint8",
+) -> None:
     """Write a detector as a file that needs neither keras_detr nor Keras.
 
     The arguments and errors are those of `export`, a method of every `SetPredictionDetector`.
+
+    Example:
+        ```python
+        from keras_detr.export import export_detector
+
+        export_detector(model, "exported", format="tf_saved_model")
+        ```
     """
     path = Path(filepath)
     if format not in FORMATS:

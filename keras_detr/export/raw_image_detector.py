@@ -1,5 +1,7 @@
 """One program from raw images to detections."""
 
+from typing import Any
+
 from keras import ops
 
 from keras_detr.export.resizing import resize_images, resized_size
@@ -23,9 +25,18 @@ class RawImageDetector:
         dict of "boxes" float32 (batch, detections, 4) in the model's `bounding_box_format` and for
         the raw images' size, "classes" int32 (batch, detections), "confidence" float32 (batch,
         detections), the most confident first, and "num_detections" int32 (batch,).
+
+    Example:
+        ```python
+        from keras_detr.export import RawImageDetector
+
+        images = np.zeros((1, 60, 80, 3), "uint8")
+        found = RawImageDetector(model)(images)
+        print(found["boxes"].shape, found["num_detections"].shape)
+        ```
     """
 
-    def __init__(self, model):
+    def __init__(self, model: Any) -> None:
         self.model = model
 
     def __call__(self, images):

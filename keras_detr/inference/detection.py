@@ -2,6 +2,7 @@
 
 import logging
 import pathlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,8 +23,14 @@ _LEAST_IMAGES_WITH_PROGRESS = 20
 
 
 def detect(
-    model, images, *, confidence_threshold=0.5, batch_size=None, verbose="auto", exif="apply"
-):
+    model: Any,
+    images: Any,
+    *,
+    confidence_threshold: float = 0.5,
+    batch_size: int | None = None,
+    verbose: int | str = "auto",
+    exif: str = "apply",
+) -> list[Detections]:
     """Return the objects in images of any size, in pixels of each image.
 
     `model.detect(images, ...)` is the same.

@@ -1,5 +1,7 @@
 """Queries made of noisy objects, which a detector learns to clean up."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -65,12 +67,28 @@ class ContrastiveDenoising(keras.layers.Layer):
         out as [group][positive | negative][object]. Padding has a state of zeros, and an anchor in
         the middle of the image.
 
+    Example:
+        ```python
+        from keras_detr.layers import ContrastiveDenoising
+
+        denoising = ContrastiveDenoising(num_queries=6, seed=0)
+        denoising.build((2, 8))  # The number of classes, and the size of a query.
+        boxes = np.array([[[0.5, 0.5, 0.2, 0.3], [0.3, 0.4, 0.1, 0.1]]], "float32")
+        states, anchors, mask = denoising(boxes, np.array([[0, 1]]), num_matching_queries=5)
+        print(states.shape, mask.shape)  # (1, 12, 8) (1, 17, 17)
+        ```
+
     Source: Zhang et al. 2022 (DINO), section 3.3; models/dino/dn_components.py of the original.
     """
 
     def __init__(
-        self, num_queries=100, label_noise_ratio=0.5, box_noise_scale=1.0, seed=None, **kwargs
-    ):
+        self,
+        num_queries: int = 100,
+        label_noise_ratio: float = 0.5,
+        box_noise_scale: float = 1.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         # Boxes and noise stay in float32.
         super().__init__(autocast=False, **kwargs)
         check_counts(num_queries=num_queries)

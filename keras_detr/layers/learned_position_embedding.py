@@ -1,5 +1,7 @@
 """Learned codes of where a token lies in its image."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -27,10 +29,18 @@ class LearnedPositionEmbedding(keras.layers.Layer):
     Raises:
         ValueError: the feature map is larger than the tables.
 
+    Example:
+        ```python
+        from keras_detr.layers import LearnedPositionEmbedding
+
+        codes = LearnedPositionEmbedding(hidden_dim=8)(np.ones((1, 3, 4, 16), "float32"))
+        print(codes.shape)  # (1, 3, 4, 8)
+        ```
+
     Source: models/position_encoding.py of the original, `PositionEmbeddingLearned`.
     """
 
-    def __init__(self, hidden_dim=256, num_positions=50, **kwargs):
+    def __init__(self, hidden_dim: int = 256, num_positions: int = 50, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if hidden_dim % 2:
             raise ValueError(f"`hidden_dim` must be even. Received: {hidden_dim}.")

@@ -1,5 +1,7 @@
 """The small network that turns a query's state into a box."""
 
+from typing import Any
+
 import keras
 
 from keras_detr.layers.primitives.initializers import torch_linear_initializers
@@ -22,10 +24,20 @@ class MultilayerPerceptron(keras.layers.Layer):
     Returns:
         (..., output_dim).
 
+    Example:
+        ```python
+        from keras_detr.layers import MultilayerPerceptron
+
+        box_head = MultilayerPerceptron(hidden_dim=8, output_dim=4)
+        print(box_head(np.ones((1, 5, 8), "float32")).shape)  # (1, 5, 4)
+        ```
+
     Source: Carion et al. 2020, section 3.2 (prediction feed-forward networks).
     """
 
-    def __init__(self, hidden_dim, output_dim, num_layers=3, **kwargs):
+    def __init__(
+        self, hidden_dim: int, output_dim: int, num_layers: int = 3, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.hidden_dim = hidden_dim
         self.output_dim = output_dim

@@ -1,6 +1,7 @@
 """From raw outputs to detections."""
 
 import numbers
+from typing import Any
 
 import keras
 from keras import ops
@@ -38,18 +39,31 @@ class SetPredictionDecoder(keras.layers.Layer):
         "confidence" float32 (batch, detections), and "num_detections" int32 (batch,). Padding has
         class -1, and -1 for boxes and confidence.
 
+    Example:
+        ```python
+        from keras_detr.layers import SetPredictionDecoder
+
+        decoder = SetPredictionDecoder("xyxy", max_detections=5)
+        predictions = {
+            "classification": np.zeros((1, 10, 3), "float32"),  # Two classes and no-object.
+            "box": np.full((1, 10, 4), 0.5, "float32"),
+        }
+        found = decoder(predictions, image_size=(480, 640))
+        print(found["boxes"].shape, found["confidence"].shape)  # (1, 5, 4) (1, 5)
+        ```
+
     Source: models/detr.py of the original, `PostProcess`; Deformable DETR's likewise.
     """
 
     def __init__(
         self,
-        bounding_box_format,
+        bounding_box_format: str | None,
         *,
-        activation="softmax",
-        max_detections=100,
-        confidence_threshold=None,
-        **kwargs,
-    ):
+        activation: str = "softmax",
+        max_detections: int = 100,
+        confidence_threshold: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         check_box_format(bounding_box_format)

@@ -1,6 +1,7 @@
 """Fixed sine and cosine codes of where a token lies in its image."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -30,10 +31,26 @@ class SinePositionEmbedding(keras.layers.Layer):
         (batch, height, width, hidden_dim) in the compute dtype. Without a mask the batch axis has
         size 1, and where the shape is static too the codes are a constant of the program.
 
+    Example:
+        ```python
+        from keras_detr.layers import SinePositionEmbedding
+
+        mask = np.ones((1, 3, 4), bool)
+        mask[:, :, 3:] = False  # The last column is padding.
+        codes = SinePositionEmbedding(hidden_dim=8)(np.ones((1, 3, 4, 16), "float32"), mask)
+        print(codes.shape)  # (1, 3, 4, 8)
+        ```
+
     Source: Carion et al. 2020, section A.4; models/position_encoding.py of the original.
     """
 
-    def __init__(self, hidden_dim=256, temperature=10000.0, offset=0.0, **kwargs):
+    def __init__(
+        self,
+        hidden_dim: int = 256,
+        temperature: float = 10000.0,
+        offset: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if hidden_dim % 4:
             raise ValueError(

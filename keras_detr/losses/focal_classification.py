@@ -15,12 +15,25 @@ class FocalClassification:
         alpha: float in [0, 1], the weight of a query's class against its other classes.
         gamma: float, how much less well-classified pairs count.
 
+    Example:
+        ```python
+        from keras_detr.losses import FocalClassification
+
+        loss = keras_detr.HungarianLoss(FocalClassification(), class_weight=2.0, class_cost=2.0)
+        y_true = {"boxes": np.full((1, 1, 4), 0.5, "float32"), "classes": np.array([[1]])}
+        y_pred = {
+            "classification": np.zeros((1, 5, 2), "float32"),  # One logit a class.
+            "box": np.full((1, 5, 4), 0.4, "float32"),
+        }
+        print(float(loss(y_true, y_pred)))
+        ```
+
     Source: Lin et al. 2017, equation 5; Zhu et al. 2021, section A.4.
     """
 
     activation = "sigmoid"
 
-    def __init__(self, alpha=0.25, gamma=2.0):
+    def __init__(self, alpha: float = 0.25, gamma: float = 2.0) -> None:
         self.alpha = alpha
         self.gamma = gamma
 

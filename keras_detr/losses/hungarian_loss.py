@@ -1,6 +1,7 @@
 """The loss between a set of predictions and a set of objects."""
 
 import copy
+from typing import Any
 
 import keras
 from keras import ops
@@ -56,6 +57,22 @@ class HungarianLoss(keras.losses.Loss):
         ValueError: shapes don't fit, or (where values can be read) a label is out of range, or an
             image has more objects than there are queries.
 
+    Example:
+        ```python
+        loss = keras_detr.HungarianLoss(box_weight=5.0, giou_weight=2.0)
+        # Two objects in one image, as centers and sizes.
+        y_true = {
+            "boxes": np.array([[[0.5, 0.5, 0.2, 0.3], [0.2, 0.3, 0.1, 0.1]]], "float32"),
+            "classes": np.array([[0, 1]]),
+        }
+        y_pred = {
+            "classification": np.zeros((1, 5, 3), "float32"),  # Two classes and no-object.
+            "box": np.full((1, 5, 4), 0.4, "float32"),
+        }
+        print(float(loss(y_true, y_pred)))
+        print({name: float(part) for name, part in loss.components(y_true, y_pred).items()})
+        ```
+
     Source: Carion et al. 2020, section 3.1; models/detr.py and models/matcher.py of the original.
     For the encoder: Zhu et al. 2021, section A.4; models/deformable_detr.py of the original. For
     denoising: Zhang et al. 2022, section 3.3; models/dino/dino.py of the original.
@@ -70,20 +87,20 @@ class HungarianLoss(keras.losses.Loss):
 
     def __init__(
         self,
-        classification=None,
+        classification: Any = None,
         *,
-        class_cost=1.0,
-        box_cost=5.0,
-        giou_cost=2.0,
-        class_weight=1.0,
-        box_weight=5.0,
-        giou_weight=2.0,
-        has_encoder_classes=False,
-        area_epsilon=0.0,
-        assignment="auto",
-        name="hungarian_loss",
-        **kwargs,
-    ):
+        class_cost: float = 1.0,
+        box_cost: float = 5.0,
+        giou_cost: float = 2.0,
+        class_weight: float = 1.0,
+        box_weight: float = 5.0,
+        giou_weight: float = 2.0,
+        has_encoder_classes: bool = False,
+        area_epsilon: float = 0.0,
+        assignment: str = "auto",
+        name: str = "hungarian_loss",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name=name, **kwargs)
         if assignment not in METHODS:
             raise ValueError(f"`assignment` must be one of {METHODS}. Received: {assignment!r}.")

@@ -15,12 +15,25 @@ class SoftmaxClassification:
         no_object_weight: float, the weight of queries without an object in the cross-entropy:
             there are many more of them than of objects.
 
+    Example:
+        ```python
+        from keras_detr.losses import SoftmaxClassification
+
+        loss = keras_detr.HungarianLoss(SoftmaxClassification(no_object_weight=0.2))
+        y_true = {"boxes": np.full((1, 1, 4), 0.5, "float32"), "classes": np.array([[1]])}
+        y_pred = {
+            "classification": np.zeros((1, 5, 3), "float32"),  # Two classes and no-object.
+            "box": np.full((1, 5, 4), 0.4, "float32"),
+        }
+        print(float(loss(y_true, y_pred)))
+        ```
+
     Source: Carion et al. 2020, sections 3.1 and A.4; models/detr.py of the original.
     """
 
     activation = "softmax"
 
-    def __init__(self, no_object_weight=0.1):
+    def __init__(self, no_object_weight: float = 0.1) -> None:
         self.no_object_weight = no_object_weight
 
     def num_classes(self, logits):

@@ -2,7 +2,9 @@
 
 import csv
 import io
+import os
 import pathlib
+from typing import Any
 
 import keras
 
@@ -27,10 +29,10 @@ class EpochLog(keras.callbacks.Callback):
         ```
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__()
         self.path = pathlib.Path(path)
-        self.rows = []
+        self.rows: list[dict[str, Any]] = []
 
     def on_train_begin(self, logs=None):
         self.rows = []

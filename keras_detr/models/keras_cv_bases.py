@@ -33,7 +33,7 @@ class _AllPresets:
         return dict(cls.presets)
 
 
-class Backbone(_KerasCVBackbone):
+class Backbone(_KerasCVBackbone):  # type: ignore[misc, valid-type]
     """A `keras_cv.models.Backbone` where KerasCV can be imported."""
 
     presets_with_weights = _AllPresets()
@@ -47,7 +47,7 @@ class Backbone(_KerasCVBackbone):
         super(_KerasCVBackbone, cls).__init_subclass__(**kwargs)
 
 
-class _NeverFunctional(type(_KerasCVTask)):
+class _NeverFunctional(type(_KerasCVTask)):  # type: ignore[misc]
     """Keep a class a plain `keras.Model`, whatever happens to those that it is made from.
 
     As soon as a program builds one of KerasCV's own tasks, which are functional models, Keras makes
@@ -61,7 +61,7 @@ class _NeverFunctional(type(_KerasCVTask)):
         return [*(base for base in own if not base.__module__.startswith("keras.")), *of_model]
 
 
-class Task(_KerasCVTask, metaclass=_NeverFunctional):
+class Task(_KerasCVTask, metaclass=_NeverFunctional):  # type: ignore[misc, valid-type]
     """A `keras_cv.models.Task` where KerasCV can be imported, and never a functional model."""
 
     presets_with_weights = _AllPresets()

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import tempfile
+from typing import Any
 
 import keras
 
@@ -10,7 +11,9 @@ from keras_detr.models.task.set_prediction_detector import SetPredictionDetector
 from keras_detr.ops.boxes import check_box_format
 
 
-def load(source, *, bounding_box_format=None, **settings):
+def load(
+    source: str | os.PathLike[str], *, bounding_box_format: str | None = None, **settings: Any
+) -> SetPredictionDetector:
     """Return a detector from a `.keras` file, a folder, a registered preset or the Hub.
 
     Args:

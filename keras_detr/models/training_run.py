@@ -1,8 +1,10 @@
 """A folder with the results of one training, which never overwrites those of another."""
 
 import json
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -45,7 +47,7 @@ class TrainingRun:
         ```
     """
 
-    def __init__(self, folder, settings):
+    def __init__(self, folder: str | os.PathLike[str], settings: Any) -> None:
         self.folder = Path(folder)
         self.backup_dir = self.folder / "backup"
         self.best_path = self.folder / "model.keras"

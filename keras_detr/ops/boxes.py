@@ -24,6 +24,15 @@ class BoxFormat(NamedTuple):
     is_relative: bool
 
 
+__all__ = [
+    "BOX_FORMATS",
+    "center_to_corners",
+    "clip_to_image",
+    "convert_box_format",
+    "generalized_iou",
+    "inverse_sigmoid",
+]
+
 BOX_FORMATS = {
     "xyxy": BoxFormat("corners", vertical_first=False, is_relative=False),
     "yxyx": BoxFormat("corners", vertical_first=True, is_relative=False),
@@ -63,7 +72,9 @@ def check_box_format(bounding_box_format, argument="bounding_box_format"):
     return BOX_FORMATS[bounding_box_format]
 
 
-def convert_box_format(boxes, source, target, image_size=None, stack: Callable = ops.stack):
+def convert_box_format(
+    boxes: Any, source: str, target: str, image_size: Any = None, stack: Callable = ops.stack
+) -> Any:
     """Convert boxes from one format to another.
 
     Only operators and `stack` touch the boxes, so one table serves `keras.ops`, NumPy and
@@ -83,6 +94,14 @@ def convert_box_format(boxes, source, target, image_size=None, stack: Callable =
 
     Raises:
         ValueError: a format is unknown, or `image_size` is needed and missing.
+
+    Example:
+        ```python
+        from keras_detr.ops.boxes import convert_box_format
+
+        boxes = np.array([[10.0, 20.0, 30.0, 60.0]])
+        print(convert_box_format(boxes, "xyxy", "rel_center_xywh", image_size=(100, 200)))
+        ```
     """
     from_format = check_box_format(source, "source")
     to_format = check_box_format(target, "target")
@@ -124,12 +143,19 @@ def convert_box_format(boxes, source, target, image_size=None, stack: Callable =
     return stack([first, second, third, fourth], axis=-1)
 
 
-def center_to_corners(boxes, library=ops):
+def center_to_corners(boxes: Any, library: Any = ops):
     """Convert (center x, center y, width, height) to (left, top, right, bottom).
 
     Args:
         boxes: float (..., 4), relative or absolute.
         library: `keras.ops` or `numpy`, whichever the boxes belong to.
+
+    Example:
+        ```python
+        from keras_detr.ops.boxes import center_to_corners
+
+        print(center_to_corners(np.array([[0.5, 0.5, 0.2, 0.4]])))  # [[0.4, 0.3, 0.6, 0.7]]
+        ```
     """
     center, half_size = boxes[..., :2], boxes[..., 2:] * 0.5
     return library.concatenate([center - half_size, center + half_size], axis=-1)
@@ -149,7 +175,7 @@ class ClippedBoxes(NamedTuple):
     has_area: Any
 
 
-def clip_to_image(boxes, library=ops):
+def clip_to_image(boxes: Any, library: Any = ops) -> Any:
     """Clip boxes to their image. Those without an area afterwards are no objects for a loss.
 
     Args:
@@ -158,6 +184,13 @@ def clip_to_image(boxes, library=ops):
 
     Returns:
         `ClippedBoxes`.
+
+    Example:
+        ```python
+        from keras_detr.ops.boxes import clip_to_image
+
+        print(clip_to_image(np.array([[1.0, 0.5, 0.2, 0.4]])))  # [[0.95, 0.5, 0.1, 0.4]]
+        ```
     """
     is_finite = library.all(library.isfinite(boxes), axis=-1)
     boxes = library.where(library.expand_dims(is_finite, -1), boxes, 0.0)
@@ -173,7 +206,7 @@ def clip_to_image(boxes, library=ops):
     return ClippedBoxes(boxes, is_clipped, has_area)
 
 
-def generalized_iou(boxes_xyxy, other_boxes_xyxy, epsilon=0.0):
+def generalized_iou(boxes_xyxy: Any, other_boxes_xyxy: Any, epsilon: float = 0.0) -> Any:
     """Return the generalized intersection over union of boxes, element by element.
 
     Shapes broadcast, so `boxes[:, :, None]` against `others[:, None]` gives all pairs. Boxes of no
@@ -185,6 +218,14 @@ def generalized_iou(boxes_xyxy, other_boxes_xyxy, epsilon=0.0):
 
     Returns:
         float (...), in [-1, 1].
+
+    Example:
+        ```python
+        from keras_detr.ops.boxes import generalized_iou
+
+        boxes = np.array([[0.0, 0, 2, 2], [4, 4, 6, 6]])
+        print(generalized_iou(boxes, boxes + 1))
+        ```
 
     Source: Rezatofighi et al. 2019, algorithm 1.
     """
@@ -210,12 +251,19 @@ def generalized_iou(boxes_xyxy, other_boxes_xyxy, epsilon=0.0):
     return iou - _divide_or_zero(hull - union, hull + epsilon)
 
 
-def inverse_sigmoid(probability, epsilon=1e-5):
+def inverse_sigmoid(probability: Any, epsilon: float = 1e-5):
     """Return the logit of a probability, finite for 0 and 1.
 
     Args:
         probability: float, values outside [0, 1] are clipped.
         epsilon: float, the least value of the numerator and of the denominator.
+
+    Example:
+        ```python
+        from keras_detr.ops.boxes import inverse_sigmoid
+
+        print(inverse_sigmoid(np.array([0.5, 0.9], "float32")))  # [0, 2.197]
+        ```
 
     Source: Deformable DETR, util/misc.py.
     """

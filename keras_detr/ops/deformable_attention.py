@@ -8,8 +8,12 @@ from keras import ops
 
 from keras_detr.ops.backends import current
 
+__all__ = ["multi_scale_deformable_attention"]
 
-def multi_scale_deformable_attention(values, spatial_shapes, sampling_locations, attention_weights):
+
+def multi_scale_deformable_attention(
+    values: Any, spatial_shapes: Any, sampling_locations: Any, attention_weights: Any
+) -> Any:
     """Sum bilinear samples of several feature maps, each head at points of its own.
 
     A point samples its map as if this were surrounded by zeros: pixel centers lie at half-integers,
@@ -31,6 +35,16 @@ def multi_scale_deformable_attention(values, spatial_shapes, sampling_locations,
 
     Raises:
         ValueError: shapes don't fit each other.
+
+    Example:
+        ```python
+        from keras_detr.ops.deformable_attention import multi_scale_deformable_attention
+
+        values = np.ones((1, 3 * 4, 2, 8), "float32")  # A map of 3x4, and two heads.
+        points = np.full((1, 5, 2, 1, 4, 2), 0.5, "float32")
+        weights = np.full((1, 5, 2, 1, 4), 0.25, "float32")
+        print(multi_scale_deformable_attention(values, [(3, 4)], points, weights).shape)
+        ```
 
     Source: Zhu et al. 2021, equation 3; models/ops/functions/ms_deform_attn_func.py of the
     original.

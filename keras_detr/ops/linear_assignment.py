@@ -2,6 +2,7 @@
 
 import functools
 import logging
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -9,12 +10,16 @@ from scipy.optimize import linear_sum_assignment
 
 from keras_detr.ops.backends import current
 
+__all__ = ["linear_assignment"]
+
 METHODS = ("auto", "host", "in_graph")
 
 logger = logging.getLogger("keras_detr")
 
 
-def linear_assignment(cost, num_objects, method="auto", is_compiled_by_xla=False):
+def linear_assignment(
+    cost: Any, num_objects: Any, method: str = "auto", is_compiled_by_xla: bool = False
+) -> Any:
     """Give every object a query of its own at the least total cost.
 
     Args:
@@ -32,6 +37,15 @@ def linear_assignment(cost, num_objects, method="auto", is_compiled_by_xla=False
     Raises:
         ValueError: `method` is unknown, or a problem has more objects than queries (on the host;
             in the graph the surplus objects get -1).
+
+    Example:
+        ```python
+        from keras_detr.ops.linear_assignment import linear_assignment
+
+        # Two objects, three queries.
+        cost = np.array([[[3.0, 1.0, 2.0], [1.0, 2.0, 3.0]]], "float32")
+        print(linear_assignment(cost, np.array([2])))  # [[1, 0]]
+        ```
 
     Source: Carion et al. 2020, equation 1; Crouse 2016 for the algorithm of both solvers.
     """

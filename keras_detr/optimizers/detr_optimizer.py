@@ -1,6 +1,8 @@
 """The paper's optimizer: AdamW with a slower backbone."""
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -9,17 +11,17 @@ from keras_detr.optimizers.global_clip_multi_optimizer import GlobalClipMultiOpt
 
 
 def detr_optimizer(
-    model,
-    learning_rate=1e-4,
-    backbone_learning_rate=1e-5,
-    weight_decay=1e-4,
-    global_clipnorm=0.1,
-    slow_layers=(),
-    slow_learning_rate=None,
+    model: Any,
+    learning_rate: Any = 1e-4,
+    backbone_learning_rate: Any = 1e-5,
+    weight_decay: float = 1e-4,
+    global_clipnorm: float | None = 0.1,
+    slow_layers: Sequence[str] = (),
+    slow_learning_rate: Any = None,
     *,
-    use_ema=False,
-    ema_momentum=0.99,
-):
+    use_ema: bool = False,
+    ema_momentum: float = 0.99,
+) -> Any:
     """Return AdamW with one learning rate for the backbone and another for the rest.
 
     Args:
@@ -45,6 +47,15 @@ def detr_optimizer(
         ValueError: variables of the backbone and of the rest share a name, so that their learning
             rates couldn't be told apart; a layer of `slow_layers` isn't there; or
             `slow_learning_rate` is missing.
+
+    Example:
+        ```python
+        model.backbone.trainable = False
+        optimizer = keras_detr.detr_optimizer(model, learning_rate=2e-4)
+        model.compile(optimizer)
+        for group in optimizer.optimizers:
+            print(group.name, float(group.learning_rate))
+        ```
 
     Source: Carion et al. 2020, section A.4; Zhu et al. 2021, section A.3; main.py of the originals.
     """

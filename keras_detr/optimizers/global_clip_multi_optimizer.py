@@ -1,6 +1,7 @@
 """Several optimizers that clip their gradients together."""
 
 import contextlib
+from typing import Any
 
 import keras
 from keras import ops
@@ -21,10 +22,19 @@ class GlobalClipMultiOptimizer(keras.optimizers.MultiOptimizer):
         clip_norm: float, the largest norm of all gradients together, or `None`.
         **kwargs: of `keras.optimizers.MultiOptimizer`.
 
+    Example:
+        ```python
+        from keras_detr.optimizers import GlobalClipMultiOptimizer
+
+        rates = keras.optimizers.OptimizerMap(default_optimizer=keras.optimizers.AdamW(1e-4))
+        rates["backbone"] = keras.optimizers.AdamW(1e-5)
+        model.compile(GlobalClipMultiOptimizer(rates, clip_norm=0.1))
+        ```
+
     Source: Carion et al. 2020, section A.4; engine.py of the original.
     """
 
-    def __init__(self, optimizer_map, clip_norm=None, **kwargs):
+    def __init__(self, optimizer_map: Any, clip_norm: float | None = None, **kwargs: Any) -> None:
         super().__init__(optimizer_map, **kwargs)
         if clip_norm is not None and clip_norm <= 0:
             raise ValueError(f"`clip_norm` must be positive or `None`. Received: {clip_norm}.")

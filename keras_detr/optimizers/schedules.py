@@ -1,9 +1,11 @@
 """Learning rates by step: those of the papers, and one for training from few images."""
 
+from typing import Any
+
 import keras
 
 
-def warmup_cosine(learning_rate, num_steps, warmup_steps=None):
+def warmup_cosine(learning_rate: Any, num_steps: int, warmup_steps: int | None = None) -> Any:
     """Return a schedule that rises from 0, and then falls to 0 along half a cosine.
 
     Args:
@@ -40,7 +42,7 @@ def warmup_cosine(learning_rate, num_steps, warmup_steps=None):
     )
 
 
-def step_decay(learning_rate, num_steps, factor=0.1):
+def step_decay(learning_rate: Any, num_steps: int, factor: float = 0.1) -> Any:
     """Return a schedule that multiplies a rate after a number of steps, as the papers do.
 
     Args:

@@ -1,11 +1,14 @@
 """The base of every layer that changes an image and its boxes together."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_detr.batches.carried_format import FORMAT_ENTRY, format_mismatch
 from keras_detr.batches.structure import check_element
+from keras_detr.ops.backends import current
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 from keras_detr.preprocessing.assertions import checked
 from keras_detr.preprocessing.batched_elements import is_batched, map_batch
@@ -40,14 +43,38 @@ class BoxAwareLayer(keras.layers.Layer):
     Raises:
         ValueError: the format is missing or unknown; at the call, the element isn't an
             unpadded image with boxes (N, 4) and classes (N,), nor a batch of these.
+
+    Example:
+        ```python
+        from keras_detr.preprocessing import BoxAwareLayer
+
+
+        class UpsideDown(BoxAwareLayer):
+            working_format = "rel_xyxy"
+
+            def draw(self, element):
+                return {}
+
+            def transform_images(self, images, parameters):
+                return images[::-1]
+
+            def transform_boxes(self, boxes, parameters):
+                left, top, right, bottom = (boxes[..., side] for side in range(4))
+                return keras.ops.stack([left, 1 - bottom, right, 1 - top], axis=-1)
+
+
+        turned = elements.map(UpsideDown(bounding_box_format="xyxy"))
+        print(next(iter(turned))["bounding_boxes"]["boxes"])
+        ```
     """
 
-    working_format = None
+    working_format: str | None = None
     # Whether images of one size may come back in several sizes.
     is_size_random = False
 
-    def __init__(self, *, bounding_box_format=None, **kwargs):
+    def __init__(self, *, bounding_box_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        current().reserve_gpus(tf.config)
         check_box_format(bounding_box_format)
         self.bounding_box_format = bounding_box_format
 

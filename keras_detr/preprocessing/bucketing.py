@@ -1,9 +1,12 @@
 """Batches of a few static shapes for images of all sizes."""
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
+from keras_detr.ops.backends import current
 from keras_detr.preprocessing.assertions import checked
 from keras_detr.preprocessing.padding import checked_number, checked_rows
 from keras_detr.preprocessing.padding_report import PaddingReport
@@ -28,7 +31,7 @@ CANVASES = (
 _ROOM_FOR_ROUNDING = 11
 
 
-def scaled_canvases(short_side, *, longest_side=None):
+def scaled_canvases(short_side: int, *, longest_side: int | None = None) -> list[tuple[int, int]]:
     """Return canvases for another size than 800 and 1333, smallest first.
 
     Args:
@@ -39,6 +42,13 @@ def scaled_canvases(short_side, *, longest_side=None):
     Returns:
         list of (height, width), pixels. With a limit every image up to 22 times as long as wide
         fits on one of them.
+
+    Example:
+        ```python
+        from keras_detr.preprocessing import scaled_canvases
+
+        print(scaled_canvases(320, longest_side=533))
+        ```
     """
     canvases = {tuple(-(-side * short_side // 800) for side in canvas) for canvas in CANVASES}
     if longest_side is not None:
@@ -49,14 +59,14 @@ def scaled_canvases(short_side, *, longest_side=None):
 
 
 def bucketed_batches(
-    dataset,
-    canvases=CANVASES,
-    batch_size=2,
+    dataset: Any,
+    canvases: Sequence[Sequence[int]] = CANVASES,
+    batch_size: int = 2,
     *,
-    max_boxes=100,
-    drop_remainder=False,
-    num_measured=100,
-):
+    max_boxes: int | Sequence[int] = 100,
+    drop_remainder: bool = False,
+    num_measured: int = 100,
+) -> Any:
     """Group images of similar shape into batches, each on the smallest canvas that holds them.
 
     XLA compiles a program a shape, and a square canvas for everything is mostly padding: a few
@@ -85,6 +95,15 @@ def bucketed_batches(
         ValueError: an argument can't be understood.
         tf.errors.InvalidArgumentError: while it is read, an image fits on no canvas, or has more
             than the largest `max_boxes` boxes. Nothing is cropped or dropped silently.
+
+    Example:
+        ```python
+        from keras_detr.preprocessing import bucketed_batches
+
+        canvases = [(64, 96), (96, 64)]
+        batches = bucketed_batches(elements, canvases, batch_size=2, max_boxes=10, num_measured=0)
+        print(next(iter(batches))["images"].shape)  # (2, 64, 96, 3)
+        ```
     """
     canvases = _by_area(canvases)
     row_counts = sorted({max_boxes} if isinstance(max_boxes, int) else set(max_boxes))
@@ -94,6 +113,7 @@ def bucketed_batches(
             f"batch_size={batch_size!r}, max_boxes={max_boxes!r}."
         )
     max_boxes = row_counts[-1]
+    current().reserve_gpus(tf.config)
     table = tf.constant(canvases, tf.int64)
     heights, widths = (set(sides) for sides in zip(*canvases, strict=True))
 

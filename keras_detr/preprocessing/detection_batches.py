@@ -1,5 +1,8 @@
 """From a loaded data set to batches for training and for evaluation, as the papers make them."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 
 from keras_detr.preprocessing.bucketing import bucketed_batches, scaled_canvases
@@ -8,8 +11,14 @@ from keras_detr.preprocessing.resize_shortest_side import ResizeShortestSide
 
 
 def training_batches(
-    dataset, sizes=(800, 1333), batch_size=4, *, bounding_box_format, max_boxes=None, seed=None
-):
+    dataset: Any,
+    sizes: Sequence[int] = (800, 1333),
+    batch_size: int = 4,
+    *,
+    bounding_box_format: str,
+    max_boxes: int | Sequence[int] | None = None,
+    seed: int | None = None,
+) -> Any:
     """Return endless batches with the papers' augmentation.
 
     Pass `steps_per_epoch` to `fit`: the images of the data set divided by `batch_size`.
@@ -51,8 +60,13 @@ def training_batches(
 
 
 def evaluation_batches(
-    dataset, sizes=(800, 1333), batch_size=4, *, bounding_box_format, max_boxes=None
-):
+    dataset: Any,
+    sizes: Sequence[int] | None = (800, 1333),
+    batch_size: int | None = 4,
+    *,
+    bounding_box_format: str,
+    max_boxes: int | Sequence[int] | None = None,
+) -> Any:
     """Return batches of the images as they are, resized as for prediction, each image once.
 
     Arguments and errors that aren't listed are those of `training_batches`.
@@ -69,6 +83,14 @@ def evaluation_batches(
 
     Raises:
         ValueError: `sizes` is None, and `batch_size` isn't.
+
+    Example:
+        ```python
+        from keras_detr.preprocessing import evaluation_batches
+
+        batches = evaluation_batches(elements, (64, 107), batch_size=2, bounding_box_format="xyxy")
+        print(keras_detr.evaluation.evaluate_detector(model, batches)["AP"])
+        ```
     """
     if sizes is None and batch_size is not None:
         raise ValueError(

@@ -1,5 +1,8 @@
 """The paper's training augmentation as one layer."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
 from keras_detr.preprocessing.box_aware_layer import BoxAwareLayer
@@ -33,6 +36,16 @@ class DETRAugmentation(BoxAwareLayer):
         bounding_box_format: str, see `BoxAwareLayer`.
         seed: int or None; see `RandomHorizontalFlip`.
 
+    Example:
+        ```python
+        from keras_detr.preprocessing import DETRAugmentation, PadToCanvas
+
+        augment = DETRAugmentation((48, 64), longest_side=96, bounding_box_format="xyxy")
+        pad = PadToCanvas((96, 96), max_boxes=10, bounding_box_format="xyxy")
+        batches = elements.map(augment).map(pad).batch(2)
+        print(next(iter(batches))["images"].shape)  # (2, 96, 96, 3)
+        ```
+
     Source: Carion et al. 2020, section 4; facebookresearch/detr, datasets/coco.py.
     """
 
@@ -40,17 +53,17 @@ class DETRAugmentation(BoxAwareLayer):
 
     def __init__(
         self,
-        short_sides=SHORT_SIDES,
+        short_sides: Sequence[int] = SHORT_SIDES,
         *,
-        longest_side=1333,
-        crop_short_sides=CROP_SHORT_SIDES,
-        crop_sizes=CROP_SIZES,
-        crop_rate=0.5,
-        flip_rate=0.5,
-        bounding_box_format=None,
-        seed=None,
-        **kwargs,
-    ):
+        longest_side: int | None = 1333,
+        crop_short_sides: Sequence[int] = CROP_SHORT_SIDES,
+        crop_sizes: Sequence[int] = CROP_SIZES,
+        crop_rate: float = 0.5,
+        flip_rate: float = 0.5,
+        bounding_box_format: str | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(bounding_box_format=bounding_box_format, **kwargs)
         self.short_sides = tuple(short_sides)
         self.longest_side = longest_side

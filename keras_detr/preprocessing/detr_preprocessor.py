@@ -27,6 +27,16 @@ class DETRPreprocessor(ResizeShortestSide):
         largest height and width of all; "pixel_mask" uint8 (batch, height, width), 1 image and 0
         padding; "image_size" int32 (batch, 2), height and width before.
 
+    Example:
+        ```python
+        from keras_detr.preprocessing import DETRPreprocessor
+
+        preprocessor = DETRPreprocessor(64, longest_side=107, bounding_box_format="xyxy")
+        photos = [np.zeros((60, 80, 3), "uint8"), np.zeros((90, 60, 3), "uint8")]
+        batch = preprocessor(photos)
+        print(batch["images"].shape, batch["image_size"])  # (2, 96, 85, 3) and the sizes before.
+        ```
+
     Source: facebookresearch/detr, datasets/coco.py, make_coco_transforms("val").
     """
 

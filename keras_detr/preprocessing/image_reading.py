@@ -41,7 +41,7 @@ _BLACK = (
 )
 
 
-def read_image(path, *, exif="apply"):
+def read_image(path: str | os.PathLike[str], *, exif: str = "apply") -> np.ndarray:
     """Read an image file as uint8 (height, width, 3), RGB.
 
     16 bits become 8, grey and CMYK become RGB, transparency is left aside, and an animation gives
@@ -55,6 +55,13 @@ def read_image(path, *, exif="apply"):
     Raises:
         ValueError: it is no image that can be read; the message names the file and says why. Or
             `exif` is another word.
+
+    Example:
+        ```python
+        from keras_detr.inference import read_image
+
+        print(read_image("photo.png").shape)  # (height, width, 3)
+        ```
     """
     check_exif(exif)
     with opened_picture(path) as picture:

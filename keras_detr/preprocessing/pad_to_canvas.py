@@ -1,5 +1,8 @@
 """Give images and box lists one shape, so that they can be batched."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -24,9 +27,26 @@ class PadToCanvas(BoxAwareLayer):
     Raises:
         tf.errors.InvalidArgumentError: at the call, an image is larger than the canvas or has
             more than `max_boxes` boxes. Nothing is cropped or dropped silently.
+
+    Example:
+        ```python
+        from keras_detr.preprocessing import PadToCanvas
+
+        pad = PadToCanvas((64, 96), max_boxes=10, bounding_box_format="xyxy")
+        batch = next(iter(elements.map(pad).batch(2)))
+        print(batch["pixel_mask"].shape)  # (2, 64, 96)
+        print(batch["bounding_boxes"]["boxes"].shape)  # (2, 10, 4)
+        ```
     """
 
-    def __init__(self, canvas_size, *, max_boxes=None, bounding_box_format=None, **kwargs):
+    def __init__(
+        self,
+        canvas_size: Sequence[int],
+        *,
+        max_boxes: int | None = None,
+        bounding_box_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(bounding_box_format=bounding_box_format, **kwargs)
         if len(tuple(canvas_size)) != 2 or min(canvas_size) < 1:
             raise ValueError(

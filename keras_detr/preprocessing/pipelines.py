@@ -1,6 +1,8 @@
 """Layers made of layers: one pipeline after another, or one of several."""
 
 import copy
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -30,12 +32,30 @@ class RandomChoice(BoxAwareLayer):
             `BoxAwareLayer`.
         seed: int or None; see `RandomHorizontalFlip`.
 
+    Example:
+        ```python
+        from keras_detr.preprocessing import RandomChoice, RandomHorizontalFlip, Resize
+
+        FORMAT = {"bounding_box_format": "xyxy"}
+        flip, shrink = RandomHorizontalFlip(1.0, **FORMAT), Resize((30, 40), **FORMAT)
+        changed = elements.map(RandomChoice([[flip], [shrink, flip], []], **FORMAT))
+        print(next(iter(changed))["images"].shape)
+        ```
+
     Source: facebookresearch/detr, datasets/transforms.py, RandomSelect.
     """
 
     is_size_random = True
 
-    def __init__(self, pipelines, rates=None, *, bounding_box_format=None, seed=None, **kwargs):
+    def __init__(
+        self,
+        pipelines: Any,
+        rates: Sequence[float] | None = None,
+        *,
+        bounding_box_format: str | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(bounding_box_format=bounding_box_format, **kwargs)
         self.pipelines = tuple(tuple(pipeline) for pipeline in pipelines)
         number = len(self.pipelines)

@@ -1,5 +1,7 @@
 """Mirror an image and its boxes, left to right, now and then."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -19,12 +21,31 @@ class RandomHorizontalFlip(BoxAwareLayer):
             which draw is up to tf.data, unless `tf.config.experimental.enable_op_determinism` is
             called first.
 
+    Example:
+        ```python
+        from keras_detr.preprocessing import RandomHorizontalFlip
+
+        flip = RandomHorizontalFlip(rate=1.0, bounding_box_format="xyxy")
+        element = {
+            "images": np.zeros((60, 80, 3), "uint8"),
+            "bounding_boxes": {"boxes": np.array([[10.0, 8, 40, 28]]), "classes": np.array([0])},
+        }
+        print(flip(element)["bounding_boxes"]["boxes"])  # [[40, 8, 70, 28]]
+        ```
+
     Source: facebookresearch/detr, datasets/transforms.py, RandomHorizontalFlip.
     """
 
     working_format = "rel_center_xywh"
 
-    def __init__(self, rate=0.5, *, bounding_box_format=None, seed=None, **kwargs):
+    def __init__(
+        self,
+        rate: float = 0.5,
+        *,
+        bounding_box_format: str | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(bounding_box_format=bounding_box_format, **kwargs)
         if not 0 <= rate <= 1:
             raise ValueError(f"`rate` must be a probability in [0, 1]. Received: {rate!r}.")

@@ -1,5 +1,8 @@
 """Resize images to one of several short sides, drawn for each image."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -22,14 +25,28 @@ class RandomResizeShortestSide(ResizingLayer):
         bounding_box_format: str, see `BoxAwareLayer`.
         seed: int or None; see `RandomHorizontalFlip`.
 
+    Example:
+        ```python
+        from keras_detr.preprocessing import RandomResizeShortestSide
+
+        resize = RandomResizeShortestSide((30, 45), longest_side=80, bounding_box_format="xyxy")
+        print(next(iter(elements.map(resize)))["images"].shape)  # (30, 40, 3) or (45, 60, 3)
+        ```
+
     Source: facebookresearch/detr, datasets/transforms.py, RandomResize.
     """
 
     is_size_random = True
 
     def __init__(
-        self, short_sides, *, longest_side=1333, bounding_box_format=None, seed=None, **kwargs
-    ):
+        self,
+        short_sides: Sequence[int],
+        *,
+        longest_side: int | None = 1333,
+        bounding_box_format: str | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(bounding_box_format=bounding_box_format, **kwargs)
         self.short_sides = tuple(int(side) for side in short_sides)
         if not self.short_sides:

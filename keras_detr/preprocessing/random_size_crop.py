@@ -1,5 +1,7 @@
 """Cut a region of random size and place out of images."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -22,6 +24,14 @@ class RandomSizeCrop(BoxAwareLayer):
         bounding_box_format: str, see `BoxAwareLayer`.
         seed: int or None; see `RandomHorizontalFlip`.
 
+    Example:
+        ```python
+        from keras_detr.preprocessing import RandomSizeCrop
+
+        crop = RandomSizeCrop(min_size=30, max_size=50, bounding_box_format="xyxy", seed=0)
+        print(next(iter(elements.map(crop)))["images"].shape)  # Sides of 30 to 50 pixels.
+        ```
+
     Source: facebookresearch/detr, datasets/transforms.py, RandomSizeCrop and crop.
     """
 
@@ -29,8 +39,14 @@ class RandomSizeCrop(BoxAwareLayer):
     is_size_random = True
 
     def __init__(
-        self, min_size=384, max_size=600, *, bounding_box_format=None, seed=None, **kwargs
-    ):
+        self,
+        min_size: int = 384,
+        max_size: int = 600,
+        *,
+        bounding_box_format: str | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(bounding_box_format=bounding_box_format, **kwargs)
         if not 1 <= min_size <= max_size:
             raise ValueError(

@@ -1,5 +1,8 @@
 """Resize images, with their boxes and areas."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -15,6 +18,19 @@ class ResizingLayer(BoxAwareLayer):
 
     Args:
         bounding_box_format: str, see `BoxAwareLayer`.
+
+    Example:
+        ```python
+        from keras_detr.preprocessing import ResizingLayer
+
+
+        class HalfSize(ResizingLayer):
+            def wanted_size(self, height, width):
+                return height // 2, width // 2
+
+
+        print(next(iter(elements.map(HalfSize(bounding_box_format="xyxy"))))["images"].shape)
+        ```
     """
 
     working_format = "rel_xyxy"
@@ -72,9 +88,19 @@ class Resize(ResizingLayer):
     Args:
         size: pair of int (height, width) in pixels.
         bounding_box_format: str, see `BoxAwareLayer`.
+
+    Example:
+        ```python
+        from keras_detr.preprocessing import Resize
+
+        resized = elements.map(Resize((64, 64), bounding_box_format="xyxy"))
+        print(next(iter(resized))["images"].shape)  # (64, 64, 3)
+        ```
     """
 
-    def __init__(self, size, *, bounding_box_format=None, **kwargs):
+    def __init__(
+        self, size: Sequence[int], *, bounding_box_format: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(bounding_box_format=bounding_box_format, **kwargs)
         if len(tuple(size)) != 2 or min(size) < 1:
             raise ValueError(

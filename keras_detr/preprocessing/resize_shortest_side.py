@@ -1,5 +1,7 @@
 """Resize images to a wanted short side."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -27,10 +29,25 @@ class ResizeShortestSide(ResizingLayer):
         longest_side: int, the long side's limit in pixels, or None for no limit.
         bounding_box_format: str, see `BoxAwareLayer`.
 
+    Example:
+        ```python
+        from keras_detr.preprocessing import ResizeShortestSide
+
+        resize = ResizeShortestSide(30, longest_side=60, bounding_box_format="xyxy")
+        print(next(iter(elements.map(resize)))["images"].shape)  # (30, 40, 3)
+        ```
+
     Source: facebookresearch/detr, datasets/transforms.py, resize.
     """
 
-    def __init__(self, short_side=800, *, longest_side=1333, bounding_box_format=None, **kwargs):
+    def __init__(
+        self,
+        short_side: int = 800,
+        *,
+        longest_side: int | None = 1333,
+        bounding_box_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(bounding_box_format=bounding_box_format, **kwargs)
         check_sides(short_side, longest_side)
         self.short_side = short_side

@@ -3,7 +3,9 @@
 import numpy as np
 
 
-def resized_size(height, width, short_side, longest_side):
+def resized_size(
+    height: int, width: int, short_side: int, longest_side: int | None
+) -> tuple[int, int]:
     """Return the size an image is resized to, as the original computes it.
 
     The short side becomes `short_side`, less where the long side would pass `longest_side`; the
@@ -17,6 +19,14 @@ def resized_size(height, width, short_side, longest_side):
 
     Returns:
         (height, width), two int, at least 1 each.
+
+    Example:
+        ```python
+        from keras_detr.preprocessing import resized_size
+
+        print(resized_size(480, 640, 800, 1333))  # (800, 1066)
+        print(resized_size(340, 200, 800, 1333))  # (1332, 784)
+        ```
 
     Source: facebookresearch/detr, datasets/transforms.py, get_size_with_aspect_ratio.
     """

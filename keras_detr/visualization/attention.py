@@ -1,5 +1,9 @@
 """Draw the attention of a detector."""
 
+import os
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from PIL import Image
 
@@ -11,16 +15,16 @@ from keras_detr.visualization.panels import Panel, draw_panels
 
 
 def plot_attention(
-    model,
-    image,
-    queries=None,
+    model: Any,
+    image: Any,
+    queries: Sequence[int] | None = None,
     *,
-    layer=-1,
-    confidence_threshold=0.5,
-    class_names=None,
-    max_queries=7,
-    path=None,
-):
+    layer: int = -1,
+    confidence_threshold: float = 0.5,
+    class_names: Sequence[str] | None = None,
+    max_queries: int = 7,
+    path: str | os.PathLike[str] | None = None,
+) -> Any:
     """Draw the decoder's attention to an image for single queries.
 
     The first panel shows the image with the detections of the queries. Then each query has a panel:
@@ -45,6 +49,14 @@ def plot_attention(
     Raises:
         ValueError: a shape is wrong, or there is no such query or layer.
         ImportError: an image has to be resized, and TensorFlow isn't installed.
+
+    Example:
+        ```python
+        from keras_detr.visualization import plot_attention
+
+        image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), "uint8")
+        plot_attention(model, image, path="attention.png")
+        ```
     """
     batch, image = _batch_and_picture(model, image)
     attention = model.decoder_attention(batch)

@@ -1,5 +1,9 @@
 """Draw a training batch."""
 
+import os
+from collections.abc import Sequence
+from typing import Any
+
 from keras_detr.batches.arrays import numpy_parts
 from keras_detr.batches.carried_format import check_carried_format
 from keras_detr.batches.structure import batch_parts
@@ -8,7 +12,14 @@ from keras_detr.visualization.drawn_objects import unpadded_image
 from keras_detr.visualization.panels import draw_panels
 
 
-def plot_batch(batch, bounding_box_format, class_names=None, *, max_images=12, path=None):
+def plot_batch(
+    batch: Any,
+    bounding_box_format: str,
+    class_names: Sequence[str] | None = None,
+    *,
+    max_images: int = 12,
+    path: str | os.PathLike[str] | None = None,
+) -> Any:
     """Draw the images of a training batch with their true objects.
 
     Draw one before training: boxes that are shifted, mirrored or in the wrong class are obvious.
@@ -31,6 +42,13 @@ def plot_batch(batch, bounding_box_format, class_names=None, *, max_images=12, p
     Raises:
         ValueError: the batch has no images or no boxes, or carries another format; a shape is
             wrong, the format is missing or unknown, or a class has no name.
+
+    Example:
+        ```python
+        from keras_detr.visualization import plot_batch
+
+        plot_batch(next(iter(train_batches)), "xyxy", ["cat", "dog"], path="batch.png")
+        ```
     """
     if max_images < 1:
         raise ValueError(f"`max_images` must be at least 1. Received: {max_images}.")

@@ -1,5 +1,9 @@
 """Draw predictions beside the ground truth."""
 
+import os
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_detr.visualization.detections import objects_panel
@@ -10,17 +14,17 @@ _TALLEST = 6
 
 
 def plot_comparison(
-    images,
-    y_true,
-    y_pred,
-    bounding_box_format,
-    class_names=None,
+    images: Any,
+    y_true: dict[str, Any],
+    y_pred: dict[str, Any],
+    bounding_box_format: str,
+    class_names: Sequence[str] | None = None,
     *,
-    confidence_threshold=0.5,
-    pixel_mask=None,
-    max_images=6,
-    path=None,
-):
+    confidence_threshold: float = 0.5,
+    pixel_mask: Any = None,
+    max_images: int = 6,
+    path: str | os.PathLike[str] | None = None,
+) -> Any:
     """Draw each image twice, with its true objects on the left and the detections on the right.
 
     Args:
@@ -43,6 +47,16 @@ def plot_comparison(
     Raises:
         ValueError: a shape is wrong, the batch sizes differ, the format is missing or unknown, or
             a class has no name.
+
+    Example:
+        ```python
+        from keras_detr.visualization import plot_comparison
+
+        batch = next(iter(valid_batches))
+        detections = model.predict(batch, verbose=0)
+        truth = batch["bounding_boxes"]
+        plot_comparison(batch["images"], truth, detections, "xyxy", path="both.png")
+        ```
     """
     images = np.asarray(images)
     if images.ndim != 4 or not len(images) or max_images < 1:

@@ -1,20 +1,24 @@
 """Draw the objects of one image."""
 
+import os
+from collections.abc import Sequence
+from typing import Any
+
 from keras_detr.visualization.drawn_objects import drawn_objects, unpadded_image
 from keras_detr.visualization.panels import Panel, draw_panels
 
 
 def plot_detections(
-    image,
-    detections,
-    bounding_box_format,
-    class_names=None,
+    image: Any,
+    detections: dict[str, Any],
+    bounding_box_format: str,
+    class_names: Sequence[str] | None = None,
     *,
-    confidence_threshold=0.5,
-    pixel_mask=None,
-    title="Predictions",
-    path=None,
-):
+    confidence_threshold: float = 0.5,
+    pixel_mask: Any = None,
+    title: str = "Predictions",
+    path: str | os.PathLike[str] | None = None,
+) -> Any:
     """Draw the detections, or the true objects, of one image.
 
     Args:
@@ -34,6 +38,16 @@ def plot_detections(
 
     Raises:
         ValueError: a shape is wrong, the format is missing or unknown, or a class has no name.
+
+    Example:
+        ```python
+        from keras_detr.visualization import plot_detections
+
+        image = np.zeros((60, 80, 3), "uint8")
+        boxes = np.array([[10, 8, 40, 28]])
+        found = {"boxes": boxes, "classes": np.array([0]), "confidence": np.array([0.9])}
+        plot_detections(image, found, "xyxy", ["cat"], path="found.png")
+        ```
     """
     image = unpadded_image(image, pixel_mask)
     panel = objects_panel(

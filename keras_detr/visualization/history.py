@@ -1,5 +1,8 @@
 """Draw the curves of a training."""
 
+import os
+from typing import Any
+
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -23,7 +26,7 @@ _PANELS = (
 _MOST_CURVES = 6
 
 
-def plot_history(history, *, path=None):
+def plot_history(history: Any, *, path: str | os.PathLike[str] | None = None) -> Any:
     """Draw the logs of `fit` by epoch, training as solid and validation as dashed lines.
 
     Losses, COCO's metrics and the other values have panels of their own. A panel has at most six
@@ -38,6 +41,14 @@ def plot_history(history, *, path=None):
 
     Raises:
         ValueError: there are no epochs, or no finite values.
+
+    Example:
+        ```python
+        from keras_detr.visualization import plot_history
+
+        logs = {"loss": [9.1, 5.2], "val_loss": [8.7, 5.0], "val_AP": [0.0, 0.2]}
+        plot_history(logs, path="history.png")
+        ```
     """
     logs = getattr(history, "history", history)
     logs = {name: values for name, values in logs.items() if _is_drawn(name, values)}

@@ -1,5 +1,9 @@
 """Draw what a detector predicts for a batch, beside the ground truth."""
 
+import os
+from collections.abc import Sequence
+from typing import Any
+
 from keras_detr.batches.arrays import numpy_parts
 from keras_detr.batches.carried_format import check_carried_format
 from keras_detr.batches.structure import batch_parts
@@ -7,8 +11,14 @@ from keras_detr.visualization.comparison import plot_comparison
 
 
 def plot_predictions(
-    model, batch, *, class_names=None, confidence_threshold=0.5, path=None, max_images=6
-):
+    model: Any,
+    batch: Any,
+    *,
+    class_names: Sequence[str] | None = None,
+    confidence_threshold: float = 0.5,
+    path: str | os.PathLike[str] | None = None,
+    max_images: int = 6,
+) -> Any:
     """Predict a batch, and draw each image twice, with its true objects and with the detections.
 
     Args:

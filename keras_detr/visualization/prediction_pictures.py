@@ -3,6 +3,8 @@
 import io
 import os
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -46,14 +48,14 @@ class PredictionPictures(keras.callbacks.Callback):
 
     def __init__(
         self,
-        log_dir,
-        batch,
+        log_dir: str | os.PathLike[str],
+        batch: Any,
         *,
-        every=1,
-        confidence_threshold=0.5,
-        class_names=None,
-        max_images=6,
-    ):
+        every: int = 1,
+        confidence_threshold: float = 0.5,
+        class_names: Sequence[str] | None = None,
+        max_images: int = 6,
+    ) -> None:
         super().__init__()
         if every < 1:
             raise ValueError(f"`every` must be at least 1. Received: {every}.")

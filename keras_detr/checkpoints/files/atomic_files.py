@@ -15,7 +15,7 @@ from pathlib import Path
 try:
     import fcntl
 except ImportError:  # Windows has no such locks.
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 _PREFIX = ".keras_detr-unfinished-"
 _BEFORE = "before"

@@ -1,5 +1,6 @@
 """Read the tensors of a checkpoint file of any format into NumPy arrays."""
 
+import os
 from pathlib import Path
 
 import ml_dtypes
@@ -35,7 +36,7 @@ _DTYPES = {
 }
 
 
-def read_tensors(path) -> dict[str, np.ndarray]:
+def read_tensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Read every tensor of a checkpoint.
 
     Args:
@@ -51,6 +52,15 @@ def read_tensors(path) -> dict[str, np.ndarray]:
         FileNotFoundError: there is no such file, or a shard of it is missing.
         ValueError: the file is truncated, damaged, not a checkpoint, or not a regular file.
         ImportError: the file needs torch, and torch isn't installed.
+
+    Example:
+        ```python
+        from safetensors.numpy import save_file
+        from keras_detr.checkpoints import read_tensors
+
+        save_file({"weight": np.ones((2, 3), "float32")}, "weights.safetensors")
+        print(read_tensors("weights.safetensors")["weight"].shape)  # (2, 3)
+        ```
     """
     path = Path(path)
     if path.is_dir():
@@ -83,7 +93,7 @@ def shard_names(index_path) -> tuple[str, ...]:
     return tuple(sorted(set(_read_index(Path(index_path)).values())))
 
 
-def _find_weights(folder):
+def _find_weights(folder) -> Path:
     """Return the first of `WEIGHT_FILE_NAMES` that a folder holds."""
     for name in WEIGHT_FILE_NAMES:
         if (folder / name).exists():

@@ -26,6 +26,14 @@ def deformable_detr_settings(config: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: the config describes a model that this package doesn't build. The message
             names the field.
+
+    Example:
+        ```python
+        from keras_detr.checkpoints import deformable_detr_settings
+
+        config = {"model_type": "deformable_detr", "with_box_refine": True}
+        print(deformable_detr_settings(config)["use_box_refinement"])  # True
+        ```
     """
     settings = detector_settings(
         config, model_type="deformable_detr", num_queries=300, feed_forward_dim=1024

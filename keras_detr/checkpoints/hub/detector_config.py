@@ -19,6 +19,16 @@ def detr_config(settings: dict[str, Any]) -> dict[str, Any]:
     Args:
         settings: dict as `detr_settings` returns it. "backbone" holds all arguments that make the
             size of a `ResNetBackbone`; "class_rows" isn't needed.
+
+    Example:
+        ```python
+        from keras_detr.checkpoints import detr_config, detr_settings
+
+        settings = detr_settings({"id2label": {"0": "cat"}, "model_type": "detr"})
+        size = keras_detr.ResNetBackbone(50).get_config()
+        config = detr_config({**settings, "backbone": size})
+        print(config["model_type"], config["id2label"])
+        ```
     """
     return {
         "architectures": ["DetrForObjectDetection"],
@@ -33,6 +43,15 @@ def deformable_detr_config(settings: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         settings: dict as `deformable_detr_settings` returns it, see `detr_config`.
+
+    Example:
+        ```python
+        from keras_detr.checkpoints import deformable_detr_config, deformable_detr_settings
+
+        settings = deformable_detr_settings({"model_type": "deformable_detr"})
+        size = keras_detr.ResNetBackbone(50).get_config()
+        print(deformable_detr_config({**settings, "backbone": size})["model_type"])
+        ```
     """
     num_levels = settings["num_levels"]
     return {

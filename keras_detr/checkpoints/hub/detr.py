@@ -30,6 +30,14 @@ def detr_settings(config: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: the config describes a model that this package doesn't build. The message
             names the field.
+
+    Example:
+        ```python
+        from keras_detr.checkpoints import detr_settings
+
+        names = {"id2label": {"0": "cat", "1": "dog"}, "model_type": "detr", "num_queries": 50}
+        print(detr_settings(names)["class_names"])  # ['cat', 'dog']
+        ```
     """
     settings = detector_settings(config, model_type="detr", num_queries=100, feed_forward_dim=2048)
     field, stages = stages_read(config, default=(4,))

@@ -36,6 +36,14 @@ class HubFile:
         revision: str, a branch, a tag or a commit.
         sha256: optional str, the SHA-256 of the content in hexadecimal, or its first 8 digits or
             more. Without it the Hub's own hash is compared.
+
+    Example:
+        ```python
+        from keras_detr.checkpoints import HubFile
+
+        weights = HubFile("facebook/detr-resnet-50", "model.safetensors")
+        print(weights)  # facebook/detr-resnet-50/model.safetensors
+        ```
     """
 
     repo_id: str
@@ -56,11 +64,33 @@ class HubFile:
 
 
 class CorruptedFileError(ValueError):
-    """Raised when the content of a downloaded file doesn't match its hash."""
+    """Raised when the content of a downloaded file doesn't match its hash.
+
+    Example:
+        ```python
+        from keras_detr.checkpoints import CorruptedFileError
+
+        try:
+            keras_detr.ObjectDetector.from_preset("detr_r50")
+        except CorruptedFileError as error:
+            print(error)  # The disk or the connection is faulty: the second download was wrong too.
+        ```
+    """
 
 
 class NotInRepositoryError(FileNotFoundError):
-    """Raised when the Hub answers that a repository, a revision or a file doesn't exist."""
+    """Raised when the Hub answers that a repository, a revision or a file doesn't exist.
+
+    Example:
+        ```python
+        from keras_detr.checkpoints import NotInRepositoryError
+
+        try:
+            keras_detr.ObjectDetector.from_preset("detr_r50")
+        except NotInRepositoryError as error:
+            print(error)  # The message names what the Hub doesn't have.
+        ```
+    """
 
 
 class FileNotInRepositoryError(NotInRepositoryError):
@@ -89,6 +119,15 @@ def fetch(hub_file: HubFile, local_files_only: bool = False) -> Path:
         CorruptedFileError: the content is wrong even after a second download, or the file can't be
             downloaded again. It is removed from the cache.
         ValueError: the repository's name is malformed.
+
+    Example:
+        <!-- not run: it needs the network -->
+        ```python
+        from keras_detr.checkpoints import HubFile, fetch, read_tensors
+
+        path = fetch(HubFile("facebook/detr-resnet-50", "model.safetensors"))
+        print(len(read_tensors(path)), "tensors")
+        ```
     """
     path = _download(hub_file, local_files_only)
     try:

@@ -1,6 +1,7 @@
 """Open a model in the Hub's layout, config.json beside its weights, on the Hub or on disk."""
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,16 @@ class HubFolder:
         location: the local folder, or the `HubFile` of config.json, pinned to its commit so that
             the weights come from the same one.
         config: dict, the content of config.json.
+
+    Example:
+        ```python
+        from keras_detr.checkpoints import resolve_hub_folder, write_hub_folder
+
+        tensors = {"model.query_position_embeddings.weight": np.zeros((5, 8), "float32")}
+        colors = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+        write_hub_folder("hub_folder", {"model_type": "detr"}, tensors, (800, 1333), *colors)
+        print(resolve_hub_folder("hub_folder").config)  # {'model_type': 'detr'}
+        ```
     """
 
     location: Path | HubFile
@@ -115,7 +126,7 @@ class HubFolder:
             return None
 
 
-def resolve_hub_folder(handle) -> HubFolder:
+def resolve_hub_folder(handle: str | os.PathLike[str]) -> HubFolder:
     """Find a model in the Hub's layout, and read its config.json.
 
     Args:
@@ -124,6 +135,15 @@ def resolve_hub_folder(handle) -> HubFolder:
     Raises:
         ValueError: the handle has another form, or config.json isn't JSON.
         FileNotFoundError: there is no config.json, or it can't be downloaded.
+
+    Example:
+        ```python
+        from keras_detr.checkpoints import detr_settings, resolve_hub_folder
+
+        keras_detr.DETR(keras_detr.ResNetBackbone(18), 2, "xyxy").export_to_transformers("folder")
+        settings = detr_settings(resolve_hub_folder("folder").config)
+        print(settings["num_classes"], settings["num_queries"])  # 2 100
+        ```
     """
     parts = handle_parts(handle)
     if parts:

@@ -27,8 +27,9 @@ def preprocessor_sizes(config: dict[str, Any]) -> tuple[int, int]:
     size = config.get("size")
     if size is None:
         return _SIZES
+    sides: tuple[Any, Any]
     if isinstance(size, dict):
-        sides = tuple(size.get(key) for key in ("shortest_edge", "longest_edge"))
+        sides = size.get("shortest_edge"), size.get("longest_edge")
     else:
         # Before transformers 4.27.
         sides = size, config.get("max_size", _SIZES[1])
@@ -70,8 +71,9 @@ def preprocessor_normalization(
                 f"colors are divided by it. Received: {values}."
             )
     # Rounded, so that ImageNet's equal `ResNetBackbone`'s defaults.
-    return tuple(
-        tuple(round(value / factor, 6) for value in values) for values in (mean, deviation)
+    return (
+        tuple(round(value / factor, 6) for value in mean),
+        tuple(round(value / factor, 6) for value in deviation),
     )
 
 

@@ -1,7 +1,10 @@
 """Write a folder in the Hub's layout, as transformers does."""
 
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
@@ -14,7 +17,14 @@ _PREPROCESSOR_CONFIG = "preprocessor_config.json"
 _WEIGHTS = "model.safetensors"
 
 
-def write_hub_folder(folder, config, tensors, sizes, mean, standard_deviation):
+def write_hub_folder(
+    folder: str | os.PathLike[str],
+    config: dict[str, Any],
+    tensors: dict[str, Any],
+    sizes: Sequence[int],
+    mean: Sequence[float],
+    standard_deviation: Sequence[float],
+) -> None:
     """Write config.json, preprocessor_config.json and model.safetensors: all of them or none.
 
     Args:
@@ -26,6 +36,16 @@ def write_hub_folder(folder, config, tensors, sizes, mean, standard_deviation):
     Raises:
         ValueError: `folder` is a file, or holds something else.
         OSError: a file can't be written, for example because the disk is full.
+
+    Example:
+        ```python
+        from keras_detr.checkpoints import read_tensors, write_hub_folder
+
+        tensors = {"model.query_position_embeddings.weight": np.zeros((5, 8), "float32")}
+        colors = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+        write_hub_folder("hub_folder", {"model_type": "detr"}, tensors, (800, 1333), *colors)
+        print(list(read_tensors("hub_folder")))  # ['model.query_position_embeddings.weight']
+        ```
     """
     folder = Path(folder)
     _check_is_free(folder)

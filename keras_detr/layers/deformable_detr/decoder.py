@@ -1,5 +1,7 @@
 """Deformable DETR's decoder, and its layer."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -37,11 +39,22 @@ class DeformableDecoderLayer(TransformerBase):
         pair of states (batch, queries, size), and of what `MultiScaleDeformableAttention` says of
         where was read.
 
+    Example:
+        ```python
+        from keras_detr.layers import DeformableDecoderLayer
+
+        layer = DeformableDecoderLayer(num_levels=1, num_points=2, num_heads=2, feed_forward_dim=16)
+        queries, memory = np.ones((1, 5, 8), "float32"), np.ones((1, 12, 8), "float32")
+        points = np.full((1, 5, 1, 2), 0.5, "float32")
+        states, attention = layer(queries, queries, points, memory, spatial_shapes=[(3, 4)])
+        print(states.shape)  # (1, 5, 8)
+        ```
+
     Source: Zhu et al. 2021, section 4.1; models/deformable_transformer.py of the original, which
     numbers the norm after self-attention 2 and that after cross-attention 1.
     """
 
-    def __init__(self, num_levels=4, num_points=4, **kwargs):
+    def __init__(self, num_levels: int = 4, num_points: int = 4, **kwargs: Any) -> None:
         # Reference points stay in float32.
         super().__init__(autocast=False, **kwargs)
         self.num_levels = num_levels
@@ -138,12 +151,36 @@ class DeformableDecoder(TransformerBase):
         image, and of their weights, float32 (batch, num_layers, queries, heads, levels, points).
         No gradient flows from a layer's boxes to those before.
 
+    Example:
+        ```python
+        from keras_detr.layers import DeformableDecoder
+
+        decoder = DeformableDecoder(1, num_levels=1, num_points=2, num_heads=2, feed_forward_dim=16)
+        queries, memory = np.ones((1, 5, 8), "float32"), np.ones((1, 12, 8), "float32")
+        points, ratios = np.full((1, 5, 2), 0.5, "float32"), np.ones((1, 1, 2), "float32")
+        states, boxes, _ = decoder(
+            queries,
+            queries,
+            points,
+            memory,
+            spatial_shapes=[(3, 4)],
+            valid_ratios=ratios,
+            predict_boxes=lambda index, states, points: points,
+        )
+        print(states.shape)  # (1, 1, 5, 8)
+        ```
+
     Source: Zhu et al. 2021, sections 4.1 and 4.2; models/deformable_transformer.py of the original.
     """
 
     def __init__(
-        self, num_layers=6, num_levels=4, num_points=4, use_box_refinement=False, **kwargs
-    ):
+        self,
+        num_layers: int = 6,
+        num_levels: int = 4,
+        num_points: int = 4,
+        use_box_refinement: bool = False,
+        **kwargs: Any,
+    ) -> None:
         # Reference points stay in float32.
         super().__init__(autocast=False, **kwargs)
         self.num_layers = num_layers

@@ -1,5 +1,7 @@
 """Deformable DETR's encoder, and its layer."""
 
+from typing import Any
+
 import keras
 
 from keras_detr.layers.deformable_detr.multi_scale_deformable_attention import (
@@ -28,10 +30,19 @@ class DeformableEncoderLayer(TransformerBase):
     Returns:
         (batch, tokens, size).
 
+    Example:
+        ```python
+        from keras_detr.layers import DeformableEncoderLayer
+
+        layer = DeformableEncoderLayer(num_levels=1, num_points=2, num_heads=2, feed_forward_dim=16)
+        tokens, points = np.ones((1, 12, 8), "float32"), np.full((1, 12, 1, 2), 0.5, "float32")
+        print(layer(tokens, tokens, points, spatial_shapes=[(3, 4)]).shape)  # (1, 12, 8)
+        ```
+
     Source: Zhu et al. 2021, section 4.1; models/deformable_transformer.py of the original.
     """
 
-    def __init__(self, num_levels=4, num_points=4, **kwargs):
+    def __init__(self, num_levels: int = 4, num_points: int = 4, **kwargs: Any) -> None:
         # Reference points stay in float32.
         super().__init__(autocast=False, **kwargs)
         self.num_levels = num_levels
@@ -98,10 +109,21 @@ class DeformableEncoder(TransformerBase):
     Returns:
         (batch, tokens, size), called the memory.
 
+    Example:
+        ```python
+        from keras_detr.layers import DeformableEncoder
+
+        encoder = DeformableEncoder(1, num_levels=1, num_points=2, num_heads=2, feed_forward_dim=16)
+        tokens, points = np.ones((1, 12, 8), "float32"), np.full((1, 12, 1, 2), 0.5, "float32")
+        print(encoder(tokens, tokens, points, spatial_shapes=[(3, 4)]).shape)  # (1, 12, 8)
+        ```
+
     Source: Zhu et al. 2021, section 4.1; models/deformable_transformer.py of the original.
     """
 
-    def __init__(self, num_layers=6, num_levels=4, num_points=4, **kwargs):
+    def __init__(
+        self, num_layers: int = 6, num_levels: int = 4, num_points: int = 4, **kwargs: Any
+    ) -> None:
         # Reference points stay in float32.
         super().__init__(autocast=False, **kwargs)
         self.num_layers = num_layers

@@ -99,6 +99,17 @@ class EncoderProposals(TokenProposals):
         hidden_dim: int, the size of a token; a multiple of 4.
         **kwargs: of `keras.layers.Layer`.
 
+    Example:
+        ```python
+        from keras_detr.layers import EncoderProposals
+
+        proposals = EncoderProposals(hidden_dim=8)
+        memory, centers = np.ones((1, 12, 8), "float32"), np.full((1, 12, 2), 0.5, "float32")
+        tokens, box_logits = proposals(memory, centers, spatial_shapes=[(3, 4)])
+        positions, states = proposals.queries(box_logits[:, :5])
+        print(tokens.shape, states.shape)  # (1, 12, 8) (1, 5, 8)
+        ```
+
     Source: Zhu et al. 2021, section 4.3; models/deformable_transformer.py of the original.
     """
 

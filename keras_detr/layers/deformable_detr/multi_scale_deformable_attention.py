@@ -1,6 +1,7 @@
 """Attention that looks at a few points instead of everywhere."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -38,10 +39,24 @@ class MultiScaleDeformableAttention(keras.layers.Layer):
         queries, heads, levels, points, 2), x and y relative to each padded map, and of their
         weights, float32 (batch, queries, heads, levels, points), which sum to 1 for each head.
 
+    Example:
+        ```python
+        from keras_detr.layers import MultiScaleDeformableAttention
+
+        attention = MultiScaleDeformableAttention(num_heads=2, num_levels=2, num_points=2)
+        queries = np.ones((1, 5, 8), "float32")
+        points = np.full((1, 5, 2, 2), 0.5, "float32")  # The middle of both maps.
+        tokens = np.ones((1, 3 * 4 + 2 * 2, 8), "float32")
+        gathered, _ = attention(queries, points, tokens, spatial_shapes=[(3, 4), (2, 2)])
+        print(gathered.shape)  # (1, 5, 8)
+        ```
+
     Source: Zhu et al. 2021, equation 3; models/ops/modules/ms_deform_attn.py of the original.
     """
 
-    def __init__(self, num_heads=8, num_levels=4, num_points=4, **kwargs):
+    def __init__(
+        self, num_heads: int = 8, num_levels: int = 4, num_points: int = 4, **kwargs: Any
+    ) -> None:
         # Reference points stay in float32.
         super().__init__(autocast=False, **kwargs)
         self.num_heads = num_heads

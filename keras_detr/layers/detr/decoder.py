@@ -1,5 +1,7 @@
 """DETR's decoder, and its layer."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -25,6 +27,16 @@ class DETRDecoderLayer(TransformerBase):
     Returns:
         pair of states (batch, queries, size), and of a tuple: of those weights, float32 (batch,
         heads, queries, tokens), or empty.
+
+    Example:
+        ```python
+        from keras_detr.layers import DETRDecoderLayer
+
+        layer = DETRDecoderLayer(num_heads=2, feed_forward_dim=16)
+        queries, tokens = np.ones((1, 5, 8), "float32"), np.ones((1, 12, 8), "float32")
+        states, attention = layer(queries, tokens, tokens, queries)
+        print(states.shape)  # (1, 5, 8)
+        ```
 
     Source: Carion et al. 2020, figure 10; models/transformer.py of the original.
     """
@@ -99,10 +111,20 @@ class DETRDecoder(TransformerBase):
         or empty. Each state is normalized for the heads; the next layer gets the state before that
         normalization.
 
+    Example:
+        ```python
+        from keras_detr.layers import DETRDecoder
+
+        decoder = DETRDecoder(num_queries=5, num_layers=2, num_heads=2, feed_forward_dim=16)
+        memory = np.ones((1, 12, 8), "float32")
+        states, attention = decoder(memory, positions=memory)
+        print(states.shape)  # (1, 2, 5, 8)
+        ```
+
     Source: Carion et al. 2020, section 3.2; models/transformer.py of the original.
     """
 
-    def __init__(self, num_queries=100, num_layers=6, **kwargs):
+    def __init__(self, num_queries: int = 100, num_layers: int = 6, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_queries = num_queries
         self.num_layers = num_layers

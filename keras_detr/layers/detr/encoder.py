@@ -1,5 +1,7 @@
 """DETR's encoder, and its layer."""
 
+from typing import Any
+
 import keras
 
 from keras_detr.layers.primitives.transformer_base import TransformerBase
@@ -18,6 +20,15 @@ class DETREncoderLayer(TransformerBase):
 
     Returns:
         (batch, tokens, size).
+
+    Example:
+        ```python
+        from keras_detr.layers import DETREncoderLayer
+
+        tokens = np.ones((1, 12, 8), "float32")
+        layer = DETREncoderLayer(num_heads=2, feed_forward_dim=16)
+        print(layer(tokens, positions=tokens).shape)  # (1, 12, 8)
+        ```
 
     Source: Carion et al. 2020, figure 10; models/transformer.py of the original.
     """
@@ -61,10 +72,19 @@ class DETREncoder(TransformerBase):
     Returns:
         (batch, tokens, size), called the memory.
 
+    Example:
+        ```python
+        from keras_detr.layers import DETREncoder
+
+        tokens = np.ones((1, 12, 8), "float32")
+        encoder = DETREncoder(num_layers=2, num_heads=2, feed_forward_dim=16)
+        print(encoder(tokens, positions=tokens).shape)  # (1, 12, 8)
+        ```
+
     Source: Carion et al. 2020, section 3.2; models/transformer.py of the original.
     """
 
-    def __init__(self, num_layers=6, **kwargs):
+    def __init__(self, num_layers: int = 6, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_layers = num_layers
 

@@ -1,5 +1,7 @@
 """DINO's decoder, which corrects anchors and looks forward twice."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -51,11 +53,26 @@ class DINODecoder(TransformerBase):
         where all layers read, see `DeformableDecoder`. A layer's box has a gradient to the layer
         before (which so looks forward twice), and to none before that.
 
+    Example:
+        ```python
+        from keras_detr.layers import DINODecoder
+
+        decoder = DINODecoder(1, num_levels=1, num_points=2, num_heads=2, feed_forward_dim=16)
+        states, memory = np.ones((1, 5, 8), "float32"), np.ones((1, 12, 8), "float32")
+        anchors, ratios = np.full((1, 5, 4), 0.5, "float32"), np.ones((1, 1, 2), "float32")
+        box_head = keras.layers.Dense(4)
+        maps = {"spatial_shapes": [(3, 4)], "valid_ratios": ratios}
+        states, boxes, _ = decoder(states, anchors, memory, box_head=box_head, **maps)
+        print(states.shape, boxes.shape)  # (1, 1, 5, 8) (1, 1, 5, 4)
+        ```
+
     Source: Zhang et al. 2022 (DINO), section 3.5; models/dino/deformable_transformer.py of the
     original.
     """
 
-    def __init__(self, num_layers=6, num_levels=4, num_points=4, **kwargs):
+    def __init__(
+        self, num_layers: int = 6, num_levels: int = 4, num_points: int = 4, **kwargs: Any
+    ) -> None:
         # Anchors stay in float32.
         super().__init__(autocast=False, **kwargs)
         self.num_layers = num_layers

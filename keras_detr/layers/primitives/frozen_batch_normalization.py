@@ -1,5 +1,7 @@
 """Batch normalization that never learns."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -21,10 +23,19 @@ class FrozenBatchNormalization(keras.layers.Layer):
     Returns:
         float (..., channels), in the compute dtype.
 
+    Example:
+        ```python
+        from keras_detr.layers import FrozenBatchNormalization
+
+        norm = FrozenBatchNormalization()
+        print(norm(np.ones((1, 4, 4, 8), "float32")).shape)  # (1, 4, 4, 8)
+        print(len(norm.trainable_variables))  # 0
+        ```
+
     Source: Carion et al. 2020, section A.4; models/backbone.py of the original.
     """
 
-    def __init__(self, epsilon=1e-5, **kwargs):
+    def __init__(self, epsilon: float = 1e-5, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.epsilon = epsilon
 

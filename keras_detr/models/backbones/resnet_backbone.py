@@ -1,6 +1,7 @@
 """ResNet v1.5 as torchvision has it, with frozen statistics."""
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import keras
 
@@ -60,26 +61,33 @@ class ResNetBackbone(Backbone):
         ValueError: `depth` is unknown, a stackwise argument doesn't have four entries, or a number
             is out of range.
 
+    Example:
+        ```python
+        backbone = keras_detr.ResNetBackbone(18)
+        print(backbone(np.zeros((1, 64, 96, 3), "uint8")).shape)  # (1, 2, 3, 512)
+        print(backbone.pyramid_level_inputs)  # The names of the layers that give P2 to P5.
+        ```
+
     Source: He et al. 2016; torchvision's resnet.py for version 1.5; models/backbone.py of the
         original.
     """
 
     def __init__(
         self,
-        depth=50,
+        depth: int = 50,
         *,
-        dilation=False,
-        include_rescaling=True,
-        mean=IMAGENET_MEAN,
-        standard_deviation=IMAGENET_STANDARD_DEVIATION,
-        num_frozen_stages=2,
-        stackwise_num_filters=(64, 128, 256, 512),
-        stackwise_num_blocks=None,
-        stem_num_filters=64,
-        input_shape=(None, None, 3),
-        trainable=True,
-        **kwargs,
-    ):
+        dilation: bool = False,
+        include_rescaling: bool = True,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        standard_deviation: Sequence[float] = IMAGENET_STANDARD_DEVIATION,
+        num_frozen_stages: int = 2,
+        stackwise_num_filters: Sequence[int] = (64, 128, 256, 512),
+        stackwise_num_blocks: Sequence[int] | None = None,
+        stem_num_filters: int = 64,
+        input_shape: tuple[int | None, ...] = (None, None, 3),
+        trainable: bool = True,
+        **kwargs: Any,
+    ) -> None:
         if depth not in NUM_BLOCKS:
             raise ValueError(f"`depth` must be one of {sorted(NUM_BLOCKS)}. Received: {depth!r}.")
         blocks = stackwise_num_blocks or NUM_BLOCKS[depth]

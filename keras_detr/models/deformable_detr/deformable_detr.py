@@ -1,6 +1,7 @@
 """Deformable DETR: a set of objects from a few points on several feature maps."""
 
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -74,33 +75,42 @@ class DeformableDETR(SetPredictionDetector):
     (batch, tokens, classes) and "encoder_box" (batch, tokens, 4), `denoising` the outputs of its
     queries.
 
+    Example:
+        ```python
+        model = keras_detr.DeformableDETR.from_preset(
+            "deformable_detr_r50", num_classes=2, bounding_box_format="xyxy"
+        )
+        model.compile()  # The paper's optimizer and loss.
+        model.fit(train_batches, epochs=1)
+        ```
+
     Source: Zhu et al. 2021; models/deformable_detr.py of the original.
     """
 
     def __init__(
         self,
-        backbone,
-        num_classes,
-        bounding_box_format=None,
+        backbone: Any,
+        num_classes: int,
+        bounding_box_format: str | None = None,
         *,
-        num_queries=300,
-        hidden_dim=256,
-        num_heads=8,
-        num_encoder_layers=6,
-        num_decoder_layers=6,
-        feed_forward_dim=1024,
-        num_levels=4,
-        num_points=4,
-        dropout=0.1,
-        activation="relu",
-        use_box_refinement=False,
-        use_two_stage=False,
-        denoising=None,
-        neck=None,
-        prediction_decoder=None,
-        class_names=None,
-        **kwargs,
-    ):
+        num_queries: int = 300,
+        hidden_dim: int = 256,
+        num_heads: int = 8,
+        num_encoder_layers: int = 6,
+        num_decoder_layers: int = 6,
+        feed_forward_dim: int = 1024,
+        num_levels: int = 4,
+        num_points: int = 4,
+        dropout: float = 0.1,
+        activation: str | Callable[..., Any] = "relu",
+        use_box_refinement: bool = False,
+        use_two_stage: bool = False,
+        denoising: Any = None,
+        neck: Any = None,
+        prediction_decoder: Any = None,
+        class_names: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
         if use_two_stage and not use_box_refinement:
             raise ValueError(
                 "`use_two_stage` needs `use_box_refinement=True`: proposals are boxes for the "

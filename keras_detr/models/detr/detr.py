@@ -1,6 +1,7 @@
 """DETR: an encoder-decoder transformer that predicts a set of objects."""
 
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -60,24 +61,24 @@ class DETR(SetPredictionDetector):
 
     def __init__(
         self,
-        backbone,
-        num_classes,
-        bounding_box_format=None,
+        backbone: Any,
+        num_classes: int,
+        bounding_box_format: str | None = None,
         *,
-        num_queries=100,
-        hidden_dim=256,
-        num_heads=8,
-        num_encoder_layers=6,
-        num_decoder_layers=6,
-        feed_forward_dim=2048,
-        dropout=0.1,
-        activation="relu",
-        normalize_before=False,
-        neck=None,
-        prediction_decoder=None,
-        class_names=None,
-        **kwargs,
-    ):
+        num_queries: int = 100,
+        hidden_dim: int = 256,
+        num_heads: int = 8,
+        num_encoder_layers: int = 6,
+        num_decoder_layers: int = 6,
+        feed_forward_dim: int = 2048,
+        dropout: float = 0.1,
+        activation: str | Callable[..., Any] = "relu",
+        normalize_before: bool = False,
+        neck: Any = None,
+        prediction_decoder: Any = None,
+        class_names: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
         check_counts(
             num_queries=num_queries, num_heads=num_heads, feed_forward_dim=feed_forward_dim
         )

@@ -1,6 +1,7 @@
 """DINO: Deformable DETR with better anchors, and training without matching's detours."""
 
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -64,31 +65,40 @@ class DINODETR(SetPredictionDetector):
     "encoder_classification" (batch, queries, classes) and "encoder_box" (batch, queries, 4), of the
     tokens that queries start from, and the outputs of `denoising`'s queries.
 
+    Example:
+        ```python
+        model = keras_detr.DINODETR.from_preset(
+            "dino_detr_r50", num_classes=2, bounding_box_format="xyxy"
+        )
+        model.compile()  # The paper's optimizer and loss; `fit` makes the denoising queries.
+        model.fit(train_batches, epochs=1)
+        ```
+
     Source: Zhang et al. 2022 (DINO); models/dino/dino.py of the original.
     """
 
     def __init__(
         self,
-        backbone,
-        num_classes,
-        bounding_box_format=None,
+        backbone: Any,
+        num_classes: int,
+        bounding_box_format: str | None = None,
         *,
-        num_queries=900,
-        hidden_dim=256,
-        num_heads=8,
-        num_encoder_layers=6,
-        num_decoder_layers=6,
-        feed_forward_dim=2048,
-        num_levels=4,
-        num_points=4,
-        dropout=0.0,
-        activation="relu",
-        denoising="auto",
-        neck=None,
-        prediction_decoder=None,
-        class_names=None,
-        **kwargs,
-    ):
+        num_queries: int = 900,
+        hidden_dim: int = 256,
+        num_heads: int = 8,
+        num_encoder_layers: int = 6,
+        num_decoder_layers: int = 6,
+        feed_forward_dim: int = 2048,
+        num_levels: int = 4,
+        num_points: int = 4,
+        dropout: float = 0.0,
+        activation: str | Callable[..., Any] = "relu",
+        denoising: Any = "auto",
+        neck: Any = None,
+        prediction_decoder: Any = None,
+        class_names: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
         check_counts(
             num_queries=num_queries, num_heads=num_heads, feed_forward_dim=feed_forward_dim
         )

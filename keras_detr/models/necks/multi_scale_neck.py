@@ -1,5 +1,7 @@
 """From a feature pyramid to the tokens that Deformable DETR's encoder reads."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -37,12 +39,25 @@ class MultiScaleNeck(TokenNeck):
         `None`; "spatial_shapes", a tuple of (height, width) for each level; and "valid_ratios",
         float32 (batch or 1, levels, 2), the image's share of each map's width and height.
 
+    Example:
+        ```python
+        neck = keras_detr.MultiScaleNeck(hidden_dim=64, num_levels=2)
+        pyramid = {"P4": np.ones((1, 4, 6, 16), "float32"), "P5": np.ones((1, 2, 3, 32), "float32")}
+        seen = neck(pyramid, None)
+        print(seen["tokens"].shape, seen["spatial_shapes"])  # (1, 30, 64) ((4, 6), (2, 3))
+        ```
+
     Source: Zhu et al. 2021, section A.2; models/deformable_detr.py of the original.
     """
 
     def __init__(
-        self, hidden_dim=256, num_levels=4, num_groups=32, position_embedding=None, **kwargs
-    ):
+        self,
+        hidden_dim: int = 256,
+        num_levels: int = 4,
+        num_groups: int = 32,
+        position_embedding: Any = None,
+        **kwargs: Any,
+    ) -> None:
         check_counts(MOST_CHANNELS, hidden_dim=hidden_dim, num_groups=num_groups)
         check_counts(MOST_LAYERS, num_levels=num_levels)
         if hidden_dim % num_groups:

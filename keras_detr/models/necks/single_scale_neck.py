@@ -1,5 +1,7 @@
 """From one feature map to the tokens that DETR's encoder reads."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -28,10 +30,19 @@ class SingleScaleNeck(TokenNeck):
         dict of "tokens" (batch, tokens, hidden_dim), "positions" (batch or 1, tokens, hidden_dim)
         and "mask" (bool (batch, tokens), true on the image; or `None`).
 
+    Example:
+        ```python
+        neck = keras_detr.SingleScaleNeck(hidden_dim=64)
+        seen = neck({"P5": np.ones((1, 2, 3, 32), "float32")}, None)
+        print(seen["tokens"].shape)  # (1, 6, 64)
+        ```
+
     Source: Carion et al. 2020, section 3.2; models/detr.py of the original.
     """
 
-    def __init__(self, hidden_dim=256, position_embedding=None, **kwargs):
+    def __init__(
+        self, hidden_dim: int = 256, position_embedding: Any = None, **kwargs: Any
+    ) -> None:
         check_counts(MOST_CHANNELS, hidden_dim=hidden_dim)
         super().__init__(hidden_dim, position_embedding, **kwargs)
 

@@ -1,6 +1,6 @@
 """What the abstract task asks of a detector: each duty, its contract and its default."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import keras
 
@@ -96,14 +96,14 @@ class DetectorContract:
     # The rest is needed by `from_preset` and `export_to_transformers` only.
 
     # dict of name -> `Preset`, the family's published weights; of the abstract task, those of all.
-    presets = _PresetsOfSubclasses()
+    presets: ClassVar[Any] = _PresetsOfSubclasses()
 
     # dict of name -> `Preset`, published backbones for a new detector, and the class to build them.
     backbone_presets: ClassVar[dict] = RESNET_PRESETS
     backbone_class = ResNetBackbone
 
     # str, `model_type` in the config.json of the family's repositories on the Hub.
-    hub_model_type = None
+    hub_model_type: str | None = None
 
     # Rules from the names in official files and on the Hub to canonical ones.
     checkpoint_table: ClassVar[RenameTable]

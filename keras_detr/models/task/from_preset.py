@@ -1,5 +1,8 @@
 """Presets: build a detector from published or saved weights, and save it as a preset."""
 
+import os
+from typing import Any
+
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.checkpoints.counts import check_counts
 from keras_detr.models.presets.backbone_loading import at_revision
@@ -13,15 +16,15 @@ class DetectorPresets:
     @classmethod
     def from_preset(
         cls,
-        preset,
-        weights=None,
-        load_weights=True,
-        num_classes=None,
-        num_queries=None,
-        bounding_box_format=None,
-        revision=None,
-        **overrides,
-    ):
+        preset: str | os.PathLike[str],
+        weights: str | os.PathLike[str] | None = None,
+        load_weights: bool = True,
+        num_classes: int | None = None,
+        num_queries: int | None = None,
+        bounding_box_format: str | None = None,
+        revision: str | None = None,
+        **overrides: Any,
+    ) -> Any:
         """Build the model of a preset, with its weights.
 
         `keras_detr.ObjectDetector.from_preset` chooses the class that the preset belongs to;

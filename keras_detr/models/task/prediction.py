@@ -1,7 +1,10 @@
 """Prediction: `predict` on batches and raw images, attention, and export."""
 
+from typing import Any
+
 from keras_detr.batches.shapes import check_batch_size
 from keras_detr.inference.detection import detect
+from keras_detr.inference.detections import Detections
 from keras_detr.models.task.data_adapter import prediction_batch, prediction_inputs, split_batch
 from keras_detr.models.task.decoder_attention import AttentionModel, attend
 from keras_detr.models.task.raw_images import (
@@ -77,13 +80,13 @@ class DetectorPrediction:
 
     def detect(
         self,
-        images,
+        images: Any,
         *,
-        confidence_threshold=0.5,
-        batch_size=None,
-        verbose="auto",
-        exif="apply",
-    ):
+        confidence_threshold: float = 0.5,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        exif: str = "apply",
+    ) -> list[Detections]:
         """Return the objects in images of any kind and size, in pixels of each image.
 
         It is `keras_detr.detect(model, images, ...)`, which describes the arguments and errors.

@@ -1,6 +1,8 @@
 """The abstract task: a detector that predicts a set of objects and trains through `fit`."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import Any
 
 from keras import ops
 
@@ -74,19 +76,26 @@ class SetPredictionDetector(
 
     Raises:
         ValueError: `bounding_box_format` is missing or unknown, or an argument is out of range.
+
+    Example:
+        ```python
+        model = keras_detr.ObjectDetector.from_preset("detr_r50")
+        for found in model.detect("photo.jpg", confidence_threshold=0.7):
+            print(found.names, found.confidence, found.boxes)
+        ```
     """
 
     def __init__(
         self,
-        backbone,
-        num_classes,
-        bounding_box_format,
-        prediction_decoder,
+        backbone: Any,
+        num_classes: int,
+        bounding_box_format: str | None,
+        prediction_decoder: Any,
         *,
-        class_names=None,
-        preprocessor_sizes=PREPROCESSOR_SIZES,
-        **kwargs,
-    ):
+        class_names: Sequence[str] | None = None,
+        preprocessor_sizes: Sequence[int | None] | None = PREPROCESSOR_SIZES,
+        **kwargs: Any,
+    ) -> None:
         check_box_format(bounding_box_format)
         check_preprocessor_sizes(preprocessor_sizes)
         if not isinstance(num_classes, int) or num_classes < 1:

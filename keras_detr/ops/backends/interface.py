@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_detr.ops.backends.layer_computations import LayerComputations
+from keras_detr.ops.backends.reserved_gpus import hide_gpus
 
 
 class AdamWUpdate(NamedTuple):
@@ -184,7 +185,17 @@ class Backend(LayerComputations):
         """
         return contextlib.nullcontext()
 
-    # Several devices.
+    # Devices.
+
+    def reserve_gpus(self, config):
+        """Keep TensorFlow off the GPUs where it only reads data.
+
+        See `reserved_gpus.hide_gpus`. A backend that computes with TensorFlow does nothing.
+
+        Args:
+            config: the module `tensorflow.config`.
+        """
+        hide_gpus(config)
 
     def num_replicas(self):
         """Return how many replicas run this step, each with a part of the batch.

@@ -206,6 +206,9 @@ class TensorFlowBackend(Backend):
 
     # Several devices.
 
+    def reserve_gpus(self, config):
+        """Leave the GPUs to TensorFlow, which computes with them."""
+
     def num_replicas(self):
         return tf.distribute.get_strategy().num_replicas_in_sync
 

@@ -32,6 +32,7 @@ OTHERS = {
     "lay_out_kernel",
     "num_replicas",
     "prediction_program",
+    "reserve_gpus",
     "run",
     "strategy_scope",
     "sum_over_replicas",

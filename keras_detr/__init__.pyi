@@ -1,0 +1,34 @@
+from keras_detr import batches as batches
+from keras_detr import checkpoints as checkpoints
+from keras_detr import datasets as datasets
+from keras_detr import evaluation as evaluation
+from keras_detr import export as export
+from keras_detr import inference as inference
+from keras_detr import layers as layers
+from keras_detr import losses as losses
+from keras_detr import models as models
+from keras_detr import ops as ops
+from keras_detr import optimizers as optimizers
+from keras_detr import preprocessing as preprocessing
+from keras_detr import visualization as visualization
+from keras_detr.inference import detect as detect
+from keras_detr.layers import ContrastiveDenoising as ContrastiveDenoising
+from keras_detr.layers import FrozenBatchNormalization as FrozenBatchNormalization
+from keras_detr.layers import LearnedPositionEmbedding as LearnedPositionEmbedding
+from keras_detr.layers import MultiScaleDeformableAttention as MultiScaleDeformableAttention
+from keras_detr.layers import SetPredictionDecoder as SetPredictionDecoder
+from keras_detr.layers import SinePositionEmbedding as SinePositionEmbedding
+from keras_detr.losses import HungarianLoss as HungarianLoss
+from keras_detr.models import DETR as DETR
+from keras_detr.models import DINODETR as DINODETR
+from keras_detr.models import DeformableDETR as DeformableDETR
+from keras_detr.models import MultiScaleNeck as MultiScaleNeck
+from keras_detr.models import ObjectDetector as ObjectDetector
+from keras_detr.models import ResNetBackbone as ResNetBackbone
+from keras_detr.models import SetPredictionDetector as SetPredictionDetector
+from keras_detr.models import SingleScaleNeck as SingleScaleNeck
+from keras_detr.models import TrainingRun as TrainingRun
+from keras_detr.models import load as load
+from keras_detr.optimizers import detr_optimizer as detr_optimizer
+
+__version__: str

@@ -1,0 +1,10 @@
+from keras_detr.datasets.coco import load_coco as load_coco
+from keras_detr.datasets.coco_json import load_coco_json as load_coco_json
+from keras_detr.datasets.data_report import DataReport as DataReport
+from keras_detr.datasets.folder import FolderData as FolderData
+from keras_detr.datasets.folder import load_folder as load_folder
+from keras_detr.datasets.generated_shapes import Shapes as Shapes
+from keras_detr.datasets.generated_shapes import load_shapes as load_shapes
+from keras_detr.datasets.shapes_config import ShapesConfig as ShapesConfig
+from keras_detr.datasets.voc import load_voc as load_voc
+from keras_detr.datasets.yolo import load_yolo as load_yolo

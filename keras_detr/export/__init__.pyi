@@ -1,0 +1,2 @@
+from keras_detr.export.formats import export_detector as export_detector
+from keras_detr.export.raw_image_detector import RawImageDetector as RawImageDetector
