@@ -7,8 +7,8 @@ import numpy as np
 from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.evaluation.class_evaluation import evaluate_by_class
-from keras_detr.evaluation.confusion_matrix import confusion_of
-from keras_detr.evaluation.detection_curves import curves_of
+from keras_detr.evaluation.confusion_matrix import ConfusionMatrix, confusion_of
+from keras_detr.evaluation.detection_curves import DetectionCurves, curves_of
 from keras_detr.evaluation.summary import MEANINGS
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 
@@ -135,7 +135,7 @@ class COCOMetrics:
         by_class = zip(self._names(), np.moveaxis(precision, -1, 0), strict=True)
         return {name: _figure(values.mean()) for name, values in by_class}
 
-    def curves(self, iou_threshold=0.5):
+    def curves(self, iou_threshold: float = 0.5) -> DetectionCurves:
         """Return precision by recall and F1 by confidence, of each class and of all.
 
         Args:
@@ -151,7 +151,9 @@ class COCOMetrics:
         _check_share("iou_threshold", iou_threshold, is_zero_allowed=False)
         return curves_of(*self._rows(), self._names(), iou_threshold)
 
-    def confusion_matrix(self, *, confidence_threshold=0.5, iou_threshold=0.5):
+    def confusion_matrix(
+        self, *, confidence_threshold: float = 0.5, iou_threshold: float = 0.5
+    ) -> ConfusionMatrix:
         """Return which classes were taken for which, for each other, and for the background.
 
         In each image, pairs of an object and a detection of at least `iou_threshold` belong

@@ -1,6 +1,7 @@
 """Which classes are taken for which."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -21,14 +22,24 @@ class ConfusionMatrix:
         counts: int (classes + 1, classes + 1), by true class and detected class. The last row and
             column are the background: `counts[label, -1]` objects were missed, and
             `counts[-1, label]` detections belong to no object.
+
+    Example:
+        ```python
+        from keras_detr.evaluation import COCOMetrics, evaluate_detector
+
+        metrics = COCOMetrics("rel_xyxy", num_classes=model.num_classes)
+        evaluate_detector(model, valid_batches, metrics=metrics)
+        matrix = metrics.confusion_matrix(confidence_threshold=0.3)
+        print(matrix.counts.diagonal()[:-1])  # Objects that were found as what they are.
+        ```
     """
 
-    class_names: tuple
+    class_names: tuple[str, ...]
     confidence_threshold: float
     iou_threshold: float
     counts: np.ndarray
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return it as a dict that `json.dumps` takes."""
         return {
             "class_names": list(self.class_names),

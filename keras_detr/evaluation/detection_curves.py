@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -29,9 +30,19 @@ class DetectionCurves:
         true_positives: int (classes, 101), right detections at each threshold: those of at least
             this confidence count.
         false_positives: int (classes, 101), wrong ones.
+
+    Example:
+        ```python
+        from keras_detr.evaluation import COCOMetrics, evaluate_detector
+
+        metrics = COCOMetrics("rel_xyxy", num_classes=model.num_classes)
+        evaluate_detector(model, valid_batches, metrics=metrics)
+        curves = metrics.curves(iou_threshold=0.5)
+        print(curves.mean_precision.mean(), curves.best())  # AP50, and the best F1.
+        ```
     """
 
-    class_names: tuple
+    class_names: tuple[str, ...]
     iou_threshold: float
     num_objects: np.ndarray
     recalls: np.ndarray
@@ -59,7 +70,7 @@ class DetectionCurves:
         counts = self.true_positives.sum(axis=0), self.false_positives.sum(axis=0)
         return _f1(*counts, self.num_objects.sum())
 
-    def best(self):
+    def best(self) -> dict[str, float]:
         """Return the best F1 of all classes together, and the confidence threshold that gives it.
 
         Returns:
@@ -68,7 +79,7 @@ class DetectionCurves:
         """
         return _best(self.overall_f1, self.confidence_thresholds)
 
-    def best_per_class(self):
+    def best_per_class(self) -> dict[str, dict[str, float]]:
         """Return the best F1 of each class, with a threshold of its own.
 
         Returns:
@@ -77,7 +88,7 @@ class DetectionCurves:
         rows = zip(self.class_names, self.f1, strict=True)
         return {name: _best(f1, self.confidence_thresholds) for name, f1 in rows}
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return all figures as a dict that `json.dumps` takes: lists, and `None` for NaN."""
         figures = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         figures |= {name: getattr(self, name) for name in ("mean_precision", "f1", "overall_f1")}

@@ -75,7 +75,7 @@ def class_table(
     return "\n".join(lines)
 
 
-def f1_line(best):
+def f1_line(best: dict[str, float]) -> str:
     """Return the best F1 and its confidence threshold as a line of text.
 
     Args:
@@ -83,6 +83,13 @@ def f1_line(best):
 
     Returns:
         str, as a line of `summary_table`.
+
+    Example:
+        ```python
+        from keras_detr.evaluation import f1_line
+
+        print(f1_line({"F1": 0.71, "confidence_threshold": 0.43}))
+        ```
     """
     if math.isnan(best["F1"]):
         return f"{'F1':<10}{'-':>6}  IoU 0.50"

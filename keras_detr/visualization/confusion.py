@@ -1,5 +1,8 @@
 """Draw a confusion matrix."""
 
+import os
+from typing import Any
+
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
@@ -15,7 +18,7 @@ _LONGEST_NAME = 22
 _BACKGROUND = "background"
 
 
-def plot_confusion_matrix(matrix, *, path=None):
+def plot_confusion_matrix(matrix: Any, *, path: str | os.PathLike[str] | None = None) -> Any:
     """Draw which true classes were detected as which.
 
     A cell's color is its share of the true class, and its number counts objects; the last row holds
@@ -28,6 +31,20 @@ def plot_confusion_matrix(matrix, *, path=None):
 
     Returns:
         `matplotlib.figure.Figure`.
+
+    Example:
+        ```python
+        from keras_detr.evaluation import ConfusionMatrix
+        from keras_detr.visualization import plot_confusion_matrix
+
+        matrix = ConfusionMatrix(
+            class_names=("cat", "dog"),
+            confidence_threshold=0.5,
+            iou_threshold=0.5,
+            counts=np.array([[7, 1, 2], [0, 9, 1], [1, 3, 0]]),
+        )
+        plot_confusion_matrix(matrix, path="confusion_matrix.png")
+        ```
     """
     counts = np.asarray(matrix.counts)
     names = [*map(_shortened, matrix.class_names), _BACKGROUND]
@@ -42,7 +59,7 @@ def plot_confusion_matrix(matrix, *, path=None):
     image = axes.imshow(share, cmap=_COLORS, norm=PowerNorm(0.5, 0.0, 1.0))
     has_numbers = number <= _MOST_WITH_NUMBERS
     # Points: as high as a row allows. A "$" in a class name isn't the beginning of a formula.
-    plain = {"fontsize": min(8.0, 0.62 * 72 * side / number), "parse_math": False}
+    plain: dict[str, Any] = {"fontsize": min(8.0, 0.62 * 72 * side / number), "parse_math": False}
     axes.set_xticks(range(number), names, rotation=90, **plain)
     axes.set_yticks(range(number), names, **plain)
     axes.tick_params(length=0)

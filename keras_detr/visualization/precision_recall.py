@@ -1,5 +1,8 @@
 """Draw precision by recall, and F1 by confidence."""
 
+import os
+from typing import Any
+
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -12,7 +15,7 @@ _MOST_NAMED = 10
 _LONGEST_NAME = 24
 
 
-def plot_precision_recall(curves, *, path=None):
+def plot_precision_recall(curves: Any, *, path: str | os.PathLike[str] | None = None) -> Any:
     """Draw precision by recall, and F1 by confidence, of each class and of all together.
 
     The legends show AP at the curves' IoU threshold, and the best F1 with its confidence threshold.
@@ -27,6 +30,16 @@ def plot_precision_recall(curves, *, path=None):
 
     Raises:
         ValueError: there are no true objects, and so no curves.
+
+    Example:
+        ```python
+        from keras_detr.evaluation import COCOMetrics, evaluate_detector
+        from keras_detr.visualization import plot_precision_recall
+
+        metrics = COCOMetrics("rel_xyxy", num_classes=model.num_classes)
+        evaluate_detector(model, valid_batches, metrics=metrics)
+        plot_precision_recall(metrics.curves(), path="precision_recall.png")
+        ```
     """
     labels = np.flatnonzero(curves.num_objects)
     if not len(labels):
