@@ -114,7 +114,8 @@ def fetch(hub_file: HubFile, local_files_only: bool = False) -> Path:
         FileNotFoundError: the Hub can't be reached and the file isn't in the cache, or it
             doesn't exist (then a `NotInRepositoryError`).
         PermissionError: the repository requires a login or consent to its terms.
-        ConnectionError: the transfer was interrupted. No partial file is left.
+        ConnectionError: the transfer was interrupted. No partial file is left (huggingface_hub
+            before 1.20 may keep a part, under another name).
         OSError: the cache can't be written, for example because the disk is full.
         CorruptedFileError: the content is wrong even after a second download, or the file can't be
             downloaded again. It is removed from the cache.

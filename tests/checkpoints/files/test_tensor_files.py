@@ -205,8 +205,9 @@ def safetensors_file(path, content, data=b""):
         ([1] * 65, 4, "tensor 'x' of .*has a shape of 65 axes"),
         ([0, 2**62], 0, "tensor 'x' of .*has a shape of 2 axes"),
         ([2**63, 2**63], 0, "overflow"),
-        ([-1, 1], 4, "invalid value"),
-        ([1.5], 4, "invalid type"),
+        # Older readers name the header alone.
+        ([-1, 1], 4, "invalid"),
+        ([1.5], 4, "invalid"),
         ([3], 4, "invalid"),
     ],
 )
