@@ -1,8 +1,9 @@
 """One contender in a process of its own: builds its program, then runs it whenever it is told to.
 
 Started by contest.py. Reads a line from standard input for each run, and answers with one line of
-JSON: what it is missing, the seconds that a run took, or at the end the memory it has used. A
-program that returns a float has measured its seconds itself.
+JSON: what it is missing, the seconds that a run took, of the clock and of the processor's cores
+together, or at the end the memory it has used. A program that returns a float has measured its
+seconds of the clock itself.
 """
 
 import importlib
@@ -57,11 +58,16 @@ def main():
     before = measure()[0]
     answer(ready=True)
     for _ in sys.stdin:
-        start = time.perf_counter()
+        start, processor_start = time.perf_counter(), time.process_time()
         own_seconds = program()
         all_seconds = time.perf_counter() - start
+        processor_seconds = time.process_time() - processor_start
         has_measured = isinstance(own_seconds, float)
-        answer(seconds=own_seconds if has_measured else all_seconds, all_seconds=all_seconds)
+        answer(
+            seconds=own_seconds if has_measured else all_seconds,
+            all_seconds=all_seconds,
+            processor_seconds=processor_seconds,
+        )
     answer(memory=measure()[1] - before)
 
 

@@ -20,12 +20,15 @@ class Figures(NamedTuple):
     Attributes:
         first: float, seconds of the first run, which compiles.
         seconds: list of float, of the runs after it.
+        processor_seconds: list of float, of the same runs, of all cores together: other work on
+            the machine stretches these less.
         memory: float, GB beyond what the process held before the first run: of a GPU that it
             computes on, or of the machine.
     """
 
     first: float
     seconds: list
+    processor_seconds: list
     memory: float
 
     @property
@@ -88,18 +91,18 @@ class Process:
             print(file=self.process.stdin, flush=True)
 
     def finish_first(self):
-        """Wait until it has run for the first time, and return all seconds that this took."""
-        return self.hear()["all_seconds"]
+        """Wait until it has run for the first time, and return what this took."""
+        return self.hear()
 
     def run_first(self):
-        """Run the program for the first time, and return all seconds that this took."""
+        """Run the program for the first time, and return what this took."""
         self.begin()
         return self.finish_first()
 
     def run(self):
-        """Run the program once, and return the seconds."""
+        """Run the program once, and return what this took."""
         self.begin()
-        return self.hear()["seconds"]
+        return self.hear()
 
     def end(self):
         """Return the memory that was used."""
@@ -140,12 +143,19 @@ def compare(work, contenders, settings, rounds, is_first_run_together=False):
         each(Process.wait)
         if is_first_run_together:
             each(Process.begin)
-        runs = [each(Process.finish_first if is_first_run_together else Process.run_first)]
-        runs += [each(Process.run) for _ in range(rounds)]
+        first = each(Process.finish_first if is_first_run_together else Process.run_first)
+        runs = [each(Process.run) for _ in range(rounds)]
         memory = each(Process.end)
     finally:
         for process in processes.values():
             process.process.kill()
-    seconds = {name: [run[name] for run in runs] for name in memory}
-    figures = {name: Figures(seconds[name][0], seconds[name][1:], memory[name]) for name in memory}
+    figures = {
+        name: Figures(
+            first[name]["all_seconds"],
+            [run[name]["seconds"] for run in runs],
+            [run[name]["processor_seconds"] for run in runs],
+            memory[name],
+        )
+        for name in memory
+    }
     return figures, missing

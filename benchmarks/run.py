@@ -7,9 +7,10 @@
 Each contender is a process of its own, with the same sizes of images and random weights; all of a
 work run in turns, so that a busy machine slows them alike. Contenders that aren't installed are
 skipped, with a line. The table gives the median and the least seconds of the runs after the first,
-those of the first, which compiles, and the memory beyond what the process held before it: of the
-GPU where there is one. "limit" is the model's convolutions and matrix products alone, in the
-library of the backend.
+those of the first, which compiles, the median seconds of all cores of the processor together, which
+other work on the machine stretches less, and the memory beyond what the process held before its
+first run: of the GPU where there is one. "limit" is the model's convolutions and matrix products
+alone, in the library of the backend.
 
 Writes results.md and results.png next to this file, or to `--output`.
 """
@@ -35,6 +36,7 @@ COLUMNS = (
     "median (s)",
     "min (s)",
     "first (s)",
+    "processor (s)",
     "memory (GB)",
     "to fastest peer",
 )
@@ -143,7 +145,8 @@ def row(work, name, figures, fastest_peer):
     ratio = f"{figures.median / fastest_peer:.2f}" if fastest_peer else ""
     return (
         f"| {work} | {name} | {figures.median:.4g} | {min(figures.seconds):.4g} "
-        f"| {figures.first:.4g} | {figures.memory:.2f} | {ratio} |"
+        f"| {figures.first:.4g} | {np.median(figures.processor_seconds):.4g} "
+        f"| {figures.memory:.2f} | {ratio} |"
     )
 
 
@@ -247,10 +250,7 @@ def main():
     parser.add_argument("--output", type=pathlib.Path, default=HERE)
     arguments = parser.parse_args()
     rounds = arguments.rounds or (2 if arguments.quick else 7)
-    header = (
-        "| work | contender | median (s) | min (s) | first (s) | memory (GB) | to fastest peer |"
-    )
-    lines, results = [header, "|" + " --- |" * 7], {}
+    lines, results = [f"| {' | '.join(COLUMNS)} |", "|" + " --- |" * len(COLUMNS)], {}
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         write_images(folder)

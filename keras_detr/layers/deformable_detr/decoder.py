@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_detr.layers.deformable_detr.heads import FIRST_SIDE_LOGIT
 from keras_detr.layers.deformable_detr.multi_scale_deformable_attention import (
     MultiScaleDeformableAttention,
 )
@@ -14,6 +15,7 @@ from keras_detr.layers.deformable_detr.references import (
     with_reach_of_cells,
 )
 from keras_detr.layers.primitives.transformer_base import TransformerBase
+from keras_detr.ops.boxes import inverse_sigmoid
 
 
 @keras.saving.register_keras_serializable("keras_detr")
@@ -216,10 +218,11 @@ class DeformableDecoder(TransformerBase):
         """Return states and boxes of all layers, or of the last one."""
         placed = on_padded_maps(reference_points, valid_ratios)
         if denoising_boxes is not None:
+            of_boxes = on_padded_maps(denoising_boxes, valid_ratios)
             if reference_points.shape[-1] == 2:
                 placed = with_reach_of_cells(placed, spatial_shapes, self.num_points)
                 reference_points = _with_middle_sides(reference_points)
-            of_boxes = on_padded_maps(denoising_boxes, valid_ratios)
+                denoising_boxes = _with_sides_for_first_head(denoising_boxes)
             placed = ops.concatenate([placed, of_boxes], axis=1)
             reference_points = ops.concatenate([reference_points, denoising_boxes], axis=1)
         all_states, all_boxes, all_points, all_weights = [], [], [], []
@@ -265,3 +268,9 @@ class DeformableDecoder(TransformerBase):
 def _with_middle_sides(points):
     """Return points as boxes whose sides have the logit 0: a box head predicts them itself."""
     return ops.concatenate([points, ops.full_like(points, 0.5)], axis=-1)
+
+
+def _with_sides_for_first_head(boxes):
+    """Return boxes that the first box head, as it starts, turns into the given ones."""
+    sides = ops.sigmoid(inverse_sigmoid(boxes[..., 2:]) - FIRST_SIDE_LOGIT)
+    return ops.concatenate([boxes[..., :2], sides], axis=-1)

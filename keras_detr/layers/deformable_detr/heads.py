@@ -11,6 +11,8 @@ from keras_detr.layers.primitives.token_dense import TokenDense
 
 # How likely a class is taken to be at the start.
 PRIOR_PROBABILITY = 0.01
+# What the first box head adds to the logits of sides at the start, where queries have points only.
+FIRST_SIDE_LOGIT = -2.0
 
 
 def new_class_head(num_classes, hidden_dim, dtype, name):

@@ -20,7 +20,11 @@ from keras_detr.layers.deformable_detr.encoder_proposals import (
     best_tokens,
     take_tokens,
 )
-from keras_detr.layers.deformable_detr.heads import new_box_head, new_class_head
+from keras_detr.layers.deformable_detr.heads import (
+    FIRST_SIDE_LOGIT,
+    new_box_head,
+    new_class_head,
+)
 from keras_detr.layers.deformable_detr.references import sine_codes_of_boxes
 from keras_detr.layers.multilayer_perceptron import MultilayerPerceptron
 from keras_detr.layers.primitives.initializers import HostNormal, xavier_uniform
@@ -180,7 +184,7 @@ class DeformableDETR(SetPredictionDetector):
                 self.dtype_policy,
                 f"box_head_{index}",
                 # Boxes start small where none are proposed.
-                side_logit=-2.0 if index == 0 and not use_two_stage else 0.0,
+                side_logit=FIRST_SIDE_LOGIT if index == 0 and not use_two_stage else 0.0,
             )
             for index in range(num_heads_of_layers)
         ]
