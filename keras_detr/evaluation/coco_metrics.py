@@ -149,7 +149,8 @@ class COCOMetrics:
             ValueError: there were no images, or the threshold is impossible.
         """
         _check_share("iou_threshold", iou_threshold, is_zero_allowed=False)
-        return curves_of(*self._rows(), self._names(), iou_threshold)
+        true_boxes, detections = self._rows()
+        return curves_of(true_boxes, detections, self._names(), iou_threshold)
 
     def confusion_matrix(
         self, *, confidence_threshold: float = 0.5, iou_threshold: float = 0.5
@@ -173,7 +174,10 @@ class COCOMetrics:
         """
         _check_share("confidence_threshold", confidence_threshold)
         _check_share("iou_threshold", iou_threshold, is_zero_allowed=False)
-        return confusion_of(*self._rows(), self._names(), confidence_threshold, iou_threshold)
+        true_boxes, detections = self._rows()
+        return confusion_of(
+            true_boxes, detections, self._names(), confidence_threshold, iou_threshold
+        )
 
     def _true_rows(self, image, size, image_id):
         rows, is_real = self._real_objects("y_true", image, size, image_id)
