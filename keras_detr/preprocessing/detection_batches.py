@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_detr.preprocessing.bucketing import bucketed_batches, scaled_canvases
 from keras_detr.preprocessing.detr_augmentation import DETRAugmentation
+from keras_detr.preprocessing.random_draws import map_with_seeds
 from keras_detr.preprocessing.resize_shortest_side import ResizeShortestSide
 
 
@@ -32,7 +33,8 @@ def training_batches(
         bounding_box_format: str, the format of the data set's boxes.
         max_boxes: int or sequence of int, see `bucketed_batches`; None is the most boxes of an
             image, which the data set's `report` knows.
-        seed: int or None; of the augmentation.
+        seed: int or None; of the augmentation, which depends on it and on the order of the images
+            only. Each iterator is augmented anew: the second epoch isn't the first.
 
     Returns:
         tf.data.Dataset of padded batches, for `fit`, with the `class_names` of the data set.
@@ -51,11 +53,9 @@ def training_batches(
         valid = evaluation_batches(data.valid, sizes, bounding_box_format="rel_xyxy")
         ```
     """
-    augmentation = DETRAugmentation.scaled_to(
-        sizes, bounding_box_format=bounding_box_format, seed=seed
-    )
+    augmentation = DETRAugmentation.scaled_to(sizes, bounding_box_format=bounding_box_format)
     max_boxes = _most_boxes(dataset, max_boxes)
-    elements = _mapped(dataset.repeat(), augmentation)
+    elements = map_with_seeds(augmentation, dataset.repeat(), seed)
     return _padded(elements, dataset, sizes, batch_size, max_boxes)
 
 
@@ -100,12 +100,10 @@ def evaluation_batches(
     elements = dataset
     if sizes is not None:
         short_side, longest_side = sizes
-        elements = _mapped(
-            dataset,
-            ResizeShortestSide(
-                short_side, longest_side=longest_side, bounding_box_format=bounding_box_format
-            ),
+        resize = ResizeShortestSide(
+            short_side, longest_side=longest_side, bounding_box_format=bounding_box_format
         )
+        elements = dataset.map(resize, num_parallel_calls=tf.data.AUTOTUNE)
     if batch_size is None:
         return _prefetched(elements.batch(1), dataset)
     return _padded(elements, dataset, sizes, batch_size, _most_boxes(dataset, max_boxes))
@@ -122,10 +120,6 @@ def _most_boxes(dataset, max_boxes):
             "returned it: `map` and `take` lose the report."
         )
     return max(1, report.most_boxes)
-
-
-def _mapped(elements, layer):
-    return elements.map(layer, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _padded(elements, dataset, sizes, batch_size, max_boxes):

@@ -1,5 +1,6 @@
 """Batches for training and evaluation, made of a loaded data set in one call."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -14,7 +15,13 @@ from keras_detr.preprocessing import (
     scaled_canvases,
     training_batches,
 )
-from tests.datasets.folders_of_layouts import PARTS, write_coco
+from tests.datasets.folders_of_layouts import (
+    PARTS,
+    write_coco,
+    write_voc,
+    write_voc_of_roboflow,
+    write_yolo,
+)
 from tests.models.detectors import tiny_detr
 
 FORMAT = {"bounding_box_format": "rel_xyxy"}
@@ -39,6 +46,28 @@ def test_training_batches_are_endless_and_padded(data):
         assert np.minimum(*short_sides).max() <= 80
         seen |= set(batch["image_id"].tolist())
     assert len(seen) == len(PARTS["train"])
+
+
+@pytest.mark.parametrize("write", [write_yolo, write_voc, write_voc_of_roboflow])
+def test_each_layout_trains_on_the_same_batches(write, tmp_path):
+    batches = []
+    for write_layout in (write_coco, write):
+        folder = tmp_path / write_layout.__name__
+        folder.mkdir()
+        write_layout(folder)
+        keras.utils.set_random_seed(7)
+        batches.append(list(first_batches(load_folder(folder, **FORMAT).train)))
+    for batch, other in zip(*batches, strict=True):
+        np.testing.assert_array_equal(batch["images"], other["images"])
+        for name in ("boxes", "classes"):
+            rows, others = (x["bounding_boxes"][name] for x in (batch, other))
+            np.testing.assert_allclose(rows, others, atol=1e-5)
+
+
+def first_batches(dataset):
+    """Return twice as many images as there are, which the second time are augmented anew."""
+    batches = training_batches(dataset, SIZES, batch_size=2, seed=1, **FORMAT)
+    return batches.take(len(PARTS["train"])).as_numpy_iterator()
 
 
 def test_a_detector_trains_on_them(data):
