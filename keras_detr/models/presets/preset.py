@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})\.\w+")
 
 
 @dataclass(frozen=True)
-class Preset:
+class Preset(Mapping):
     """Describe published weights and the model that they belong to.
+
+    It reads like the dicts in `presets` of KerasHub too: `preset["metadata"]["description"]`,
+    `["params"]` and `["path"]`, and `preset["hf_handle"]` in place of `["kaggle_handle"]`.
 
     Attributes:
         description: str, one line.
@@ -35,6 +39,23 @@ class Preset:
     license: str
     num_parameters: int
     published: dict[str, Any]
+
+    def __getitem__(self, key):
+        return self._for_keras_hub()[key]
+
+    def __iter__(self):
+        return iter(self._for_keras_hub())
+
+    def __len__(self):
+        return len(self._for_keras_hub())
+
+    def _for_keras_hub(self):
+        metadata = {
+            "description": self.description,
+            "params": self.num_parameters,
+            "path": self.weights.repo_id,
+        }
+        return {"metadata": metadata, "hf_handle": f"hf://{self.weights.repo_id}"}
 
     def weights_at(self, revision):
         """Return where the weights are at a revision, whose hash isn't known; `None` is its own."""

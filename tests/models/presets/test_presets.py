@@ -396,3 +396,17 @@ def test_prediction_after_loading_is_that_of_the_file(tiny_preset, tmp_path):
     expected = outputs_of(model, inputs)
     for name, value in outputs_of(again, inputs).items():
         np.testing.assert_array_equal(value, expected[name])
+
+
+@pytest.mark.once
+def test_presets_read_like_those_of_keras_hub():
+    keras_hub = pytest.importorskip("keras_hub", reason="keras_hub isn't installed")
+    of_peer = next(iter(keras_hub.models.RetinaNetObjectDetector.presets.values()))
+    for name, preset in PRESETS.items():
+        assert set(preset["metadata"]) == set(of_peer["metadata"])
+        assert {type(preset["metadata"][key]) for key in preset["metadata"]} == {str, int}
+        assert preset["metadata"]["params"] == preset.num_parameters
+        assert preset["hf_handle"] == f"hf://{REPOSITORIES[name]}"
+        assert len(preset) == len({**preset}) == 2
+    with pytest.raises(KeyError):
+        preset["license"]
