@@ -80,6 +80,14 @@ class JointUpdates:
         update_one_by_one()
 
 
+def default_optimizer(multi_optimizer):
+    """Return what a `MultiOptimizer` steps the other variables with; `None` if a callable chooses.
+
+    Its public `optimizers` are in no order that tells which one it is.
+    """
+    return getattr(multi_optimizer._optimizer_map, "default_optimizer", None)
+
+
 @contextlib.contextmanager
 def learning_rate_read_once(optimizer):
     """Evaluate an optimizer's schedule once, for as long as this context lasts.

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_detr.ops.backends import current
-from keras_detr.ops.keras_internals import learning_rate_read_once
+from keras_detr.ops.keras_internals import default_optimizer, learning_rate_read_once
 
 
 @keras.saving.register_keras_serializable("keras_detr")
@@ -51,7 +51,7 @@ class GlobalClipMultiOptimizer(keras.optimizers.MultiOptimizer):
     @property
     def learning_rate(self):
         """The rate of the default optimizer, for callbacks that log one; see `optimizers`."""
-        default = getattr(self._optimizer_map, "default_optimizer", None)
+        default = default_optimizer(self)
         if default is None:
             raise AttributeError("There is no default optimizer: read the rates of `optimizers`.")
         return default.learning_rate

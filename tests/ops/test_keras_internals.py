@@ -44,6 +44,7 @@ USED = {
     "_use_weight_decay": lambda: adamw()[0],
     "_learning_rate": lambda: adamw()[0],
     "_backend_update_step": lambda: adamw()[0],
+    "_optimizer_map": lambda: keras.optimizers.MultiOptimizer(lambda variable: adamw()[0]),
 }
 
 PRIVATE_NAME = r"_(?!_)\w+"

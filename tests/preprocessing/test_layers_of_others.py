@@ -16,7 +16,7 @@ import keras_cv
 from keras_detr.batches import check_training_batch
 from keras_detr.preprocessing import PadToCanvas, RandomHorizontalFlip, ResizeShortestSide
 
-GUIDE = pathlib.Path(__file__).parents[2] / "docs" / "fine_tuning.md"
+GUIDE = pathlib.Path(__file__).parents[2] / "docs" / "data.md"
 FORMAT = {"bounding_box_format": "xyxy"}
 RANGE = {"value_range": (0, 255)}
 COLOR_JITTER = {
