@@ -195,7 +195,7 @@ def draw(curves_of_data, path):
             )
         axes.set(title=titles[data], xlabel="steps of 8 images", ylabel="AP", ylim=(0, None))
         axes.grid(alpha=0.3)
-    axes_of_data[0][0].legend()
+    axes_of_data[0][-1].legend()
     figure.savefig(path, dpi=100)
 
 
