@@ -4,11 +4,10 @@ import os
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
-from matplotlib.figure import Figure
 
-_DOTS_PER_INCH = 150
+from keras_detr.visualization.charts import new_figure, shortened, written
+
 _COLORS = "Blues"
 _LEAST_SIDE, _MOST_SIDE, _CELL = 3.6, 14.0, 0.42
 _ROOM_FOR_NAMES = 1.9
@@ -47,12 +46,11 @@ def plot_confusion_matrix(matrix: Any, *, path: str | os.PathLike[str] | None = 
         ```
     """
     counts = np.asarray(matrix.counts)
-    names = [*map(_shortened, matrix.class_names), _BACKGROUND]
+    names = [*(shortened(name, _LONGEST_NAME) for name in matrix.class_names), _BACKGROUND]
     number = len(names)
     side = float(np.clip(_CELL * number, _LEAST_SIDE, _MOST_SIDE))
     size = (side + _ROOM_FOR_NAMES, side + _ROOM_FOR_NAMES)
-    figure = Figure(size, dpi=_DOTS_PER_INCH, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(size)
     axes = figure.add_subplot()
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     # The square root shows rare confusions too.
@@ -84,12 +82,4 @@ def plot_confusion_matrix(matrix: Any, *, path: str | os.PathLike[str] | None = 
     bar.set_label("share of the row", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     bar.outline.set_visible(False)
-    if path is not None:
-        figure.savefig(path)
-    return figure
-
-
-def _shortened(name):
-    if len(name) <= _LONGEST_NAME:
-        return name
-    return f"{name[: _LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return written(figure, path)

@@ -4,13 +4,12 @@ import os
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from keras_detr.visualization.charts import new_figure, written
 
 _VALIDATION = "val_"
 _COUNTS = "_boxes"
-_DOTS_PER_INCH = 150
 _PANEL = (4.6, 3.2)
 # The title of each panel, and which curves it shows.
 _PANELS = (
@@ -58,16 +57,13 @@ def plot_history(history: Any, *, path: str | os.PathLike[str] | None = None) ->
     num_columns = min(len(panels), 3)
     num_rows = -(-len(panels) // num_columns)
     size = (_PANEL[0] * num_columns, _PANEL[1] * num_rows)
-    figure = Figure(size, dpi=_DOTS_PER_INCH, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(size)
     places = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
     for axes, (title, names) in zip(places, panels.items(), strict=False):
         _draw_curves(axes, title, names, logs)
     for axes in places[len(panels) :]:
         axes.remove()
-    if path is not None:
-        figure.savefig(path)
-    return figure
+    return written(figure, path)
 
 
 def _is_drawn(name, values):

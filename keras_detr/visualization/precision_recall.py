@@ -4,10 +4,9 @@ import os
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-_DOTS_PER_INCH = 150
+from keras_detr.visualization.charts import new_figure, shortened, written
+
 _SIZE = (10.4, 4.2)
 _INK, _GREY = "#22262b", "#b9bfc7"
 # More classes can't be told apart by color: their curves are grey, and aren't named.
@@ -45,8 +44,7 @@ def plot_precision_recall(curves: Any, *, path: str | os.PathLike[str] | None = 
     if not len(labels):
         raise ValueError("`curves` must be of at least one true object. Received none.")
     is_named = len(labels) <= _MOST_NAMED
-    figure = Figure(_SIZE, dpi=_DOTS_PER_INCH, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(_SIZE)
     by_recall, by_confidence = figure.subplots(1, 2)
     best_per_class = curves.best_per_class()
     for number, label in enumerate(labels):
@@ -69,15 +67,11 @@ def plot_precision_recall(curves: Any, *, path: str | os.PathLike[str] | None = 
     threshold = f"IoU {curves.iou_threshold:.2f}"
     _finish(by_recall, f"Precision, {threshold}", "recall", "AP", is_named)
     _finish(by_confidence, f"F1, {threshold}", "confidence threshold", "best F1", is_named)
-    if path is not None:
-        figure.savefig(path)
-    return figure
+    return written(figure, path)
 
 
 def _draw(axes, x, y, name, detail, style):
-    if len(name) > _LONGEST_NAME:
-        name = f"{name[: _LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
-    axes.plot(x, y, label=f"{name}  {detail}", **style)
+    axes.plot(x, y, label=f"{shortened(name, _LONGEST_NAME)}  {detail}", **style)
 
 
 def _finish(axes, title, x_label, legend_title, is_named):
