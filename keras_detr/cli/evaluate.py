@@ -12,7 +12,6 @@ and results.json, all detections in COCO's form, if the data has COCO's ids.
 
 import contextlib
 import functools
-import json
 import math
 import pathlib
 
@@ -23,6 +22,7 @@ from keras_detr.cli.arguments import (
     settings_of_load,
     sizes_of,
 )
+from keras_detr.cli.json_files import write_json
 from keras_detr.datasets import load_coco, load_coco_json, load_folder
 from keras_detr.evaluation import (
     COCOMetrics,
@@ -91,8 +91,8 @@ def _write(folder, metrics, curves, confidence_threshold):
         name: {"AP": value, **by_class[name]} for name, value in metrics.result_per_class().items()
     }
     figures = {**metrics.result(), **best, "per_class": per_class}
-    (folder / "metrics.json").write_text(json.dumps(figures, indent=2), encoding="utf-8")
-    (folder / "curves.json").write_text(json.dumps(curves.to_dict()), encoding="utf-8")
+    write_json(folder / "metrics.json", figures)
+    write_json(folder / "curves.json", curves.to_dict(), indent=None)
     if math.isnan(best["F1"]):
         # Without objects there is nothing to draw, and no best threshold.
         return
@@ -101,7 +101,7 @@ def _write(folder, metrics, curves, confidence_threshold):
         confidence_threshold = best["confidence_threshold"]
     matrix = metrics.confusion_matrix(confidence_threshold=confidence_threshold)
     plot_confusion_matrix(matrix, path=folder / "confusion_matrix.png")
-    (folder / "confusion_matrix.json").write_text(json.dumps(matrix.to_dict()), encoding="utf-8")
+    write_json(folder / "confusion_matrix.json", matrix.to_dict(), indent=None)
 
 
 def _load_data(arguments, class_names):

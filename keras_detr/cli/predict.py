@@ -4,10 +4,10 @@ Takes files and folders. A file that isn't an image is reported, and the others 
 exit code is then 1. detections.json holds boxes as (left, top, right, bottom) in pixels.
 """
 
-import json
 import pathlib
 
 from keras_detr.cli.arguments import add_model, add_short_side, settings_of_load, sizes_of
+from keras_detr.cli.json_files import write_json
 from keras_detr.models import load
 from keras_detr.preprocessing import DETRPreprocessor
 
@@ -44,7 +44,7 @@ def run(arguments):
             found.plot(path=picture)
             print(f"{found.path}: {len(found)} objects -> {picture}", flush=True)
     path = folder / "detections.json"
-    path.write_text(json.dumps([found.to_dict() for found in results], indent=2), encoding="utf-8")
+    write_json(path, [found.to_dict() for found in results])
     num_broken = sum(found.error is not None for found in results)
     print(f"{len(results) - num_broken} images -> {path}, {num_broken} broken")
     return int(num_broken > 0)

@@ -14,7 +14,6 @@ The same command with the same --output goes on after an interruption, as does -
 with another training isn't changed.
 """
 
-import json
 import pathlib
 import time
 
@@ -29,6 +28,7 @@ from keras_detr.cli.arguments import (
     settings_of_load,
     sizes_of,
 )
+from keras_detr.cli.json_files import write_json
 from keras_detr.datasets import load_folder
 from keras_detr.evaluation import COCOEvaluation, evaluate_detector, summary_table
 from keras_detr.models import TrainingRun, load
@@ -104,7 +104,7 @@ def run(arguments):
         print(f"the training in {training_run.folder} is finished: take another --output for more")
         return
     config = {**chosen, "data": str(pathlib.Path(arguments.data).resolve())}
-    (training_run.folder / "config.json").write_text(json.dumps(config, indent=2))
+    write_json(training_run.folder / "config.json", config)
     model = _build_model(arguments, data)
     _train(model, data, training_run, arguments)
     _score_and_draw(data, training_run, arguments)
@@ -207,5 +207,5 @@ def _score_and_draw(data, training_run, arguments):
         test = evaluation_batches(data.test, sizes, arguments.batch_size, **FORMAT)
         figures = evaluate_detector(best, test, verbose=1)
         print(f"test images:\n{summary_table(figures)}")
-        (training_run.folder / "test.json").write_text(json.dumps(figures, indent=2))
+        write_json(training_run.folder / "test.json", figures)
     print(f"Try it: keras-detr predict photo.jpg --model {training_run.best_path}")

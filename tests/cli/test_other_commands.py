@@ -93,7 +93,9 @@ def test_metrics_of_each_part(model, tmp_path, capsys):
     assert "test images of" in said
     assert "AP50" in said
     assert "cat" in said
-    figures = json.loads((folder / "metrics.json").read_text())
+    figures = json.loads((folder / "metrics.json").read_text(), parse_constant=pytest.fail)
+    # Of its objects there are none.
+    assert figures["per_class"]["dog"]["AP"] is None
     assert {"AP", "AP50", "AR100", "F1", "confidence_threshold"} <= set(figures)
     assert set(figures["per_class"]) == set(NAMES)
     assert f"at confidence {figures['confidence_threshold']:.2f}" in said

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from keras_detr.optimizers import GlobalClipMultiOptimizer, detr_optimizer
+from tests.models.detectors import inputs_of, tiny_batch, tiny_detr
 
 pytestmark = [
     pytest.mark.every_backend,
@@ -110,6 +111,24 @@ def test_averages_are_evaluated_and_seen_by_later_callbacks(is_frozen):
     assert not np.allclose(averages[-1][0], plain.steps[-1][0], atol=1e-4)
     # At its end `fit` leaves the averages in the model.
     check_equal(values_of(model), averages[-1])
+
+
+def test_after_a_training_a_model_is_evaluated_saved_and_trained_on(tmp_path):
+    model = tiny_detr()
+    model.compile(model.default_optimizer(use_ema=True, ema_momentum=MOMENTUM))
+    batch = tiny_batch()
+    data = (inputs_of(batch), batch["bounding_boxes"])
+    swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    model.fit(*data, validation_data=data, callbacks=[swap], verbose=0)
+    trained = values_of(model)
+    loss = model.evaluate(*data, verbose=0)
+    check_equal(values_of(model), trained)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.evaluate(*data, verbose=0), loss, rtol=1e-5)
+    for again in (model, loaded):
+        again.fit(*data, callbacks=[swap], verbose=0)
+    check_equal(values_of(loaded), values_of(model))
 
 
 def test_a_model_without_averages_is_refused():

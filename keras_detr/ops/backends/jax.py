@@ -79,6 +79,7 @@ class JaxBackend(Backend):
         optimizer = getattr(model, "optimizer", None)
         variables = [*model.variables, *model.metrics_variables]
         variables += [] if optimizer is None else optimizer.variables
+        _separate(variables)
         # References: the first step gives this memory away where it can.
         before = [(variable, stored_value(variable)) for variable in variables]
         try:
@@ -89,6 +90,20 @@ class JaxBackend(Backend):
                 if stored_value(variable) is None and value is not None:
                     variable.assign(value)
             raise
+
+
+def _separate(variables):
+    """Give each variable an array of its own.
+
+    `SwapEMAWeights` ends a training with weights and averages in the same arrays. A step may give
+    the memory of its variables away, but not twice.
+    """
+    seen = set()
+    for variable in variables:
+        array = stored_value(variable)
+        if array is not None and id(array) in seen:
+            variable.assign(jax.numpy.copy(array))
+        seen.add(id(array))
 
 
 def _is_traced(array):
