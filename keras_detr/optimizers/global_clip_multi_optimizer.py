@@ -7,7 +7,11 @@ import keras
 from keras import ops
 
 from keras_detr.ops.backends import current
-from keras_detr.ops.keras_internals import default_optimizer, learning_rate_read_once
+from keras_detr.ops.keras_internals import (
+    default_optimizer,
+    learning_rate_read_once,
+    stored_value,
+)
 
 
 @keras.saving.register_keras_serializable("keras_detr")
@@ -71,6 +75,14 @@ class GlobalClipMultiOptimizer(keras.optimizers.MultiOptimizer):
             for optimizer in self.optimizers:
                 stack.enter_context(learning_rate_read_once(optimizer))
             super().apply(grads, trainable_variables)
+
+    def finalize_variable_values(self, var_list):
+        """Put the averages of `use_ema` into the variables, at the end of a training.
+
+        Where an error ended it, JAX' trainer has the averages' values, and the error is what counts.
+        """
+        if all(stored_value(variable) is not None for variable in self.variables):
+            super().finalize_variable_values(var_list)
 
     def get_config(self):
         """Return the constructor's arguments."""

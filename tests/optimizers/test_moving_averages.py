@@ -131,6 +131,20 @@ def test_after_a_training_a_model_is_evaluated_saved_and_trained_on(tmp_path):
     check_equal(values_of(loaded), values_of(model))
 
 
+def test_an_error_in_the_first_step_is_what_is_raised(monkeypatch):
+    def fail(*args, **kwargs):
+        raise ArithmeticError("while the step is traced")
+
+    model = tiny_detr()
+    model.compile(model.default_optimizer(use_ema=True, ema_momentum=MOMENTUM))
+    before = values_of(model)
+    batch = tiny_batch()
+    monkeypatch.setattr(model, "compute_loss", fail)
+    with pytest.raises(ArithmeticError, match="while the step is traced"):
+        model.fit(inputs_of(batch), batch["bounding_boxes"], verbose=0)
+    check_equal(values_of(model), before)
+
+
 def test_a_model_without_averages_is_refused():
     with pytest.raises(ValueError, match="`use_ema=True`"):
         train(keras.callbacks.SwapEMAWeights())
