@@ -79,7 +79,7 @@ class GlobalClipMultiOptimizer(keras.optimizers.MultiOptimizer):
     def finalize_variable_values(self, var_list):
         """Put the averages of `use_ema` into the variables, at the end of a training.
 
-        Where an error ended it, JAX' trainer has the averages' values, and the error is what counts.
+        Where an error ended it, JAX' trainer has the averages, and that error is what counts.
         """
         if all(stored_value(variable) is not None for variable in self.variables):
             super().finalize_variable_values(var_list)
