@@ -104,6 +104,16 @@ OF_KERAS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _undisturbed():
+    """Undo what `tf.map_fn` leaves behind when KerasCV's layers raise an error in it.
+
+    `tf.distribute` doesn't work with it, in none of the tests to come.
+    """
+    yield
+    tf.function(lambda: tf.compat.v1.get_variable_scope().set_caching_device(None))()
+
+
 def rows():
     """Return a dict from library and kind to the names of layers in the guide's table."""
     pattern = r"^\| (KerasCV|Keras), ([^|]*?) \|(.*)\|$"
