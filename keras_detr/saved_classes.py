@@ -40,6 +40,8 @@ HOMES = {
     "HostUniform": "layers.primitives.initializers",
     "HungarianLoss": "losses.hungarian_loss",
     "LearnedPositionEmbedding": "layers.learned_position_embedding",
+    "MaskAttention": "layers.detr.mask_attention",
+    "MaskHead": "layers.detr.mask_head",
     "MultiHeadAttention": "layers.primitives.multi_head_attention",
     "MultiScaleDeformableAttention": "layers.deformable_detr.multi_scale_deformable_attention",
     "MultiScaleNeck": "models.necks.multi_scale_neck",

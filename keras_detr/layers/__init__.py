@@ -9,6 +9,8 @@ from keras_detr.layers.deformable_detr.multi_scale_deformable_attention import (
 )
 from keras_detr.layers.detr.decoder import DETRDecoder, DETRDecoderLayer
 from keras_detr.layers.detr.encoder import DETREncoder, DETREncoderLayer
+from keras_detr.layers.detr.mask_attention import MaskAttention
+from keras_detr.layers.detr.mask_head import MaskHead
 from keras_detr.layers.dino_detr.decoder import DINODecoder
 from keras_detr.layers.learned_position_embedding import LearnedPositionEmbedding
 from keras_detr.layers.multilayer_perceptron import MultilayerPerceptron
@@ -30,6 +32,8 @@ __all__ = [
     "EncoderProposals",
     "FrozenBatchNormalization",
     "LearnedPositionEmbedding",
+    "MaskAttention",
+    "MaskHead",
     "MultiScaleDeformableAttention",
     "MultilayerPerceptron",
     "SetPredictionDecoder",

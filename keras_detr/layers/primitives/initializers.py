@@ -51,6 +51,15 @@ def xavier_uniform(fan_in, fan_out):
     return HostUniform(-limit, limit)
 
 
+def kaiming_uniform(fan_in):
+    """Return He's uniform initializer for a layer that no ReLU is made allowance for.
+
+    Source: He et al. 2015, equation 10, with a rectifier of slope 1.
+    """
+    limit = math.sqrt(3.0 / fan_in)
+    return HostUniform(-limit, limit)
+
+
 def kaiming_normal_fan_out(size, filters):
     """Return the normal initializer that keeps a convolution's gradients in scale before a ReLU.
 
