@@ -14,8 +14,8 @@ from keras_detr.layers.primitives.token_dense import TokenDense
 class MaskAttention(keras.layers.Layer):
     """Compute how each query attends to the places of a feature map, with several heads.
 
-    There are no values: the weights are the result. All heads share one softmax, so the weights of a
-    query sum to 1 over heads and places.
+    There are no values: the weights are the result. All heads share one softmax, so the weights of
+    a query sum to 1 over heads and places.
 
     Args:
         num_heads: int, must divide the size of queries and tokens.

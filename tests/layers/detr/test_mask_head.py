@@ -1,4 +1,4 @@
-"""The mask head and its attention against NumPy, and against transformers' with the same weights."""
+"""The mask head and its attention against NumPy."""
 
 import keras
 import numpy as np
@@ -17,10 +17,10 @@ from tests.layers.layer_checks import (
     weights_of,
 )
 
-SIZE, HEADS, QUERIES, CHANNELS = 32, 4, 3, (7, 6, 5)
-# The finer maps of an image whose sides aren't multiples of 32.
-MAP, FINER = (3, 4), ((5, 8), (10, 15), (20, 29))
-SHAPES = [(*MAP, SIZE), (QUERIES, *MAP, HEADS), *((*s, c) for s, c in zip(FINER, CHANNELS))]
+SIZE, HEADS, QUERIES = 32, 4, 3
+# The maps of an image whose sides aren't multiples of 32, and their channels.
+MAP, FINER = (3, 4), ((5, 8, 7), (10, 15, 6), (20, 29, 5))
+SHAPES = [(*MAP, SIZE), (QUERIES, *MAP, HEADS), *FINER]
 
 
 def built_attention(**settings):
