@@ -206,6 +206,9 @@ def _score_and_draw(data, training_run, arguments):
     sizes = best.preprocessor_sizes
     valid = evaluation_batches(data.valid, sizes, arguments.batch_size, **FORMAT)
     plot_predictions(best, next(iter(valid)), path=training_run.folder / "predictions.png")
+    # With a new optimizer: the state of the old one is twice as large as the weights, and what is
+    # shared doesn't need it.
+    best.compile()
     best.save_to_preset(training_run.folder / "preset")
     if data.test is not None:
         test = evaluation_batches(data.test, sizes, arguments.batch_size, **FORMAT)
