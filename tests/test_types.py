@@ -11,6 +11,13 @@ import keras_detr
 from tests.snippets import public_objects
 
 PACKAGE = pathlib.Path(keras_detr.__file__).parent
+# Methods that users call, of whatever class has them.
+METHODS = """
+    callbacks compile components decode_predictions decoder_attention deformable_detr detect detr
+    dino_detr evaluate export export_to_transformers finish fit from_preset plot predict
+    predict_on_batch reset_state result result_per_class save_to_preset scaled_to test_on_batch
+    to_dict to_pandas to_supervision total train_on_batch update_state upload_preset write
+"""
 STUBS = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.pyi"))
 
 
@@ -70,6 +77,20 @@ def test_every_argument_of_a_public_class_or_function_has_a_type():
     pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
     found = {name: arguments_without_types(value) for name, value in public_objects().items()}
     assert {name: arguments for name, arguments in found.items() if arguments} == {}
+
+
+def test_every_argument_of_a_method_that_users_call_has_a_type():
+    pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
+    names, seen, without = METHODS.split(), set(), {}
+    for path, value in public_objects().items():
+        for name in names if inspect.isclass(value) else ():
+            method = inspect.unwrap(getattr(value, name, None) or len)
+            if getattr(method, "__module__", "").startswith("keras_detr."):
+                seen.add(name)
+                arguments = [a for a in arguments_without_types(method) if a != "cls"]
+                without |= {f"{path}.{name}": arguments} if arguments else {}
+    assert seen == set(names)
+    assert without == {}
 
 
 def test_an_argument_without_a_type_is_noticed():

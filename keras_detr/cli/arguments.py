@@ -1,8 +1,9 @@
 """What several commands have in common: arguments, and reading them from a file."""
 
 import argparse
-import json
 import pathlib
+
+from keras_detr.cli.json_files import read_json
 
 # Fractions of the image don't change when it is resized or padded.
 FORMAT = {"bounding_box_format": "rel_xyxy"}
@@ -61,7 +62,7 @@ def read_config(arguments, add_arguments):
         parser = argparse.ArgumentParser()
         add_arguments(parser)
         defaults = vars(parser.parse_args([]))
-        for name, value in _read(arguments.config).items():
+        for name, value in read_json(arguments.config).items():
             if name not in defaults:
                 raise ValueError(f"{arguments.config}: there is no argument {name!r}.")
             if getattr(arguments, name) == defaults[name]:
@@ -69,15 +70,3 @@ def read_config(arguments, add_arguments):
     if not arguments.data:
         raise ValueError("Pass the folder of images and annotations, or --config or --resume.")
     return arguments
-
-
-def _read(path):
-    try:
-        content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"There is no file {str(path)!r}.") from None
-    except ValueError as error:
-        raise ValueError(f"{str(path)!r} isn't JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{str(path)!r} must hold a dict of arguments.")
-    return content

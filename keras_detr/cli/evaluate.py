@@ -22,7 +22,7 @@ from keras_detr.cli.arguments import (
     settings_of_load,
     sizes_of,
 )
-from keras_detr.cli.json_files import write_json
+from keras_detr.cli.json_files import read_json, write_json
 from keras_detr.datasets import load_coco, load_coco_json, load_folder
 from keras_detr.evaluation import (
     COCOMetrics,
@@ -98,7 +98,8 @@ def _write(folder, metrics, curves, confidence_threshold):
         return
     plot_precision_recall(curves, path=folder / "precision_recall.png")
     if confidence_threshold is None:
-        confidence_threshold = best["confidence_threshold"]
+        is_known = not math.isnan(best["confidence_threshold"])
+        confidence_threshold = best["confidence_threshold"] if is_known else 0.5
     matrix = metrics.confusion_matrix(confidence_threshold=confidence_threshold)
     plot_confusion_matrix(matrix, path=folder / "confusion_matrix.png")
     write_json(folder / "confusion_matrix.json", matrix.to_dict(), indent=None)
@@ -118,13 +119,41 @@ def _load_data(arguments, class_names):
         read = functools.partial(load_coco_json, arguments.data, arguments.annotations, **FORMAT)
         dataset = _in_order(read, "class_names", class_names, arguments.annotations)
         return dataset, f"images of {arguments.annotations}"
-    read = functools.partial(load_folder, arguments.data, arguments.format, hold_out=None, **FORMAT)
+    of_training = _settings_of_training(arguments)
+    settings = of_training or {"format": arguments.format, "hold_out": None}
+    read = functools.partial(load_folder, arguments.data, **settings, **FORMAT)
     data = _in_order(read, "classes", class_names, arguments.data)
     part = arguments.part or ("valid" if data.test is None else "test")
     dataset = getattr(data, part)
     if dataset is None:
-        raise ValueError(f"{arguments.data} has no {part} part: pass another --part.")
+        raise ValueError(
+            f"{arguments.data} has no {part} part, and {arguments.model} isn't in the output of a "
+            "training that held some of its images out. Pass --part train to score the training "
+            "images."
+        )
+    if part == "valid" and data.is_held_out:
+        part = "held-out"
     return dataset, f"{part} images of {arguments.data}"
+
+
+def _settings_of_training(arguments):
+    """Return the settings of `load_folder` with which the model was trained on the same folder.
+
+    They are in config.json, in the folder that `keras-detr train` wrote. With them the same images
+    are held out. Without such a file the result is empty.
+    """
+    model = pathlib.Path(arguments.model)
+    path = model.parent / "config.json"
+    if not model.exists() or not path.is_file():
+        return {}
+    try:
+        config = read_json(path)
+    except ValueError:
+        return {}
+    is_same = config.get("data") == str(pathlib.Path(arguments.data).resolve())
+    if not is_same or not {"format", "classes", "hold_out", "seed"} <= set(config):
+        return {}
+    return {name: config[name] for name in ("format", "classes", "hold_out", "seed")}
 
 
 def _in_order(read, argument, class_names, source):

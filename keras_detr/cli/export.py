@@ -32,7 +32,10 @@ def run(arguments):
     name = pathlib.Path(arguments.model).stem + SUFFIXES[arguments.format]
     output = arguments.output or name
     model.export(output, format=arguments.format, verbose=False)
-    print(f"{arguments.format} -> {output}", flush=True)
+    print(f"{arguments.format} -> {output}")
+    box_format = model.bounding_box_format
+    unit = "fractions of the image" if box_format.startswith("rel_") else "pixels"
+    print(f"its boxes are {box_format}: {unit}", flush=True)
     if not arguments.check and image is None:
         return 0
     comparisons = compare_export(model, output, arguments.format, image=image)

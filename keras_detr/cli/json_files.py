@@ -1,7 +1,26 @@
-"""JSON files that every program can read."""
+"""The JSON files of the commands: every program can read them."""
 
 import json
 import math
+import pathlib
+
+
+def read_json(path):
+    """Return the dict in a JSON file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it isn't JSON, or holds something else.
+    """
+    try:
+        content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no file {str(path)!r}.") from None
+    except ValueError as error:
+        raise ValueError(f"{str(path)!r} isn't JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{str(path)!r} must hold a dict of arguments.")
+    return content
 
 
 def write_json(path, content, indent=2):

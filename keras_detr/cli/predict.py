@@ -1,7 +1,8 @@
 """Detect objects in image files, and write pictures and a JSON file.
 
 Takes files and folders. A file that isn't an image is reported, and the others are processed; the
-exit code is then 1. detections.json holds boxes as (left, top, right, bottom) in pixels.
+exit code is then 1. detections.json holds boxes as (left, top, right, bottom) in pixels, and the
+size of each image as (height, width).
 """
 
 import pathlib

@@ -78,7 +78,7 @@ def add_arguments(parser):
     )
     training.add_argument("--mixed-precision", action="store_true", help="compute in bfloat16")
     training.add_argument("--tensorboard", action="store_true", help="write logs for it too")
-    training.add_argument("--seed", type=int, default=42, help="(%(default)s)")
+    training.add_argument("--seed", type=int, default=0, help="(%(default)s)")
 
 
 def run(arguments):
@@ -177,7 +177,10 @@ def _train(model, data, training_run, arguments):
         ],
     )
     plot_history(history, path=training_run.folder / "history.png")
-    print(f"best AP {max(history.history['val_AP']):.3f} -> {training_run.best_path}")
+    aps = history.history["val_AP"]
+    print(f"best AP {max(aps):.3f}, of epoch {aps.index(max(aps)) + 1} -> {training_run.best_path}")
+    if not max(aps):
+        print("AP is still 0, so the model is of the first epoch: train longer (--epochs)")
 
 
 def _told_time(epochs):
@@ -191,8 +194,9 @@ def _told_time(epochs):
         # The first epoch compiles, and may be the only one.
         if len(starts) == 2 or epochs == 1:
             minutes = (time.monotonic() - starts[epoch]) / 60
+            text = f"an epoch takes {minutes:.1f} minutes"
             left = (epochs - epoch - 1) * minutes
-            print(f"an epoch takes {minutes:.1f} minutes; at most {left:.0f} minutes are left")
+            print(f"{text}; at most {left:.0f} minutes are left" if left else text)
 
     return keras.callbacks.LambdaCallback(on_epoch_begin=begin, on_epoch_end=end)
 
@@ -202,6 +206,9 @@ def _score_and_draw(data, training_run, arguments):
     sizes = best.preprocessor_sizes
     valid = evaluation_batches(data.valid, sizes, arguments.batch_size, **FORMAT)
     plot_predictions(best, next(iter(valid)), path=training_run.folder / "predictions.png")
+    # With a new optimizer: the state of the old one is twice as large as the weights, and what is
+    # shared doesn't need it.
+    best.compile()
     best.save_to_preset(training_run.folder / "preset")
     if data.test is not None:
         test = evaluation_batches(data.test, sizes, arguments.batch_size, **FORMAT)

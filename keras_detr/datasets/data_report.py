@@ -166,7 +166,7 @@ class DataReport:
             f"{self.num_boxes_read} boxes are used."
         ]
         if self.num_crowds_left_out:
-            lines.append(f"  {self.num_crowds_left_out} boxes left out as asked for")
+            lines.append(f"  {self.num_crowds_left_out} boxes left out, as they stand for crowds")
         if self.num_unlisted_files:
             lines.append(f"  {self.num_unlisted_files} image files there that no entry names")
         if not self.num_boxes_read:

@@ -61,10 +61,12 @@ class FolderData:
                 continue
             report = dataset.report
             title = f"{name}, held out of train" if self.is_held_out and name == "valid" else name
+            crowds = report.num_crowds_left_out
             lines.append(
                 f"{title}: {report.num_images} images, {report.num_empty_images} of them empty; "
                 f"{report.num_boxes} boxes; left out {report.num_images_dropped} images and "
                 f"{report.num_boxes_dropped} boxes"
+                + (f", and {crowds} that stand for crowds" if crowds else "")
             )
             counts = [f"{name} {count}" for name, count in report.num_boxes_by_class.items()]
             lines.append(printable(f"  {', '.join(counts)}"))
@@ -86,8 +88,9 @@ def load_folder(
     """Load the training, validation and test part of a folder in one of several layouts.
 
     - "coco": train/_annotations.coco.json beside the images, as Roboflow exports it, or
-      annotations/instances_train*.json, as COCO has it; so for "valid" or "val", and "test". See
-      `load_coco_json`.
+      annotations/instances_train*.json, as COCO has it; so for "valid" or "val", and "test". Or
+      one JSON file beside the images, or beside their folder "images", which is all training data.
+      See `load_coco_json`.
     - "yolo": data.yaml, or one other .yaml file. See `load_yolo`.
     - "voc": Annotations and JPEGImages; the parts are train.txt, val.txt and test.txt of
       ImageSets/Main, or trainval.txt where one of the first two is missing, or all images where
@@ -152,10 +155,12 @@ def load_folder(
     if is_held_out:
         records["train"], records["valid"] = held_out(records["train"], hold_out, seed)
         logger.warning(
-            "%s has no validation part: %d of its training images are held out (`hold_out=%s`).",
+            "%s has no validation part: %d of its training images are held out (`hold_out=%s`, "
+            "`seed=%s`).",
             folder,
             len(records["valid"].images),
             hold_out,
+            seed,
         )
     parts = {
         part: dataset_from_records(

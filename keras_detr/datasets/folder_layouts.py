@@ -1,11 +1,13 @@
 """Recognize the layout of a folder, and read its parts: COCO-JSON, YOLO or Pascal VOC."""
 
 import functools
+import pathlib
 
 from keras_detr.datasets.coco_json import read_coco_json
 from keras_detr.datasets.data_report import brief
 from keras_detr.datasets.voc import has_voc_files, read_voc, voc_splits
 from keras_detr.datasets.yolo import read_yolo, yolo_splits
+from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES
 
 # The parts, and how folders and files call them.
 PARTS = {"train": ("train",), "valid": ("valid", "val", "validation"), "test": ("test",)}
@@ -30,13 +32,20 @@ def readers_of_parts(folder, layout, outside_files):
     wanted = LAYOUTS if layout == "auto" else [layout]
     found = {name: LAYOUTS[name](folder, outside_files) for name in wanted}
     fitting = [name for name, readers in found.items() if "train" in readers]
+    if not fitting and layout in ("auto", "coco"):
+        # Only where nothing else fits: YOLO's folders may hold a JSON file, too.
+        found["coco"] = _lone_coco_reader(folder, outside_files)
+        fitting = ["coco"] if found["coco"] else []
     if not fitting:
+        # Images are many, and what isn't one says more.
         content = sorted(path.name for path in folder.iterdir())
+        content.sort(key=lambda name: pathlib.PurePath(name).suffix.lower() in IMAGE_SUFFIXES)
         raise FileNotFoundError(
             f"`folder`: no training data was found in {str(folder)!r}, which holds "
-            f"{brief(content)}. Expected one of: train/_annotations.coco.json or "
-            "annotations/instances_train*.json (COCO-JSON); data.yaml (YOLO); Annotations and "
-            "JPEGImages, or XML files beside the images in train (Pascal VOC)."
+            f"{brief(content)}. Expected one of: train/_annotations.coco.json, "
+            "annotations/instances_train*.json, or a single JSON file beside the images "
+            "(COCO-JSON); data.yaml (YOLO); Annotations and JPEGImages, or XML files beside the "
+            "images in train (Pascal VOC)."
         )
     if len(fitting) > 1:
         raise ValueError(
@@ -61,6 +70,16 @@ def _coco_readers(folder, outside_files):
             images_dir = _coco_images_dir(folder, files[0])
             readers[part] = functools.partial(read_coco_json, images_dir, files[0], outside_files)
     return readers
+
+
+def _lone_coco_reader(folder, outside_files):
+    """Return the reader of a folder of images with one JSON file, which is for training."""
+    files = [path for path in folder.glob("*.json") if path.is_file()]
+    if len(files) != 1:
+        return {}
+    images = folder / "images"
+    images_dir = images if images.is_dir() else folder
+    return {"train": functools.partial(read_coco_json, images_dir, files[0], outside_files)}
 
 
 def _coco_files(folder, names):

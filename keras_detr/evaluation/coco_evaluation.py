@@ -1,6 +1,7 @@
 """COCO's metrics in the logs of `fit`."""
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -93,11 +94,11 @@ class COCOEvaluation(keras.callbacks.Callback):
         if logs is not None:
             logs.update(self._figures)
 
-    def get_training_state(self):
+    def get_training_state(self) -> dict[str, Any]:
         """Return the last metrics, which resumed training repeats until the next evaluation."""
         return {"figures": self._figures}
 
-    def set_training_state(self, state):
+    def set_training_state(self, state: Mapping[str, Any]) -> None:
         """Restore the metrics of `get_training_state`."""
         self._figures = state["figures"]
 

@@ -1,6 +1,7 @@
 """COCO's detection metrics, as pycocotools computes them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -60,13 +61,16 @@ class COCOMetrics:
         self._is_relative = box_format.is_relative
         self.reset_state()
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         """Forget all images."""
         self._num_images = 0
-        self._true_boxes, self._detections = [], []
+        self._true_boxes: list[np.ndarray] = []
+        self._detections: list[np.ndarray] = []
         self._evaluation = None
 
-    def update_state(self, y_true, y_pred, image_sizes=None):
+    def update_state(
+        self, y_true: Mapping[str, Any], y_pred: Mapping[str, Any], image_sizes: Any = None
+    ) -> None:
         """Add a batch of images.
 
         Args:
@@ -107,7 +111,7 @@ class COCOMetrics:
         self._num_images += num_images
         self._evaluation = None
 
-    def result(self):
+    def result(self) -> dict[str, float]:
         """Return COCO's twelve metrics.
 
         Returns:
@@ -121,7 +125,7 @@ class COCOMetrics:
         stats = self._evaluated().stats
         return {name: _figure(value) for name, value in zip(FIGURES, stats, strict=True)}
 
-    def result_per_class(self):
+    def result_per_class(self) -> dict[str, float]:
         """Return the AP (IoU 0.50:0.95, all sizes, 100 detections) of each class.
 
         Returns:

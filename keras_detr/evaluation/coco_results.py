@@ -2,8 +2,9 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -60,7 +61,7 @@ class COCOResultsWriter:
         self._file.write("[")
         return self
 
-    def write(self, image_ids, detections):
+    def write(self, image_ids: Any, detections: Mapping[str, Any]) -> None:
         """Add the detections of a batch.
 
         Args:

@@ -75,7 +75,8 @@ class DetectionCurves:
 
         Returns:
             dict of float: "F1" and "confidence_threshold"; of equally good thresholds it is the one
-            in their middle. Both are NaN if there are no objects.
+            in their middle. Both are NaN if there are no objects, and the threshold is if none is
+            found at any.
         """
         return _best(self.overall_f1, self.confidence_thresholds)
 
@@ -173,6 +174,9 @@ def _f1(true_positives, false_positives, num_objects):
 def _best(f1, thresholds):
     if np.isnan(f1).all():
         return {"F1": float("nan"), "confidence_threshold": float("nan")}
+    if not f1.max():
+        # Nothing is found at any threshold.
+        return {"F1": 0.0, "confidence_threshold": float("nan")}
     places = np.flatnonzero(f1 == f1.max())
     place = places[len(places) // 2]
     return {"F1": float(f1[place]), "confidence_threshold": float(thresholds[place])}

@@ -93,6 +93,8 @@ def f1_line(best: dict[str, float]) -> str:
     """
     if math.isnan(best["F1"]):
         return f"{'F1':<10}{'-':>6}  IoU 0.50"
+    if math.isnan(best["confidence_threshold"]):
+        return f"{'F1':<10}{_percent(best['F1']):>6}  IoU 0.50: nothing is found"
     threshold = f"{best['confidence_threshold']:.2f}"
     return f"{'F1':<10}{_percent(best['F1']):>6}  IoU 0.50, the best, at confidence {threshold}"
 

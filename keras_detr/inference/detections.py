@@ -1,7 +1,9 @@
 """The objects in one image, and the forms in which other programs take them."""
 
 import dataclasses
+import os
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +63,7 @@ class Detections:
         listed = f": {', '.join(objects)}" if objects else ""
         return f"Detections({source}, image_size={self.image_size}, {count}{listed})"
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return the detections as a dict that `json.dumps` takes.
 
         Returns:
@@ -79,7 +81,7 @@ class Detections:
             "error": self.error,
         }
 
-    def to_supervision(self):
+    def to_supervision(self) -> Any:
         """Return the detections as `supervision.Detections`, with "class_name" in their data.
 
         Raises:
@@ -96,7 +98,7 @@ class Detections:
             data={"class_name": np.array(self.names, dtype=str)},
         )
 
-    def to_pandas(self):
+    def to_pandas(self) -> Any:
         """Return the detections as a `pandas.DataFrame` with a row for each object.
 
         Its columns are "x1", "y1", "x2", "y2" (pixels), "class" (int), "name" and "confidence".
@@ -112,7 +114,13 @@ class Detections:
         columns = {"class": self.classes, "name": self.names, "confidence": self.confidence}
         return pandas.DataFrame({**corners, **columns})
 
-    def plot(self, path=None, *, image=None, title=None):
+    def plot(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        image: Any = None,
+        title: str | None = None,
+    ) -> Any:
         """Draw the objects on their image, as `keras_detr.visualization.plot_detections` does.
 
         Detections don't hold their image, so that those of thousands of images take little memory.

@@ -1,6 +1,7 @@
 """The loss between a set of predictions and a set of objects."""
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -116,12 +117,12 @@ class HungarianLoss(keras.losses.Loss):
         self.assignment = assignment
 
     @classmethod
-    def detr(cls, **kwargs):
+    def detr(cls, **kwargs: Any) -> "HungarianLoss":
         """Return the loss of Carion et al. 2020, with other settings from `kwargs`."""
         return cls(**{"name": "detr_loss", **kwargs})
 
     @classmethod
-    def deformable_detr(cls, **kwargs):
+    def deformable_detr(cls, **kwargs: Any) -> "HungarianLoss":
         """Return the loss of Zhu et al. 2021, with other settings from `kwargs`."""
         settings = {
             "classification": FocalClassification(),
@@ -132,7 +133,7 @@ class HungarianLoss(keras.losses.Loss):
         return cls(**{**settings, **kwargs})
 
     @classmethod
-    def dino_detr(cls, **kwargs):
+    def dino_detr(cls, **kwargs: Any) -> "HungarianLoss":
         """Return the loss of Zhang et al. 2022 (DINO), with other settings from `kwargs`."""
         settings = {
             "classification": FocalClassification(),
@@ -156,7 +157,7 @@ class HungarianLoss(keras.losses.Loss):
         """Return the total loss."""
         return self.total(self.components(y_true, y_pred))
 
-    def total(self, components):
+    def total(self, components: Mapping[str, Any]) -> Any:
         """Add up what `components` returned, scaled as Keras' distributed trainers expect."""
         names = (
             *self.component_names,
@@ -166,7 +167,12 @@ class HungarianLoss(keras.losses.Loss):
         total = sum(components[name] for name in names if name in components)
         return total / current().num_replicas()
 
-    def components(self, y_true, y_pred, is_compiled_by_xla=False):
+    def components(
+        self,
+        y_true: Mapping[str, Any],
+        y_pred: Mapping[str, Any],
+        is_compiled_by_xla: bool = False,
+    ) -> dict[str, Any]:
         """Return the parts of the loss and what else is worth logging.
 
         Args:

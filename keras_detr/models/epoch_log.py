@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -50,10 +51,10 @@ class EpochLog(keras.callbacks.Callback):
             (beside / self.path.name).write_text(text.getvalue(), encoding="utf-8")
             move_file(beside / self.path.name, self.path)
 
-    def get_training_state(self):
+    def get_training_state(self) -> dict[str, Any]:
         """Return the lines so far, for a backup."""
         return {"rows": self.rows}
 
-    def set_training_state(self, state):
+    def set_training_state(self, state: Mapping[str, Any]) -> None:
         """Go on with the lines of a backup."""
         self.rows = list(state["rows"])

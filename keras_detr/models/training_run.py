@@ -58,7 +58,13 @@ class TrainingRun:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._write_record()
 
-    def callbacks(self, monitor="val_AP", mode="max", patience=None, tensorboard=False):
+    def callbacks(
+        self,
+        monitor: str = "val_AP",
+        mode: str = "max",
+        patience: int | None = None,
+        tensorboard: bool = False,
+    ) -> list[Any]:
         """Return callbacks that keep the results in the folder, and let an interrupted run go on.
 
         Put `COCOEvaluation`, which logs "val_AP", before them.
@@ -89,7 +95,7 @@ class TrainingRun:
         )
         return [*callbacks, backup]
 
-    def finish(self):
+    def finish(self) -> None:
         """Record that all results are written, and delete the backups."""
         self.is_finished = True
         self._write_record()

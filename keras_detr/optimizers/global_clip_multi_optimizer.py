@@ -4,6 +4,7 @@ import contextlib
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_detr.ops.backends import current
@@ -83,6 +84,13 @@ class GlobalClipMultiOptimizer(keras.optimizers.MultiOptimizer):
         """
         if all(stored_value(variable) is not None for variable in self.variables):
             super().finalize_variable_values(var_list)
+
+    def load_own_variables(self, store):
+        """Load the state of all optimizers; there is none of one that hadn't taken a step."""
+        keys = store.keys()
+        is_new = len(keys) < len(self.variables) and "0" in keys and not np.any(store["0"])
+        if not is_new:
+            super().load_own_variables(store)
 
     def get_config(self):
         """Return the constructor's arguments."""

@@ -96,7 +96,7 @@ class DETRAugmentation(BoxAwareLayer):
         )
 
     @classmethod
-    def scaled_to(cls, sizes, **settings):
+    def scaled_to(cls, sizes: Sequence[int | None], **settings: Any) -> "DETRAugmentation":
         """Return the paper's augmentation for images of other sizes than 800 and 1333.
 
         Args:

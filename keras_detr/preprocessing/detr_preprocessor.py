@@ -1,5 +1,8 @@
 """What DETR's published weights expect of an image, for prediction and evaluation."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -45,7 +48,7 @@ class DETRPreprocessor(ResizeShortestSide):
             return super().call(element)
         return self.pad_together(raw_images(element))
 
-    def pad_together(self, images, canvas=None):
+    def pad_together(self, images: Sequence[Any], canvas: Sequence[int] | None = None) -> Any:
         """Resize images and pad them to one size.
 
         Args:
@@ -67,7 +70,7 @@ class DETRPreprocessor(ResizeShortestSide):
         sizes = np.array([image.shape[:2] for image in images], np.int32)
         return {"images": batch, "pixel_mask": mask, "image_size": sizes}
 
-    def batches(self, images, batch_size):
+    def batches(self, images: Sequence[Any], batch_size: int) -> Any:
         """Group raw images of similar shape into batches of a few sizes.
 
         Args:
@@ -78,9 +81,10 @@ class DETRPreprocessor(ResizeShortestSide):
             pair of the images' places in the list, a list of int, and their batch, see the class.
         """
         canvases = scaled_canvases(self.short_side, longest_side=self.longest_side)
-        groups = {}
+        groups: dict[tuple[int, int], list[int]] = {}
         for index, image in enumerate(images):
-            height, width = resized_size(*image.shape[:2], self.short_side, self.longest_side)
+            height, width = image.shape[:2]
+            height, width = resized_size(height, width, self.short_side, self.longest_side)
             fitting = (canvas for canvas in canvases if height <= canvas[0] and width <= canvas[1])
             canvas = (height, width) if batch_size == 1 else next(fitting, (height, width))
             groups.setdefault(canvas, []).append(index)

@@ -1,6 +1,7 @@
 """`keras-detr predict`, `evaluate`, `export` and `info`, on a tiny detector of random weights."""
 
 import json
+import shutil
 import types
 
 import keras
@@ -169,6 +170,24 @@ def test_a_part_that_is_not_there(model, tmp_path, capsys):
     write_coco(tmp_path, {"train": PARTS["train"]})
     assert command.main(["evaluate", str(tmp_path), "--model", model]) == 1
     assert "has no valid part" in capsys.readouterr().err
+
+
+def test_images_that_training_held_out_are_scored(model, tmp_path, capsys):
+    write_coco(tmp_path / "data", {"train": PARTS["train"]})
+    config = {"hold_out": 0.4, "seed": 3, "format": "auto", "classes": list(NAMES[::-1])}
+    config["data"] = str(tmp_path / "data")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    shutil.copy(model, tmp_path / "model.keras")
+    arguments = ["evaluate", str(tmp_path / "data"), "--model", str(tmp_path / "model.keras")]
+    assert command.main([*arguments, "--output", str(tmp_path / "results")]) == 0
+    assert "held-out images of" in capsys.readouterr().out
+    held_out = load_folder(tmp_path / "data", hold_out=0.4, seed=3).valid
+    records = json.loads((tmp_path / "results" / "results.json").read_text())
+    assert {record["image_id"] for record in records} == {int(e["image_id"]) for e in held_out}
+    # Of another training nothing is known.
+    (tmp_path / "config.json").write_text(json.dumps({**config, "data": "/elsewhere"}))
+    assert command.main(arguments) == 1
+    assert "Pass --part train" in capsys.readouterr().err
 
 
 def test_classes_are_matched_by_name(model, tmp_path, capsys):

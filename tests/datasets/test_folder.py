@@ -165,6 +165,38 @@ def test_two_layouts_in_one_folder_need_a_choice(tmp_path):
     assert load_folder(tmp_path, format="coco").format == "coco"
 
 
+@pytest.mark.parametrize("images", [".", "images"])
+def test_one_json_file_beside_the_images_is_training_data(images, tmp_path):
+    write_coco(tmp_path / "roboflow", WITHOUT_VALID)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "roboflow" / "train").rename(tmp_path / "mine" / images)
+    file = tmp_path / "mine" / images / "_annotations.coco.json"
+    file.rename(tmp_path / "mine" / "labels.json")
+    data = load_folder(tmp_path / "mine", hold_out=0.4)
+    assert data.format == "coco"
+    assert data.test is None
+    assert set(contents(data.train)) | set(contents(data.valid)) == set(PARTS["train"])
+    (tmp_path / "mine" / "more.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match=r"which holds .*'labels\.json', 'more\.json'.*"):
+        load_folder(tmp_path / "mine")
+
+
+def test_a_json_file_in_a_folder_of_another_layout_is_no_matter(tmp_path):
+    write_yolo(tmp_path)
+    (tmp_path / "notes.json").write_text("{}")
+    assert load_folder(tmp_path).format == "yolo"
+
+
+def test_crowds_that_are_not_trained_are_counted(tmp_path):
+    write_coco(tmp_path)
+    path = tmp_path / "train" / "_annotations.coco.json"
+    content = json.loads(path.read_text())
+    content["annotations"][0]["iscrowd"] = 1
+    path.write_text(json.dumps(content))
+    line = str(load_folder(tmp_path)).splitlines()[0]
+    assert line.endswith("left out 0 images and 0 boxes, and 1 that stand for crowds")
+
+
 def test_layout_of_coco_itself(tmp_path):
     write_coco(tmp_path)
     (tmp_path / "annotations").mkdir()

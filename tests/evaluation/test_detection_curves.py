@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from keras_detr.evaluation import COCOMetrics
+from keras_detr.evaluation import COCOMetrics, f1_line
 from tests.evaluation.evaluated_sets import (
     evaluated_by_pycocotools,
     official_batches,
@@ -183,6 +183,8 @@ def test_duplicates_are_wrong():
 def test_no_detections():
     curves = metrics_of([image([(BOX, 0)], [])], 1).curves()
     assert curves.best()["F1"] == 0
+    assert math.isnan(curves.best()["confidence_threshold"])
+    assert f1_line(curves.best()).endswith(" 0.0  IoU 0.50: nothing is found")
     np.testing.assert_array_equal(curves.precision, np.zeros((1, 101)))
 
 

@@ -1,5 +1,6 @@
 """ResNet v1.5 as torchvision has it, with frozen statistics."""
 
+import os
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -205,7 +206,14 @@ class ResNetBackbone(Backbone):
     checkpoint_variables = resnet_variables
 
     @classmethod
-    def from_preset(cls, preset, weights=None, load_weights=True, revision=None, **overrides):
+    def from_preset(
+        cls,
+        preset: str | os.PathLike[str],
+        weights: str | os.PathLike[str] | None = None,
+        load_weights: bool = True,
+        revision: str | None = None,
+        **overrides: Any,
+    ) -> Any:
         """Build the backbone of a preset, with its weights.
 
         Args:
@@ -226,7 +234,7 @@ class ResNetBackbone(Backbone):
 
     save_to_preset = save_preset
 
-    def upload_preset(self, preset, **settings):
+    def upload_preset(self, preset: str, **settings: Any) -> str:
         """Upload configuration and weights to the Hugging Face Hub, for `from_preset`.
 
         Args:

@@ -325,11 +325,11 @@ class DeformableDETR(SetPredictionDetector):
         return ops.cast(ops.stack(logits, axis=1), "float32")
 
     @classmethod
-    def default_loss(cls):
+    def default_loss(cls) -> HungarianLoss:
         """Return the loss of Zhu et al. 2021."""
         return HungarianLoss.deformable_detr()
 
-    def default_optimizer(self, schedule=float, **settings):
+    def default_optimizer(self, schedule: Callable[[float], Any] = float, **settings: Any) -> Any:
         """Return the optimizer of Zhu et al. 2021; see `SetPredictionDetector`."""
         slow_layers = ["sampling_offsets"]
         if not self.use_two_stage:

@@ -246,7 +246,7 @@ class DINODETR(SetPredictionDetector):
         return logits, corrected(boxes, self.box_head(states))
 
     @classmethod
-    def default_loss(cls):
+    def default_loss(cls) -> HungarianLoss:
         """Return the loss of Zhang et al. 2022 (DINO)."""
         return HungarianLoss.dino_detr()
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -20,7 +21,7 @@ FORMAT = "keras_detr"
 _LARGEST_CONFIG = 2**26
 
 
-def save_preset(model, folder):
+def save_preset(model: Any, folder: str | os.PathLike[str]) -> None:
     """Write the model's configuration and weights to a folder, for `from_preset`: both or none.
 
     Args:

@@ -1,5 +1,6 @@
 """What the abstract task asks of a detector: each duty, its contract and its default."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import keras
@@ -79,11 +80,11 @@ class DetectorContract:
         )
 
     @classmethod
-    def default_loss(cls):
+    def default_loss(cls) -> HungarianLoss:
         """Return the loss of the detector's paper, by default DETR's."""
         return HungarianLoss.detr()
 
-    def default_optimizer(self, schedule=float, **settings):
+    def default_optimizer(self, schedule: Callable[[float], Any] = float, **settings: Any) -> Any:
         """Return the optimizer of the detector's paper, by default DETR's.
 
         Args:

@@ -77,7 +77,7 @@ class DetectorPresets:
             cls = find_detector_class(cls.__subclasses__(), preset)
         return load_detector(cls, preset, weights, load_weights, revision, arguments)
 
-    def save_to_preset(self, folder):
+    def save_to_preset(self, folder: str | os.PathLike[str]) -> None:
         """Write configuration and weights to a folder, for `from_preset`.
 
         Args:

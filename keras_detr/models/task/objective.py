@@ -1,5 +1,8 @@
 """What training minimizes and logs: `compile`, the loss, its parts and metrics."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from keras import ops
 
 from keras_detr.losses.hungarian_loss import HungarianLoss
@@ -11,13 +14,13 @@ class DetectorObjective:
 
     def compile(
         self,
-        optimizer="auto",
-        loss="auto",
-        metrics=None,
-        box_loss=None,
-        classification_loss=None,
-        **kwargs,
-    ):
+        optimizer: Any = "auto",
+        loss: Any = "auto",
+        metrics: Sequence[Any] | None = None,
+        box_loss: None = None,
+        classification_loss: None = None,
+        **kwargs: Any,
+    ) -> None:
         """Configure training, by default with the paper's optimizer and loss.
 
         Args:

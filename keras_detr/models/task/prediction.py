@@ -1,5 +1,6 @@
 """Prediction: `predict` on batches and raw images, attention, and export."""
 
+import os
 from typing import Any
 
 from keras_detr.batches.shapes import check_batch_size
@@ -48,7 +49,9 @@ class DetectorPrediction:
         self.predict_function = lambda batches: program(split_batch(batches[0])[0])
         return self.predict_function
 
-    def predict(self, x, batch_size=None, *args, **kwargs):
+    def predict(
+        self, x: Any, batch_size: int | None = None, *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
         """Return detections for images; takes what `fit` takes, with or without targets.
 
         A list of raw images, arrays (height, width, 3) of any sizes, RGB in 0..255, passes
@@ -74,7 +77,7 @@ class DetectorPrediction:
         with current().variables_kept(self):
             return super().predict(prediction_inputs(self, x), batch_size, *args, **kwargs)
 
-    def predict_on_batch(self, x):
+    def predict_on_batch(self, x: Any) -> dict[str, Any]:
         """Return detections for a batch, which isn't resized; takes arrays as `predict` does."""
         return super().predict_on_batch(prediction_batch(self, x))
 
@@ -117,7 +120,7 @@ class DetectorPrediction:
             exif=exif,
         )
 
-    def decoder_attention(self, inputs):
+    def decoder_attention(self, inputs: Any) -> dict[str, Any]:
         """Return where each query looked in the image, in every decoder layer.
 
         This is for looking into a model; `predict` and training compute none of it.
@@ -184,7 +187,14 @@ class DetectorPrediction:
         else:
             super().__setattr__(name, value)
 
-    def export(self, filepath, format="tf_saved_model", verbose=None, *, input_dtype="uint8"):
+    def export(
+        self,
+        filepath: str | os.PathLike[str],
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        *,
+        input_dtype: str = "uint8",
+    ) -> None:
         """Write the detector as a program for other runtimes: raw images in, detections out.
 
         Resizing (as `preprocessor` does it, if there is one) and decoding are inside; the batch and

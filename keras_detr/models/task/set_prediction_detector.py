@@ -1,6 +1,6 @@
 """The abstract task: a detector that predicts a set of objects and trains through `fit`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -115,7 +115,7 @@ class SetPredictionDetector(
         # No attribute of the class: torch would find that instead of a layer.
         self.denoising = None
         self._extract_pyramid, self._pyramid_shapes = pyramid_extractor(backbone)
-        self._loss_trackers = None
+        self._loss_trackers: Any = None
         # Keras doesn't look inside, and so doesn't count these among the model's layers.
         self._untracked = SimpleNamespace(
             attention_model=None,
@@ -185,7 +185,7 @@ class SetPredictionDetector(
         )
         return {"boxes": boxes, "classes": bounding_boxes["classes"]}
 
-    def decode_predictions(self, predictions, images):
+    def decode_predictions(self, predictions: Mapping[str, Any], images: Any) -> dict[str, Any]:
         """Turn raw outputs into detections.
 
         Args:

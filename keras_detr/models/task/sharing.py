@@ -1,5 +1,9 @@
 """Sharing: give a detector to others, as files of transformers or on the Hub."""
 
+import os
+from collections.abc import Mapping
+from typing import Any
+
 from keras_detr.checkpoints import write_hub_folder
 from keras_detr.models.presets.model_card import detector_card
 from keras_detr.models.presets.uploaded_preset import upload_preset
@@ -10,16 +14,16 @@ class DetectorSharing:
 
     def upload_preset(
         self,
-        preset,
+        preset: str,
         *,
-        private=None,
-        token=None,
-        revision=None,
-        commit_message=None,
-        license=None,
-        metrics=None,
-        replace_card=False,
-    ):
+        private: bool | None = None,
+        token: str | None = None,
+        revision: str | None = None,
+        commit_message: str | None = None,
+        license: str | None = None,
+        metrics: Mapping[str, Any] | None = None,
+        replace_card: bool = False,
+    ) -> str:
         """Upload configuration and weights to the Hugging Face Hub, for `from_preset`.
 
         What `save_to_preset` writes goes into one commit, with a model card (README.md) that says
@@ -72,7 +76,7 @@ class DetectorSharing:
             replace_card=replace_card,
         )
 
-    def export_to_transformers(self, folder):
+    def export_to_transformers(self, folder: str | os.PathLike[str]) -> None:
         """Write the detector to a folder that Hugging Face's transformers loads.
 
         The folder holds config.json, preprocessor_config.json and model.safetensors. transformers

@@ -1,6 +1,7 @@
 """Training: the steps, `fit` and `evaluate`."""
 
 import contextlib
+from typing import Any
 
 import keras
 
@@ -58,17 +59,17 @@ class DetectorTraining:
 
     def fit(
         self,
-        x=None,
-        y=None,
-        batch_size=None,
-        epochs=1,
-        verbose="auto",
-        callbacks=None,
-        *args,
-        validation_data=None,
-        initial_epoch=0,
-        **kwargs,
-    ):
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        callbacks: Any = None,
+        *args: Any,
+        validation_data: Any = None,
+        initial_epoch: int = 0,
+        **kwargs: Any,
+    ) -> Any:
         """Train on KerasCV's dicts, pairs or arrays; see `keras.Model.fit`.
 
         With `keras.callbacks.BackupAndRestore` among the callbacks, a training that was interrupted
@@ -123,7 +124,9 @@ class DetectorTraining:
                 **kwargs,
             )
 
-    def evaluate(self, x=None, y=None, batch_size=None, *args, **kwargs):
+    def evaluate(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
         """Return the loss and its parts; takes what `fit` takes."""
         check_batch_size(batch_size)
         if not is_validation_of_fit(kwargs):
@@ -133,13 +136,13 @@ class DetectorTraining:
         with current().variables_kept(self), self._evaluating(), no_warning_at_the_end(steps):
             return super().evaluate(x, y, batch_size, *args, **kwargs)
 
-    def train_on_batch(self, x, y=None, **kwargs):
+    def train_on_batch(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
         """Take one step on a batch; takes arrays as `fit` does."""
         _refuse_class_weight(kwargs)
         build_optimizer(self)
         return super().train_on_batch(*training_batch(self, x, y), **kwargs)
 
-    def test_on_batch(self, x, y=None, **kwargs):
+    def test_on_batch(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
         """Return the loss and its parts on a batch; takes arrays as `fit` does."""
         return super().test_on_batch(*training_batch(self, x, y), **kwargs)
 

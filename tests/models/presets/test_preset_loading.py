@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 from keras_detr.models import MultiScaleNeck, SetPredictionDetector, SingleScaleNeck
-from tests.models.detectors import DETECTORS, tiny_detr
+from tests.models.detectors import DETECTORS, inputs_of, tiny_batch, tiny_detr
 
 pytestmark = pytest.mark.every_backend
 
@@ -99,6 +99,23 @@ def test_a_configuration_serves_many_times(name):
         assert type(again.optimizer) is type(model.optimizer)
     clone = keras.models.clone_model(model)
     assert [w.shape for w in clone.weights] == [w.shape for w in model.weights]
+
+
+def test_an_optimizer_that_took_no_step_is_loaded_without_a_warning(tmp_path):
+    model = tiny_detr()
+    batch = tiny_batch()
+    model.compile()
+    model.train_on_batch(inputs_of(batch), batch["bounding_boxes"])
+    # What has been trained shares its weights, and not its optimizer's state.
+    model.compile()
+    model.save_to_preset(tmp_path / "preset")
+    model.save(tmp_path / "model.keras")
+    preset = SetPredictionDetector.from_preset(tmp_path / "preset")
+    for loaded in (preset, keras.saving.load_model(tmp_path / "model.keras")):
+        assert_same_weights(loaded, model)
+        assert int(loaded.optimizer.iterations) == 0
+        loaded.train_on_batch(inputs_of(batch), batch["bounding_boxes"])
+        assert int(loaded.optimizer.iterations) == 1
 
 
 @keras.saving.register_keras_serializable("keras_detr_tests")
