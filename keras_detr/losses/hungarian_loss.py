@@ -8,7 +8,13 @@ import keras
 from keras import ops
 
 from keras_detr.losses.focal_classification import FocalClassification
-from keras_detr.losses.input_checks import check_predictions, check_surplus, check_targets
+from keras_detr.losses.input_checks import (
+    check_masks,
+    check_predictions,
+    check_surplus,
+    check_targets,
+)
+from keras_detr.losses.mask_losses import mask_losses, rows_of_objects
 from keras_detr.losses.matched_pairs import box_losses, classes_of_queries, queries_of_groups
 from keras_detr.losses.matching_costs import giou_cost, l1_cost
 from keras_detr.losses.softmax_classification import SoftmaxClassification
@@ -34,6 +40,8 @@ class HungarianLoss(keras.losses.Loss):
         class_cost, box_cost, giou_cost: float, the weights of the classification, of the L1
             distance of boxes and of the generalized IoU in the matching cost.
         class_weight, box_weight, giou_weight: float, their weights in the loss.
+        mask_weight, dice_weight: float, the weights of the focal loss and of the Dice loss of
+            masks, where predictions and targets have masks.
         has_encoder_classes: bool, whether a two-stage detector's encoder predicts the real classes
             (DINO), instead of objects against background.
         area_epsilon: float, added to the areas that generalized IoU divides by; DINO's code does.
@@ -44,12 +52,14 @@ class HungarianLoss(keras.losses.Loss):
     Call arguments:
         y_true: dict of "boxes" float (batch, objects, 4), rel_center_xywh of the unpadded image,
             and "classes" int (batch, objects), 0-based, -1 for padding. Boxes are clipped to the
-            image; those without area are dropped, and both are counted.
+            image; those without area are dropped, and both are counted. Where `y_pred` has masks,
+            also "masks" bool (batch, objects, image height, image width), of the padded image.
         y_pred: dict of "classification" (batch, queries, C + 1 or C) logits and "box" (batch,
             queries, 4), rel_center_xywh; optionally "aux_classification" and "aux_box" with an axis
             of decoder layers after the batch axis; optionally "encoder_classification" and
             "encoder_box" with tokens in the place of queries; optionally "denoising_classification"
-            and "denoising_box" of all decoder layers, of the queries of `ContrastiveDenoising`.
+            and "denoising_box" of all decoder layers, of the queries of `ContrastiveDenoising`;
+            optionally "mask" logits (batch, queries, height, width) of the last decoder layer.
 
     Returns:
         float32 scalar.
@@ -76,7 +86,8 @@ class HungarianLoss(keras.losses.Loss):
 
     Source: Carion et al. 2020, section 3.1; models/detr.py and models/matcher.py of the original.
     For the encoder: Zhu et al. 2021, section A.4; models/deformable_detr.py of the original. For
-    denoising: Zhang et al. 2022, section 3.3; models/dino/dino.py of the original.
+    denoising: Zhang et al. 2022, section 3.3; models/dino/dino.py of the original. For masks:
+    Carion et al. 2020, section 4.4; models/segmentation.py of the original.
     """
 
     component_names = ("classification_loss", "box_loss", "giou_loss")
@@ -84,6 +95,8 @@ class HungarianLoss(keras.losses.Loss):
     encoder_component_names = tuple(f"encoder_{name}" for name in component_names)
     # And where they have denoising queries, in training.
     denoising_component_names = tuple(f"denoising_{name}" for name in component_names)
+    # And where they have masks.
+    mask_component_names = ("mask_loss", "dice_loss")
     metric_names = ("class_error", "cardinality_error", "clipped_boxes", "dropped_boxes")
 
     def __init__(
@@ -96,6 +109,8 @@ class HungarianLoss(keras.losses.Loss):
         class_weight: float = 1.0,
         box_weight: float = 5.0,
         giou_weight: float = 2.0,
+        mask_weight: float = 1.0,
+        dice_weight: float = 1.0,
         has_encoder_classes: bool = False,
         area_epsilon: float = 0.0,
         assignment: str = "auto",
@@ -112,6 +127,8 @@ class HungarianLoss(keras.losses.Loss):
         self.class_weight = class_weight
         self.box_weight = box_weight
         self.giou_weight = giou_weight
+        self.mask_weight = mask_weight
+        self.dice_weight = dice_weight
         self.has_encoder_classes = has_encoder_classes
         self.area_epsilon = area_epsilon
         self.assignment = assignment
@@ -163,6 +180,7 @@ class HungarianLoss(keras.losses.Loss):
             *self.component_names,
             *self.encoder_component_names,
             *self.denoising_component_names,
+            *self.mask_component_names,
         )
         total = sum(components[name] for name in names if name in components)
         return total / current().num_replicas()
@@ -185,9 +203,10 @@ class HungarianLoss(keras.losses.Loss):
             all decoder layers. "encoder_classification_loss", "encoder_box_loss",
             "encoder_giou_loss": the same of the encoder, if `y_pred` has its predictions;
             "denoising_classification_loss", "denoising_box_loss", "denoising_giou_loss": of the
-            denoising queries, likewise. Their sum is the loss. Of the last layer, without
-            gradients: "class_error" (percent of objects whose query names another class) and
-            "cardinality_error" (mean absolute error of the number of objects in an image).
+            denoising queries, likewise; "mask_loss" (focal) and "dice_loss": of the masks of the
+            last layer's matched queries, likewise. Their sum is the loss. Of the last layer,
+            without gradients: "class_error" (percent of objects whose query names another class)
+            and "cardinality_error" (mean absolute error of the number of objects in an image).
             "clipped_boxes", "dropped_boxes": counts.
         """
         check_predictions(y_pred)
@@ -209,6 +228,9 @@ class HungarianLoss(keras.losses.Loss):
         if "denoising_box" in y_pred:
             losses = self._denoising_losses(y_pred, objects, divisor)
             components |= zip(self.denoising_component_names, losses, strict=True)
+        if "mask" in y_pred:
+            losses = self._mask_losses(y_true, y_pred, objects, queries[:, -1], divisor)
+            components |= zip(self.mask_component_names, losses, strict=True)
         return {
             **components,
             **self._errors(ops.stop_gradient(logits[:, -1]), queries[:, -1], objects),
@@ -232,6 +254,18 @@ class HungarianLoss(keras.losses.Loss):
         repeated, queries, num_groups = queries_of_groups(objects, *ops.shape(logits)[1:3])
         divisor = divisor * ops.cast(num_groups, "float32")
         return self._losses(logits, boxes, repeated.boxes, repeated.classes, queries, divisor)
+
+    def _mask_losses(self, y_true, y_pred, objects, queries, divisor):
+        """Return the losses of the masks that the last layer's matched queries predict."""
+        check_masks(y_true, y_pred)
+        logits = ops.cast(y_pred["mask"], "float32")
+        logits = rows_of_objects(logits, ops.maximum(queries, 0))
+        masks = y_true["masks"]
+        if masks.shape[1] == 0:
+            masks = ops.pad(masks, ((0, 0), (0, 1), (0, 0), (0, 0)))
+        masks = rows_of_objects(masks, objects.order)
+        focal, dice = mask_losses(logits, masks, objects.is_object)
+        return self.mask_weight * focal / divisor, self.dice_weight * dice / divisor
 
     def _losses(self, logits, boxes, object_boxes, classes, queries, divisor):
         """Return the weighted losses of classes, boxes and overlaps, over all layers.
@@ -293,6 +327,8 @@ class HungarianLoss(keras.losses.Loss):
             "class_weight": self.class_weight,
             "box_weight": self.box_weight,
             "giou_weight": self.giou_weight,
+            "mask_weight": self.mask_weight,
+            "dice_weight": self.dice_weight,
             "has_encoder_classes": self.has_encoder_classes,
             "area_epsilon": self.area_epsilon,
             "assignment": self.assignment,

@@ -79,3 +79,30 @@ def check_predictions(y_pred):
                 f"`y_pred[{names[0]!r}]` must have the shape ({axes}, logits) and "
                 f"`y_pred[{names[1]!r}]` ({axes}, 4). Received: {logits} and {boxes}."
             )
+
+
+def check_masks(y_true, y_pred):
+    """Check the shapes of true and predicted masks.
+
+    Args:
+        y_true: dict of "boxes" and perhaps "masks".
+        y_pred: dict of "box" and "mask".
+
+    Raises:
+        ValueError: there are no true masks, or a shape doesn't fit.
+    """
+    if "masks" not in y_true:
+        raise ValueError(
+            "`y_true` must have 'masks', bool (batch, objects, image height, image width), because "
+            f"`y_pred` has 'mask'. Received: {sorted(y_true)}."
+        )
+    for argument, masks, boxes, rows in (
+        ("y_true['masks']", y_true["masks"], y_true["boxes"], "objects"),
+        ("y_pred['mask']", y_pred["mask"], y_pred["box"], "queries"),
+    ):
+        shape, wanted = tuple(masks.shape), tuple(boxes.shape)[:2]
+        if len(shape) != 4 or not are_compatible(shape[:2], wanted):
+            raise ValueError(
+                f"`{argument}` must have the shape (batch, {rows}, height, width), with as many "
+                f"{rows} as boxes, {wanted}. Received: {shape}."
+            )

@@ -16,6 +16,7 @@ class TargetObjects(NamedTuple):
         classes: int32 (batch, objects), 0 where there is padding.
         is_object: bool (batch, objects), false where there is padding.
         num_objects: int32 (batch,), how many rows are real.
+        order: int32 (batch, objects), the rows of the targets that these are.
         num_clipped: float32 scalar, how many boxes reached over their image's edge.
         num_dropped: float32 scalar, how many boxes had no area inside of their image, or a
             coordinate that is no number.
@@ -25,6 +26,7 @@ class TargetObjects(NamedTuple):
     classes: Any
     is_object: Any
     num_objects: Any
+    order: Any
     num_clipped: Any
     num_dropped: Any
 
@@ -53,6 +55,7 @@ def pack_target_objects(boxes, classes):
         classes=ops.where(is_object, classes, 0),
         is_object=is_object,
         num_objects=ops.sum(ops.cast(is_object, "int32"), axis=1),
+        order=order,
         num_clipped=_count(ops.logical_and(is_labelled, ops.logical_and(is_clipped, has_area))),
         num_dropped=_count(ops.logical_and(is_labelled, ops.logical_not(has_area))),
     )

@@ -1,0 +1,58 @@
+"""The losses of masks: focal loss of each pixel, and the Dice coefficient of each object."""
+
+from keras import ops
+
+# Of the focal loss: the weight of pixels on the object, and the exponent.
+_ALPHA, _GAMMA = 0.25, 2.0
+
+
+def mask_losses(logits, masks, is_object):
+    """Return the sums over all objects of the focal loss and of the Dice loss.
+
+    Args:
+        logits: float32 (batch, objects, height, width), of the query of each object; resized to the
+            size of `masks`, bilinearly.
+        masks: bool (batch, objects, image height, image width), true on the object.
+        is_object: bool (batch, objects), false where there is padding.
+
+    Returns:
+        pair of float32 scalars. The focal loss of an object is the mean over its image's pixels,
+        those of padding too.
+
+    Source: Carion et al. 2020, section 4.4; models/segmentation.py and models/detr.py of the
+    original.
+    """
+    logits = _resized(logits, ops.shape(masks)[2:])
+    masks = ops.cast(masks, "float32")
+    probabilities = ops.sigmoid(logits)
+    entropy = ops.binary_crossentropy(masks, logits, from_logits=True)
+    missed = ops.abs(masks - probabilities)
+    focal = entropy * missed**_GAMMA * (_ALPHA * masks + (1.0 - _ALPHA) * (1.0 - masks))
+    focal = ops.mean(focal, axis=(2, 3))
+    shared = ops.sum(probabilities * masks, axis=(2, 3))
+    whole = ops.sum(probabilities, axis=(2, 3)) + ops.sum(masks, axis=(2, 3))
+    # The original adds 1 to both, so that an empty mask isn't divided by 0.
+    dice = 1.0 - (2.0 * shared + 1.0) / (whole + 1.0)
+    return tuple(ops.sum(ops.where(is_object, loss, 0.0)) for loss in (focal, dice))
+
+
+def rows_of_objects(rows, places):
+    """Return the rows (batch, objects, ...) of (batch, rows, ...) that `places` names.
+
+    Args:
+        rows: tensor (batch, rows, height, width).
+        places: int32 (batch, objects), a row each.
+    """
+    batch, num_rows, *size = ops.shape(rows)
+    starts = ops.expand_dims(ops.arange(batch, dtype="int32") * num_rows, 1)
+    return ops.take(ops.reshape(rows, (-1, *size)), places + starts, axis=0)
+
+
+def _resized(maps, size):
+    """Resize (batch, objects, height, width) as torch does without `align_corners`."""
+    batch, num_objects, *old = ops.shape(maps)
+    maps = ops.reshape(maps, (batch * num_objects, *old, 1))
+    maps = ops.image.resize(
+        maps, size, interpolation="bilinear", antialias=False, data_format="channels_last"
+    )
+    return ops.reshape(maps, (batch, num_objects, *size))
