@@ -49,8 +49,14 @@ def add_arguments(parser):
     parser.add_argument("--data-dir", metavar="FOLDER", help=f"of TFDS' data sets, for {COCO}")
     parser.add_argument("--format", choices=("auto", "coco", "yolo", "voc"), default="auto")
     parser.add_argument(
-        "--part", choices=("train", "valid", "test"), help="default: test, or valid"
+        "--part",
+        choices=("train", "valid", "test"),
+        help="default: test, or valid, or what the training of the model held out",
     )
+    parser.add_argument(
+        "--hold-out", type=float, help="score the share that a training held out, with its --seed"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of --hold-out (%(default)s)")
     parser.add_argument("--batch-size", type=int, default=4, help="(%(default)s)")
     add_short_side(parser)
     parser.add_argument("--per-class", action="store_true", help="show AP and F1 of each class too")
@@ -119,17 +125,18 @@ def _load_data(arguments, class_names):
         read = functools.partial(load_coco_json, arguments.data, arguments.annotations, **FORMAT)
         dataset = _in_order(read, "class_names", class_names, arguments.annotations)
         return dataset, f"images of {arguments.annotations}"
-    of_training = _settings_of_training(arguments)
-    settings = of_training or {"format": arguments.format, "hold_out": None}
+    settings = {"format": arguments.format, "hold_out": arguments.hold_out, "seed": arguments.seed}
+    if arguments.hold_out is None:
+        settings |= _settings_of_training(arguments)
     read = functools.partial(load_folder, arguments.data, **settings, **FORMAT)
     data = _in_order(read, "classes", class_names, arguments.data)
     part = arguments.part or ("valid" if data.test is None else "test")
     dataset = getattr(data, part)
     if dataset is None:
         raise ValueError(
-            f"{arguments.data} has no {part} part, and {arguments.model} isn't in the output of a "
-            "training that held some of its images out. Pass --part train to score the training "
-            "images."
+            f"{arguments.data} has no {part} part. To score what `keras-detr train` held out, pass "
+            "the model in the folder that it wrote, or its --hold-out (0.2 by default) and --seed. "
+            "--part train scores the images that it was trained on."
         )
     if part == "valid" and data.is_held_out:
         part = "held-out"

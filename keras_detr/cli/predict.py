@@ -43,9 +43,15 @@ def run(arguments):
             # With its suffix: a folder may hold photo.png beside photo.jpg.
             picture = folder / f"{found.path.name}.detections.png"
             found.plot(path=picture)
-            print(f"{found.path}: {len(found)} objects -> {picture}", flush=True)
+            print(f"{found.path}: {_count(found, arguments)} -> {picture}", flush=True)
     path = folder / "detections.json"
     write_json(path, [found.to_dict() for found in results])
     num_broken = sum(found.error is not None for found in results)
     print(f"{len(results) - num_broken} images -> {path}, {num_broken} broken")
     return int(num_broken > 0)
+
+
+def _count(found, arguments):
+    if len(found):
+        return f"{len(found)} objects"
+    return f"no objects with a confidence of {arguments.confidence_threshold} or more"

@@ -101,7 +101,7 @@ def run(arguments):
     chosen = {name: value for name, value in vars(arguments).items() if name not in PLACES}
     training_run = TrainingRun(arguments.output, {**chosen, "data": data.fingerprint})
     if training_run.is_finished:
-        print(f"the training in {training_run.folder} is finished: take another --output for more")
+        print(f"the training in {training_run.folder} is finished. {_way_on(arguments)}")
         return
     config = {**chosen, "data": str(pathlib.Path(arguments.data).resolve())}
     write_json(training_run.folder / "config.json", config)
@@ -180,7 +180,14 @@ def _train(model, data, training_run, arguments):
     aps = history.history["val_AP"]
     print(f"best AP {max(aps):.3f}, of epoch {aps.index(max(aps)) + 1} -> {training_run.best_path}")
     if not max(aps):
-        print("AP is still 0, so the model is of the first epoch: train longer (--epochs)")
+        print(f"AP is still 0, so the model is of the first epoch. {_way_on(arguments)}")
+
+
+def _way_on(arguments):
+    return (
+        f"To train on from its best model: keras-detr train {arguments.data} --model "
+        f"{pathlib.Path(arguments.output) / 'preset'} --output another_folder"
+    )
 
 
 def _told_time(epochs):

@@ -84,7 +84,8 @@ def compare_export(
         model: the detector that was exported, with `input_dtype="uint8"`.
         filepath: str or path of what `model.export` wrote.
         format: str, "tf_saved_model", "onnx" or "litert".
-        image: uint8 (height, width, 3), RGB; or `None` for noise of 480x640.
+        image: uint8 (height, width, 3), RGB, or a `PIL.Image.Image` of such pixels; or `None` for
+            noise of 480x640.
         num_calls: int, how many calls are timed.
 
     Returns:
@@ -107,7 +108,7 @@ def compare_export(
     """
     path = pathlib.Path(filepath).resolve()
     _check(path, format)
-    batches = _batches(image)
+    batches = _batches(None if image is None else np.asarray(image))
     found = _run_in_new_process(path, format, batches, num_calls)
     comparisons = []
     for name, images in batches.items():

@@ -1,5 +1,6 @@
 """Draw precision by recall, and F1 by confidence."""
 
+import math
 import os
 from typing import Any
 
@@ -53,13 +54,13 @@ def plot_precision_recall(curves: Any, *, path: str | os.PathLike[str] | None = 
         precision = curves.precision[label]
         _draw(by_recall, curves.recalls, precision, name, f"{precision.mean():.2f}", style)
         best = best_per_class[name]
-        detail = f"{best['F1']:.2f} at {best['confidence_threshold']:.2f}"
+        detail = _threshold(best)
         _draw(by_confidence, curves.confidence_thresholds, curves.f1[label], name, detail, style)
     style = {"color": _INK, "linewidth": 2.4}
     ap, best = curves.mean_precision.mean(), curves.best()
     title = "mean of the classes" if len(labels) > 1 else "all"
     _draw(by_recall, curves.recalls, curves.mean_precision, title, f"{ap:.2f}", style)
-    detail = f"{best['F1']:.2f} at {best['confidence_threshold']:.2f}"
+    detail = _threshold(best)
     _draw(by_confidence, curves.confidence_thresholds, curves.overall_f1, "together", detail, style)
     by_confidence.plot(
         best["confidence_threshold"], best["F1"], "o", color=_INK, markersize=5, zorder=3
@@ -68,6 +69,12 @@ def plot_precision_recall(curves: Any, *, path: str | os.PathLike[str] | None = 
     _finish(by_recall, f"Precision, {threshold}", "recall", "AP", is_named)
     _finish(by_confidence, f"F1, {threshold}", "confidence threshold", "best F1", is_named)
     return written(figure, path)
+
+
+def _threshold(best):
+    f1, threshold = best["F1"], best["confidence_threshold"]
+    # Of a class that is never found there is no best threshold.
+    return f"{f1:.2f}" if math.isnan(threshold) else f"{f1:.2f} at {threshold:.2f}"
 
 
 def _draw(axes, x, y, name, detail, style):

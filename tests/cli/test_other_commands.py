@@ -187,7 +187,11 @@ def test_images_that_training_held_out_are_scored(model, tmp_path, capsys):
     # Of another training nothing is known.
     (tmp_path / "config.json").write_text(json.dumps({**config, "data": "/elsewhere"}))
     assert command.main(arguments) == 1
-    assert "Pass --part train" in capsys.readouterr().err
+    assert "To score what `keras-detr train` held out" in capsys.readouterr().err
+    options = ["--hold-out", "0.4", "--seed", "3", "--output", str(tmp_path / "again")]
+    assert command.main([*arguments, *options]) == 0
+    again = json.loads((tmp_path / "again" / "results.json").read_text())
+    assert again == records
 
 
 def test_classes_are_matched_by_name(model, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_detr.export import compare_export, comparison
 
@@ -25,7 +26,7 @@ class Model:
 def compared(monkeypatch, tmp_path):
     """Return a function that compares a file that finds WANTED with changes."""
 
-    def compare(order=(0, 1), box_shift=0.0, confidence_shift=0.0, model=None):
+    def compare(order=(0, 1), box_shift=0.0, confidence_shift=0.0, model=None, image=None):
         def found(path, format, batches, num_calls):
             results = {}
             for name, images in batches.items():
@@ -37,9 +38,16 @@ def compared(monkeypatch, tmp_path):
             return results
 
         monkeypatch.setattr(comparison, "_run_in_new_process", found)
-        return compare_export(model or Model(), tmp_path, num_calls=1)
+        return compare_export(model or Model(), tmp_path, num_calls=1, image=image)
 
     return compare
+
+
+def test_a_picture_is_taken_as_its_pixels(compared):
+    picture = Image.fromarray(np.full((30, 40, 3), 90, "uint8"))
+    shapes = [found.images_shape for found in compared(image=picture)]
+    assert shapes == [found.images_shape for found in compared(image=np.asarray(picture))]
+    assert shapes[0] == (1, 30, 40, 3)
 
 
 def test_equal_detections_in_another_order_are_the_same(compared):

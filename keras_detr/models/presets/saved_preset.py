@@ -135,6 +135,11 @@ def described(preset):
     """Return a preset's name for a message about an unknown one."""
     if Path(preset).is_dir():
         return repr(str(preset))
+    if Path(preset).is_file():
+        return (
+            f"the file {str(preset)!r}. If it holds weights, pass it as `weights=` (--weights) "
+            "beside the name of the preset that they belong to"
+        )
     return f"{str(preset)!r}, and there is no folder there{hub_hint(preset)}"
 
 

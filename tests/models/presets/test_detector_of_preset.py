@@ -86,3 +86,9 @@ def test_what_nobody_knows(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "rt_detr"}')
     with pytest.raises(ValueError, match=r"\['DETR', 'DINODETR', 'Def.*model_type` 'rt_detr'"):
         SetPredictionDetector.from_preset(tmp_path)
+
+
+def test_a_file_of_weights_is_no_preset(tmp_path):
+    (tmp_path / "detr.safetensors").write_bytes(b"weights")
+    with pytest.raises(ValueError, match=r"Received: the file .*detr\.safetensors.*`weights=`"):
+        keras_detr.ObjectDetector.from_preset(tmp_path / "detr.safetensors")
