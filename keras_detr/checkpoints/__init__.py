@@ -14,7 +14,7 @@ from .hub.written_folder import write_hub_folder
 from .renaming import RenamedTensors, to_canonical_names, to_hub_names
 from .shared_heads import repeat_shared_heads, resolve_shared_heads
 from .tables.deformable_detr import DEFORMABLE_DETR_TABLE
-from .tables.detr import DETR_TABLE
+from .tables.detr import DETR_SEGMENTER_TABLE, DETR_TABLE
 from .tables.dino_detr import DINO_DETR_TABLE
 from .tables.rename_table import RenameTable
 from .tables.resnet import RESNET_TABLE
@@ -23,6 +23,7 @@ __all__ = [
     "COCO_CATEGORY_IDS",
     "COCO_CLASS_NAMES",
     "DEFORMABLE_DETR_TABLE",
+    "DETR_SEGMENTER_TABLE",
     "DETR_TABLE",
     "DINO_DETR_TABLE",
     "RESNET_TABLE",

@@ -136,14 +136,14 @@ class DETR(SetPredictionDetector):
 
     def predict_set(self, pyramid, pixel_mask, training, return_auxiliary):
         """Return the raw outputs for a feature pyramid."""
-        states, _ = self._decode(
+        states, _, _ = self._transform(
             pyramid, pixel_mask, training=training, return_intermediate=return_auxiliary
         )
         return self._read(states)
 
     def attend_set(self, pyramid, pixel_mask):
         """Return the raw outputs for a feature pyramid, and what the decoder attended to."""
-        states, (weights,) = self._decode(
+        states, (weights,), _ = self._transform(
             pyramid, pixel_mask, training=False, return_intermediate=False, return_attention=True
         )
         height, width = ops.shape(pyramid[coarsest_level(pyramid)])[1:3]
@@ -151,16 +151,20 @@ class DETR(SetPredictionDetector):
         weights = ops.reshape(weights, (*ops.shape(weights)[:-1], height, width))
         return {**self._read(states), "attention_weights": weights}
 
-    def _decode(self, pyramid, pixel_mask, training, **settings):
-        """Return what the decoder makes of a feature pyramid."""
+    def _transform(self, pyramid, pixel_mask, training, **settings):
+        """Return the decoder's states and attention, and what it read: the neck's and the memory.
+
+        The third is a dict of what the neck returns, and "memory", the encoder's tokens.
+        """
         flat = self.neck(pyramid, pixel_mask)
         mask = None if flat["mask"] is None else ops.expand_dims(flat["mask"], 1)
         memory = self.encoder(
             flat["tokens"], flat["positions"], attention_mask=mask, training=training
         )
-        return self.decoder(
+        states, attention = self.decoder(
             memory, flat["positions"], attention_mask=mask, training=training, **settings
         )
+        return states, attention, {**flat, "memory": memory}
 
     def _read(self, states):
         """Return the raw outputs that the heads make of the decoder's states."""

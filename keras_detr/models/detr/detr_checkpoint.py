@@ -41,3 +41,18 @@ def detr_in_transformers(model):
     settings = hub_settings(model, SingleScaleNeck, position_offset=0.0)
     tensors = read_variables(detr_variables(model))
     return detr_config(settings), to_hub_names(tensors, DETR_TABLE)
+
+
+def detr_segmenter_variables(model):
+    """Return all variables of a `DETRSegmenter`, likewise by the names of its table."""
+    head, attention = model.mask_head, model.mask_attention
+    variables = {
+        **detr_variables(model),
+        **dense_variables("bbox_attention.q_linear", attention.query_dense),
+        **dense_variables("bbox_attention.k_linear", attention.key_dense),
+    }
+    for layer in (*head.convolutions, *head.adapters, head.output_convolution):
+        variables.update(convolution_variables(f"mask_head.{layer.name}", layer))
+    for layer in head.norms:
+        variables.update(norm_variables(f"mask_head.{layer.name}", layer))
+    return variables
