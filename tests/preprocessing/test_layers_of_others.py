@@ -28,7 +28,7 @@ COLOR_JITTER = {
 }
 # By default they fill gaps with mirrored objects, which have no box.
 CONSTANT = {"fill_mode": "constant"}
-# Enough that a layer which moves boxes at random is caught: 8 images let `RandomShear` pass at times.
+# Enough to catch layers that move boxes at random: 8 images let `RandomShear` pass at times.
 NUM_IMAGES = 40
 OF_KERAS_CV = {
     "CutMix": {},
