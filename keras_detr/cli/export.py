@@ -11,6 +11,7 @@ from keras_detr.cli.arguments import add_weights, settings_of_load
 from keras_detr.export import compare_export
 from keras_detr.inference import read_image
 from keras_detr.models import load
+from keras_detr.ops.boxes import BOX_FORMATS
 
 SUFFIXES = {"tf_saved_model": "_saved_model", "onnx": ".onnx", "litert": ".tflite"}
 
@@ -34,7 +35,7 @@ def run(arguments):
     model.export(output, format=arguments.format, verbose=False)
     print(f"{arguments.format} -> {output}")
     box_format = model.bounding_box_format
-    unit = "fractions of the image" if box_format.startswith("rel_") else "pixels"
+    unit = "fractions of the image" if BOX_FORMATS[box_format].is_relative else "pixels"
     print(f"its boxes are {box_format}: {unit}", flush=True)
     if not arguments.check and image is None:
         return 0

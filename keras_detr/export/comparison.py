@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_detr.export.formats import FORMATS
+from keras_detr.ops.boxes import BOX_FORMATS
 from keras_detr.ops.installed_packages import is_installed
 
 # The largest difference allowed, of confidences and of boxes as a share of the long side.
@@ -113,7 +114,7 @@ def compare_export(
     comparisons = []
     for name, images in batches.items():
         wanted, seconds = _timed_prediction(model, images, num_calls)
-        is_relative = model.bounding_box_format.startswith("rel_")
+        is_relative = BOX_FORMATS[model.bounding_box_format].is_relative
         scale = 1.0 if is_relative else max(images.shape[1:3])
         boxes, confidence = _differences(found[name], wanted, scale)
         comparisons.append(

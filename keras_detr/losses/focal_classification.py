@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_detr.losses.layer_sums import sum_by_layer
 from keras_detr.losses.matching_costs import values_of_classes
+from keras_detr.losses.sigmoid_focal_loss import sigmoid_focal_loss
 
 
 @keras.saving.register_keras_serializable("keras_detr")
@@ -59,11 +60,7 @@ class FocalClassification:
         Arguments are those of `SoftmaxClassification.loss`, with C logits; -inf is sure to be no
         object. `mean_over_replicas` is unused: `num_objects` is global already.
         """
-        # Yes and no mirror each other: the loss needs only the logit of the wrong answer. The
-        # cross-entropy is its softplus, which is stable, and smooth at 0 too.
-        of_wrong = (1 - 2 * target_is_class) * logits
-        weight = (1 - self.alpha) + (2 * self.alpha - 1) * target_is_class
-        losses = weight * ops.sigmoid(of_wrong) ** self.gamma * ops.softplus(of_wrong)
+        losses = sigmoid_focal_loss(logits, target_is_class, self.alpha, self.gamma)
         return sum_by_layer(losses) / num_objects
 
     def is_object(self, logits):

@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_detr.losses.sigmoid_focal_loss import sigmoid_focal_loss
+
 # Of the focal loss: the weight of pixels on the object, and the exponent.
 _ALPHA, _GAMMA = 0.25, 2.0
 
@@ -25,10 +27,7 @@ def mask_losses(logits, masks, is_object):
     logits = _resized(logits, ops.shape(masks)[2:])
     masks = ops.cast(masks, "float32")
     probabilities = ops.sigmoid(logits)
-    entropy = ops.binary_crossentropy(masks, logits, from_logits=True)
-    missed = ops.abs(masks - probabilities)
-    focal = entropy * missed**_GAMMA * (_ALPHA * masks + (1.0 - _ALPHA) * (1.0 - masks))
-    focal = ops.mean(focal, axis=(2, 3))
+    focal = ops.mean(sigmoid_focal_loss(logits, masks, _ALPHA, _GAMMA), axis=(2, 3))
     shared = ops.sum(probabilities * masks, axis=(2, 3))
     whole = ops.sum(probabilities, axis=(2, 3)) + ops.sum(masks, axis=(2, 3))
     # The original adds 1 to both, so that an empty mask isn't divided by 0.

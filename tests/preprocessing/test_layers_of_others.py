@@ -28,7 +28,8 @@ COLOR_JITTER = {
 }
 # By default they fill gaps with mirrored objects, which have no box.
 CONSTANT = {"fill_mode": "constant"}
-NUM_IMAGES = 8
+# Enough to catch layers that move boxes at random: 8 images let `RandomShear` pass at times.
+NUM_IMAGES = 40
 OF_KERAS_CV = {
     "CutMix": {},
     "Augmenter": {"layers": [keras_cv.layers.Grayscale(3)]},

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_detr.layers.primitives.dropout import Dropout
 from keras_detr.layers.primitives.initializers import xavier_uniform
 from keras_detr.layers.primitives.token_dense import TokenDense
 
@@ -58,7 +59,7 @@ class MaskAttention(keras.layers.Layer):
             )
         self.query_dense = self._projection("query", size)
         self.key_dense = self._projection("key", size)
-        self.weight_dropout = keras.layers.Dropout(self.dropout, dtype="float32", name="dropout")
+        self.weight_dropout = Dropout(self.dropout, dtype="float32", name="dropout")
 
     def _projection(self, name, size):
         projection = TokenDense(
