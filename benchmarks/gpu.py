@@ -37,7 +37,7 @@ HEADER = (
     "| to transformers |"
 )
 PRECISIONS = {"float32": "", "bfloat16": ", bfloat16"}
-FAMILIES = {"DETR": "detr", "Deformable DETR": "deformable_detr"}
+FAMILIES = {"DETR": "detr", "Deformable DETR": "deformable_detr", "DINO": "dino"}
 PEER = "transformers{}, compiled"
 INFERENCE = (
     "keras_detr{} @ jax",
@@ -47,8 +47,8 @@ INFERENCE = (
     PEER,
 )
 FIT = ("keras_detr{} @ jax", "keras_detr{} @ torch", "transformers{}", PEER)
-# torch.compile takes many minutes for these.
-NOT_COMPILED = {"deformable_detr"}
+# torch.compile takes many minutes for Deformable DETR; transformers has no DINO.
+NOT_MEASURED = {"detr": (), "deformable_detr": (PEER,), "dino": ("transformers{}", PEER)}
 
 
 class Work(NamedTuple):
@@ -76,7 +76,7 @@ def contenders_of(family, names, precision):
     return [
         name.format(PRECISIONS[precision])
         for name in names
-        if name != PEER or family not in NOT_COMPILED
+        if name not in NOT_MEASURED[family]
     ]
 
 
@@ -93,7 +93,7 @@ def all_works(height, width, num_steps):
             contenders_of(family, FIT, precision),
             batch,
             precision,
-            (family, "training", batch, height, width),
+            None if family == "dino" else (family, "training", batch, height, width),
         )
     works["deformable attention, gradients, 2x512x640"] = Work(
         "attention",
@@ -112,7 +112,7 @@ def all_works(height, width, num_steps):
             contenders_of(family, INFERENCE, precision),
             batch,
             precision,
-            (family, "inference", batch, height, width),
+            None if family == "dino" else (family, "inference", batch, height, width),
         )
     return works
 

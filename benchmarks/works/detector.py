@@ -12,6 +12,7 @@ PRESETS = {
     "detr": "detr_r50",
     "detr_dc5": "detr_r50_dc5",
     "deformable_detr": "deformable_detr_r50",
+    "dino": "dino_detr_r50",
 }
 
 
