@@ -1,14 +1,24 @@
 """DETR with a mask head: instance and panoptic segmentation."""
 
+import logging
+from typing import ClassVar
+
 import keras
 from keras import ops
 
 from keras_detr.checkpoints import DETR_SEGMENTER_TABLE
+from keras_detr.layers.detr.confident_masks import masks_of_confident
 from keras_detr.layers.detr.mask_attention import MaskAttention
 from keras_detr.layers.detr.mask_head import MaskHead
 from keras_detr.models.detr.detr import DETR
-from keras_detr.models.detr.detr_checkpoint import detr_segmenter_variables
+from keras_detr.models.detr.detr_checkpoint import MASK_NAMES, detr_segmenter_variables
+from keras_detr.models.detr.detr_presets import DETR_PRESETS
+from keras_detr.models.detr.detr_segmenter_presets import DETR_SEGMENTER_PRESETS
 from keras_detr.models.necks.single_scale_neck import coarsest_level
+from keras_detr.models.presets.hub_settings import not_in_transformers
+from keras_detr.ops.batched_rows import batched_rows
+
+logger = logging.getLogger("keras_detr")
 
 # The finer maps that the mask head adds to the coarsest one.
 NUM_FINER_MAPS = 3
@@ -19,11 +29,17 @@ class DETRSegmenter(DETR):
     """Segment objects and stuff as a set: a `DETR` whose queries have masks too.
 
     Takes the arguments of `DETR`. The backbone needs four levels. The raw outputs have "mask" too,
-    float32 (batch, queries, height / 4, width / 4): logits, positive on the object.
+    float32 (batch, queries, height / 4, width / 4): logits, positive on the object. Training
+    computes the masks of matched queries only, "matched_mask", and `predict` those of detections
+    that are confident enough, ten at a time.
 
     Source: Carion et al. 2020, section 4.4; models/segmentation.py of the original.
     """
 
+    has_masks = True
+    presets: ClassVar[dict] = DETR_SEGMENTER_PRESETS
+    starting_presets: ClassVar[dict] = DETR_PRESETS
+    hub_architecture = "DetrForSegmentation"
     checkpoint_table = DETR_SEGMENTER_TABLE
 
     def __init__(self, backbone, num_classes, bounding_box_format=None, **kwargs):
@@ -48,12 +64,45 @@ class DETRSegmenter(DETR):
             [shapes[level] for level in levels],
         )
 
-    def predict_set(self, pyramid, pixel_mask, training, return_auxiliary):
+    def wants_targets(self, training):
+        """Return whether `predict_set` takes targets: in training and in evaluation."""
+        return True
+
+    def predict_set(
+        self,
+        pyramid,
+        pixel_mask,
+        training,
+        return_auxiliary,
+        targets=None,
+        confidence_threshold=None,
+    ):
         """Return the raw outputs for a feature pyramid."""
         states, _, read = self._transform(
             pyramid, pixel_mask, training=training, return_intermediate=return_auxiliary
         )
-        return {**self._read(states), "mask": self._masks(pyramid, read, states[:, -1], training)}
+        outputs, states = self._read(states), states[:, -1]
+
+        def masks_of(states):
+            return self._masks(pyramid, read, states, training)
+
+        if targets is not None:
+            matched = batched_rows(states, self._match(targets, outputs))
+            return {**outputs, "matched_mask": masks_of(matched)}
+        if return_auxiliary:
+            return {**outputs, "mask": masks_of(states)}
+        confidence = self.prediction_decoder.confidence_of_queries(outputs["classification"])
+        if confidence_threshold is None:
+            confidence_threshold = self.prediction_decoder.confidence_threshold
+        size = ops.shape(pyramid[finer_levels(pyramid)[-1]])[1:3]
+        masks = masks_of_confident(masks_of, states, size, confidence, confidence_threshold)
+        return {**outputs, "mask": masks}
+
+    def _match(self, targets, outputs):
+        """Return the query of each row of the targets, as the loss matches them."""
+        loss = self.loss or self.default_loss()
+        is_compiled_by_xla = self.compiled and bool(self.jit_compile)
+        return loss.match(targets, outputs, is_compiled_by_xla=is_compiled_by_xla)
 
     def _masks(self, pyramid, read, states, training):
         """Return the logits of the masks of some queries' states (batch, queries, size)."""
@@ -70,6 +119,21 @@ class DETRSegmenter(DETR):
     def checkpoint_variables(self):
         """Return the variables by canonical name."""
         return detr_segmenter_variables(self)
+
+    def fit_checkpoint(self, tensors, class_rows, may_reset_classes, source):
+        """Return tensors that fit, with a new mask head for those of a detector without masks."""
+        if not any(name.startswith(MASK_NAMES) for name in tensors):
+            logger.warning("The mask head starts anew: %s has none.", source)
+            own = self.checkpoint_variables()
+            fresh = {name: own[name].to_torch() for name in own if name.startswith(MASK_NAMES)}
+            tensors = {**tensors, **fresh}
+        return super().fit_checkpoint(tensors, class_rows, may_reset_classes, source)
+
+    def in_transformers(self):
+        """Return what transformers' files hold of the detector."""
+        raise not_in_transformers(
+            self, "its export is written for detectors without masks; this one isn't yet"
+        )
 
 
 def finer_levels(pyramid):

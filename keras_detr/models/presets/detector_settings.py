@@ -19,6 +19,10 @@ COCO_SETTINGS = {
 }
 
 
+# The settings that say how a checkpoint's class head is read, and are no arguments.
+_OF_CHECKPOINTS = ("class_rows", "num_class_rows")
+
+
 def resnet_settings(depth, dilation=False):
     """Return the settings of a published detector's backbone."""
     return {"depth": depth, "dilation": dilation, "name": f"resnet{depth}"}
@@ -32,7 +36,7 @@ def detector_arguments(settings, neck_class, **neck_arguments):
         neck_class: the neck's class, whose own default are sine embeddings.
         **neck_arguments: other arguments of the neck than its size and its embedding.
     """
-    arguments = {name: value for name, value in settings.items() if name != "class_rows"}
+    arguments = {name: value for name, value in settings.items() if name not in _OF_CHECKPOINTS}
     hidden_dim = settings["hidden_dim"]
     embedding = None
     if arguments.pop("position_embedding") == "learned":

@@ -21,6 +21,7 @@ from keras_detr.batches.structure import (
     batch_pair,
     check_bounding_boxes,
     input_parts,
+    target_entries,
     training_pair,
 )
 from keras_detr.batches.training_batch import check_inputs, check_training_batch
@@ -30,16 +31,16 @@ from keras_detr.models.task.raw_images import PredictedImages
 TARGETS_ENTRY = "keras_detr_targets"
 
 
-def split_batch(data):
+def split_batch(data, has_masks=False):
     """Return what `batch_pair` does, without extra entries.
 
     Inputs are images or a dict of "images" and "pixel_mask", bounding boxes a dict of "boxes" and
-    "classes", or `None`.
+    "classes", and "masks" where `has_masks`; or `None`.
     """
     inputs, targets = batch_pair(data)
     if targets is not None:
-        check_bounding_boxes(targets)
-        targets = {name: targets[name] for name in ("boxes", "classes")}
+        check_bounding_boxes(targets, has_masks=has_masks)
+        targets = {name: targets[name] for name in target_entries(has_masks)}
     return without_extra_entries(inputs), targets
 
 
@@ -113,7 +114,7 @@ def training_batch(model, x, y=None, **reports):
 
 def _expected(model):
     """Return what batches are checked against."""
-    names = ("num_classes", "bounding_box_format", "num_queries")
+    names = ("num_classes", "bounding_box_format", "num_queries", "has_masks")
     return {name: getattr(model, name) for name in names}
 
 

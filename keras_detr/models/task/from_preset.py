@@ -8,6 +8,7 @@ from keras_detr.checkpoints.counts import check_counts
 from keras_detr.models.presets.backbone_loading import at_revision
 from keras_detr.models.presets.detector_loading import find_detector_class, load_detector
 from keras_detr.models.presets.saved_preset import save_preset
+from keras_detr.models.task.detector_contract import concrete_detectors
 
 
 class DetectorPresets:
@@ -74,7 +75,7 @@ class DetectorPresets:
         preset = at_revision(preset, revision)
         if DetectorPresets in cls.__bases__:
             # The abstract task itself, whose subclasses are the detectors.
-            cls = find_detector_class(cls.__subclasses__(), preset)
+            cls = find_detector_class(concrete_detectors(cls), preset)
         return load_detector(cls, preset, weights, load_weights, revision, arguments)
 
     def save_to_preset(self, folder: str | os.PathLike[str]) -> None:

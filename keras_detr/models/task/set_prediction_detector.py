@@ -61,7 +61,8 @@ class SetPredictionDetector(
             height, width): 1 on the image, 0 on padding, which lies at the bottom and on the right.
         targets: dict of "boxes" (batch, objects, 4), rel_center_xywh of the unpadded image, and
             "classes" (batch, objects), -1 for padding; or `None`. With `training`, a detector with
-            denoising queries makes them of these; `fit` passes them.
+            denoising queries makes them of these; one with masks computes only those that are
+            matched with them. `fit` and `evaluate` pass them.
         return_auxiliary: bool, whether to return the outputs of all decoder layers.
         return_attention: bool, whether to return the last layer's outputs and the attention of all
             layers instead; see `decoder_attention`.
@@ -72,7 +73,8 @@ class SetPredictionDetector(
         "aux_classification" and "aux_box" with an axis of earlier layers after the batch axis, and,
         if `use_two_stage`, "encoder_classification" and "encoder_box" with tokens for queries; with
         denoising queries "denoising_classification" and "denoising_box" (batch, layers, denoising
-        queries, ...) of all decoder layers.
+        queries, ...) of all decoder layers. Of a detector with masks also "mask" (batch, queries,
+        height, width), or with `targets` "matched_mask" (batch, objects, height, width): logits.
 
     Raises:
         ValueError: `bounding_box_format` is missing or unknown, or an argument is out of range.
@@ -163,10 +165,10 @@ class SetPredictionDetector(
         pyramid = self._extract_pyramid(images, training=training)
         if return_attention:
             return self.attend_set(pyramid, pixel_mask)
-        if self.denoising is None:
-            return self.predict_set(pyramid, pixel_mask, training, return_auxiliary)
-        targets = targets if training else None
-        return self.predict_set(pyramid, pixel_mask, training, return_auxiliary, targets=targets)
+        settings = {}
+        if targets is not None and self.wants_targets(bool(training)):
+            settings["targets"] = targets
+        return self.predict_set(pyramid, pixel_mask, training, return_auxiliary, **settings)
 
     def encode_targets(self, inputs, bounding_boxes):
         """Convert targets to what the loss compares: rel_center_xywh of the unpadded image.
@@ -174,7 +176,7 @@ class SetPredictionDetector(
         Args:
             inputs: the model's inputs that they belong to.
             bounding_boxes: dict of "boxes" (batch, objects, 4) in `bounding_box_format`, and
-                "classes" (batch, objects).
+                others, which stay as they are.
         """
         height, width = unpadded_size(inputs)
         boxes = convert_box_format(
@@ -183,7 +185,7 @@ class SetPredictionDetector(
             "rel_center_xywh",
             image_size=(ops.expand_dims(height, -1), ops.expand_dims(width, -1)),
         )
-        return {"boxes": boxes, "classes": bounding_boxes["classes"]}
+        return {**bounding_boxes, "boxes": boxes}
 
     def decode_predictions(self, predictions: Mapping[str, Any], images: Any) -> dict[str, Any]:
         """Turn raw outputs into detections.
