@@ -35,6 +35,8 @@ def detect(
 
     `model.detect(images, ...)` is the same.
 
+    A model with masks gives those of the objects too.
+
     Grey, CMYK, palette, transparent and 16-bit images are converted to RGB. A file that can't be
     read is logged, and its result has an `error`; the other images are processed. Only a few images
     are in memory at a time.
@@ -107,7 +109,10 @@ def _read(source, exif):
 def _detect_chunk(model, chunk, confidence_threshold, batch_size, exif):
     """Return the detections of images as `_read` returns them."""
     images = [image for _, image, _ in chunk if image is not None]
-    found = model.predict(images, batch_size=batch_size, verbose=0) if images else {}
+    settings = {"batch_size": batch_size, "verbose": 0}
+    if getattr(model, "has_masks", False):
+        settings["confidence_threshold"] = confidence_threshold
+    found = model.predict(images, **settings) if images else {}
     results, row = [], 0
     for path, image, error in chunk:
         if image is None:
@@ -132,9 +137,12 @@ def _objects_of_image(model, size, objects, confidence_threshold):
     )
     classes = np.asarray(objects["classes"]).astype("int64")[is_kept]
     names = model.class_names
+    masks = objects.get("masks")
     return {
         "boxes": boxes[is_kept].astype("float32"),
         "classes": classes,
         "names": [f"class {label}" if names is None else names[label] for label in classes],
         "confidence": confidence[is_kept],
+        # They are in the order of confidence, and end where that is too low.
+        "masks": None if masks is None else masks[: is_kept.sum()],
     }

@@ -56,7 +56,9 @@ class DetectorContract:
     denoising: keras.layers.Layer | None
 
     # bool, whether every query has a mask. Targets then need "masks", and the raw outputs hold
-    # "mask", or "matched_mask" where targets are given.
+    # "mask", or "matched_mask" where targets are given. `predict_set` takes `targets`, see
+    # `wants_targets`, and `confidence_threshold`, float32 (batch,) or `None`: the masks of queries
+    # below it need not be computed.
     has_masks = False
 
     def wants_targets(self, training):

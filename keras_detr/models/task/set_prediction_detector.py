@@ -11,11 +11,12 @@ from keras_detr.batches.image_range import image_range_of
 from keras_detr.batches.structure import input_parts
 from keras_detr.models.backbones.feature_pyramid import pyramid_extractor
 from keras_detr.models.keras_cv_bases import Task
-from keras_detr.models.task.data_adapter import (
+from keras_detr.models.task.carried_inputs import (
+    THRESHOLD_ENTRY,
     split_targets,
-    unpadded_size,
     without_extra_entries,
 )
+from keras_detr.models.task.data_adapter import unpadded_size
 from keras_detr.models.task.detector_contract import DetectorContract
 from keras_detr.models.task.from_preset import DetectorPresets
 from keras_detr.models.task.objective import DetectorObjective
@@ -168,6 +169,8 @@ class SetPredictionDetector(
         settings = {}
         if targets is not None and self.wants_targets(bool(training)):
             settings["targets"] = targets
+        if self.has_masks and isinstance(inputs, dict):
+            settings["confidence_threshold"] = inputs.get(THRESHOLD_ENTRY)
         return self.predict_set(pyramid, pixel_mask, training, return_auxiliary, **settings)
 
     def encode_targets(self, inputs, bounding_boxes):
@@ -196,6 +199,7 @@ class SetPredictionDetector(
 
         Returns:
             dict of "boxes" (batch, detections, 4) in `bounding_box_format`, "classes", "confidence"
-            (batch, detections), the most confident first, and "num_detections" (batch,).
+            (batch, detections), the most confident first, and "num_detections" (batch,). With
+            "mask" in `predictions` also "mask_logits" (batch, detections, height, width).
         """
         return self.prediction_decoder(predictions, image_size=unpadded_size(images))

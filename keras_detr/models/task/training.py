@@ -8,12 +8,12 @@ import keras
 from keras_detr.batches.shapes import check_batch_size
 from keras_detr.batches.structure import training_pair
 from keras_detr.models.task.backup.training_backup import resumable_callbacks
+from keras_detr.models.task.carried_inputs import with_targets
 from keras_detr.models.task.data_adapter import (
     no_warning_at_the_end,
     split_batch,
     training_batch,
     training_data,
-    with_targets,
 )
 from keras_detr.models.task.trained_variables import build_optimizer
 from keras_detr.ops.backends import current
