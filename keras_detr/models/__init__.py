@@ -15,8 +15,8 @@ ObjectDetector = SetPredictionDetector
 
 __all__ = [
     "DETR",
-    "DETRSegmenter",
     "DINODETR",
+    "DETRSegmenter",
     "DeformableDETR",
     "EpochLog",
     "MultiScaleNeck",

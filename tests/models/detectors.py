@@ -59,13 +59,16 @@ def tiny_backbone(**overrides):
     return ResNetBackbone(18, **{**settings, **overrides})
 
 
-def patch_backbone(**kwargs):
-    """Build a backbone whose cells of 32 by 32 pixels don't see each other."""
+def patch_backbone(levels=(5,), **kwargs):
+    """Build a backbone whose cells, in level 5 of 32 by 32 pixels, don't see each other."""
     images = keras.Input((None, None, 3), name="images")
     x = keras.layers.Rescaling(1 / 255, name="rescaling")(images)
-    features = keras.layers.Conv2D(32, 32, strides=32, activation="relu", name="patches")(x)
-    backbone = keras.Model(images, features, name="patch_backbone", **kwargs)
-    backbone.pyramid_level_inputs = {"P5": "patches"}
+    maps = [
+        keras.layers.Conv2D(32, 2**n, strides=2**n, activation="relu", name=f"patches_{n}")(x)
+        for n in levels
+    ]
+    backbone = keras.Model(images, maps, name="patch_backbone", **kwargs)
+    backbone.pyramid_level_inputs = {f"P{n}": f"patches_{n}" for n in levels}
     return backbone
 
 

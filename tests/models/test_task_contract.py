@@ -120,7 +120,7 @@ def test_raw_outputs(detector, untrained):
     assert set(last) == {"classification", "box", *masks}
     for name, value in last.items():
         assert value.dtype == np.float32
-        np.testing.assert_allclose(value, outputs[name], atol=1e-6)
+        np.testing.assert_allclose(value, outputs[name], rtol=1e-6, atol=1e-6)
     assert outputs["box"].min() >= 0
     assert outputs["box"].max() <= 1
 

@@ -45,9 +45,7 @@ def masks_of_confident(masks_of, states, size, confidence, threshold=None):
 
     masks = ops.full((batch, num_parts, at_once, *size), _NOWHERE, dtype="float32")
     first = ops.convert_to_tensor(0, "int32")
-    _, masks = ops.while_loop(
-        is_any_wanted, compute, (first, masks), maximum_iterations=num_parts
-    )
+    _, masks = ops.while_loop(is_any_wanted, compute, (first, masks), maximum_iterations=num_parts)
     masks = ops.reshape(masks, (-1, num_parts * at_once, *size))
     return batched_rows(masks, ops.cast(ops.argsort(order, axis=1), "int32"))
 

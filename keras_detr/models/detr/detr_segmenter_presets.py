@@ -1,6 +1,7 @@
 """The published weights of DETR with a mask head."""
 
 from keras_detr.checkpoints import (
+    COCO_CLASS_NAMES,
     COCO_PANOPTIC_CATEGORY_IDS,
     COCO_PANOPTIC_CLASS_NAMES,
     NUM_COCO_PANOPTIC_ROWS,
@@ -10,6 +11,7 @@ from keras_detr.models.detr.detr_presets import DETR_PRESETS
 from keras_detr.models.presets.preset import Preset
 
 _NUM_PARAMETERS = {50: 42975459, 101: 62019811}
+_NUM_CLASSES = len(COCO_PANOPTIC_CLASS_NAMES)
 _FIGURES = ("AP", "AP_masks", "PQ")
 
 
@@ -25,8 +27,9 @@ def _preset(detector, depth, official_file, figures):
         ),
         settings={
             **DETR_PRESETS[detector].settings,
-            "num_classes": len(COCO_PANOPTIC_CLASS_NAMES),
+            "num_classes": _NUM_CLASSES,
             "class_names": COCO_PANOPTIC_CLASS_NAMES,
+            "is_thing": tuple(i < len(COCO_CLASS_NAMES) for i in range(_NUM_CLASSES)),
             "class_rows": COCO_PANOPTIC_CATEGORY_IDS,
             "num_class_rows": NUM_COCO_PANOPTIC_ROWS,
         },

@@ -8,6 +8,7 @@ from keras_detr.checkpoints.hub.fields import naming_file
 from keras_detr.checkpoints.hub.folder import fetch_weights
 from keras_detr.models.presets.backbone_loading import NO_REVISION
 from keras_detr.models.presets.checkpoint_variables import fill_variables, read_variables
+from keras_detr.models.presets.detector_settings import without_other_classes
 from keras_detr.models.presets.head_fitting import without_spare_rows
 from keras_detr.models.presets.saved_preset import (
     class_that_was_saved,
@@ -128,10 +129,7 @@ def _fill(model, tensors, settings, arguments, source):
 def _override(preset_arguments, arguments):
     """Return the constructor's arguments with the user's in place of the preset's."""
     merged = {"bounding_box_format": DEFAULT_BOX_FORMAT, **preset_arguments, **arguments}
-    names = merged.get("class_names")
-    if "class_names" not in arguments and names and len(names) != merged["num_classes"]:
-        merged["class_names"] = None
-    return merged
+    return without_other_classes(merged, arguments)
 
 
 def _load_on_backbone(cls, preset, weights, load_weights, revision, arguments):

@@ -5,11 +5,8 @@ import logging
 import keras
 import numpy as np
 
-from keras_detr.batches.image_range import check_scaled, image_range_of, takes_raw_images
-from keras_detr.batches.image_sizes import unpadded_sizes
-from keras_detr.batches.images import raw_images
-from keras_detr.batches.shapes import check_batch_size, shape_of
-from keras_detr.ops.boxes import convert_box_format
+from keras_detr.batches.image_range import image_range_of
+from keras_detr.batches.shapes import shape_of
 from keras_detr.ops.installed_packages import is_installed
 from keras_detr.preprocessing.short_side_sizes import resized_size
 
