@@ -99,9 +99,8 @@ def check_masks(y_true, y_pred):
     batch, num_objects = y_true["boxes"].shape[:2]
     expected = [("y_true['masks']", y_true["masks"], (batch, num_objects), "objects")]
     if "mask" in y_pred:
-        expected.append(
-            ("y_pred['mask']", y_pred["mask"], tuple(y_pred["box"].shape[:2]), "queries")
-        )
+        wanted = tuple(y_pred["box"].shape[:2])
+        expected.append(("y_pred['mask']", y_pred["mask"], wanted, "queries"))
     if "matched_mask" in y_pred:
         # `match` returns a row of padding where there is no object.
         wanted = (batch, 1 if num_objects == 0 else num_objects)

@@ -130,7 +130,7 @@ def test_chunks_keep_the_order(images, monkeypatch):
     model = detector()
     expected = keras_detr.detect(model, images, **EVERYTHING)
     for name, value in (("_CHUNK_IMAGES", 3), ("_CHUNK_PIXELS", 1)):
-        monkeypatch.setattr(f"keras_detr.inference.detection.{name}", value)
+        monkeypatch.setattr(f"keras_detr.inference.image_chunks.{name}", value)
         for found, other in zip(
             keras_detr.detect(model, images, **EVERYTHING), expected, strict=True
         ):

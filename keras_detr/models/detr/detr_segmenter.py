@@ -18,9 +18,9 @@ from keras_detr.models.detr.detr import DETR
 from keras_detr.models.detr.detr_checkpoint import MASK_NAMES, detr_segmenter_variables
 from keras_detr.models.detr.detr_presets import DETR_PRESETS
 from keras_detr.models.detr.detr_segmenter_presets import DETR_SEGMENTER_PRESETS
+from keras_detr.models.detr.panoptic_prediction import segments_of_images
 from keras_detr.models.necks.single_scale_neck import coarsest_level
 from keras_detr.models.presets.hub_settings import not_in_transformers
-from keras_detr.models.task.raw_prediction import segments_of_images
 from keras_detr.ops.batched_rows import batched_rows
 from keras_detr.preprocessing.exif_orientation import check_exif
 

@@ -39,9 +39,9 @@ def _preset(detector, depth, official_file, figures):
         num_parameters=_NUM_PARAMETERS[depth],
         published={
             **dict(zip(_FIGURES, figures, strict=True)),
-            "protocol": "COCO val2017 panoptic, short side 800, long side at most 1333; AP of boxes "
-            "and of masks are of things. Users measure a PQ near 24.7 with the released files "
-            "(facebookresearch/detr issue 263, unresolved)",
+            "protocol": "COCO val2017 panoptic, short side 800, long side at most 1333; AP of "
+            "boxes and of masks are of things. Users measure a PQ near 24.7 with the released "
+            "files (facebookresearch/detr issue 263, unresolved)",
             "source": "facebookresearch/detr, README.md, panoptic segmentation",
         },
     )

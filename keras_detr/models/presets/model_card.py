@@ -44,6 +44,7 @@ def detector_card(model, repo_id, license=None, metrics=None):
         "backbone": _backbone_name(model.backbone),
         "parameters": f"{model.count_params():,}",
         **{words: config[name] for name, words in _SIZES.items() if name in config},
+        "masks": model.has_masks,
         "trained with denoising queries": model.denoising is not None,
         **_resizing(model.preprocessor_sizes),
         "format of boxes": f"`{model.bounding_box_format}`",
@@ -54,8 +55,9 @@ def detector_card(model, repo_id, license=None, metrics=None):
     text = f"A {kind} that detects objects of {count}, for [Keras](https://keras.io) 3."
     sections = {"Classes": classes, "Architecture": _table("", facts)}
     usage = _USAGE.format(loader="SetPredictionDetector", repo_id=repo_id, call=_DETECT)
-    tags = ["keras", "object-detection", kind.lower()]
-    return _card(repo_id, "object-detection", tags, license, text, usage, sections, metrics)
+    task = "image-segmentation" if model.has_masks else "object-detection"
+    tags = ["keras", task, kind.lower()]
+    return _card(repo_id, task, tags, license, text, usage, sections, metrics)
 
 
 def _resizing(sizes):

@@ -8,7 +8,7 @@ from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.images import raw_images
 from keras_detr.batches.shapes import check_batch_size
 from keras_detr.inference.encoded_masks import encode_masks
-from keras_detr.inference.segmentation import instance_masks, panoptic_segments
+from keras_detr.inference.segmentation import instance_masks
 from keras_detr.models.task.carried_inputs import with_threshold
 from keras_detr.ops.boxes import convert_box_format
 
@@ -39,36 +39,6 @@ def predict_raw_images(
         name: [row[name] for row in rows] if name == "masks" else np.stack([r[name] for r in rows])
         for name in rows[0]
     }
-
-
-def segments_of_images(model, images, batch_size=None, *, confidence_threshold, fewest_pixels):
-    """Return the segments of each of a list of raw images, as `PanopticSegments` holds them.
-
-    Args:
-        model: detector with masks, and with `is_thing`.
-        images, batch_size: as in `predict_raw_images`.
-        confidence_threshold, fewest_pixels: as in `panoptic_segments`.
-    """
-    is_thing = model.is_thing or (True,) * model.num_classes
-    names = model.class_names or [f"class {label}" for label in range(model.num_classes)]
-    settings = {"confidence_threshold": confidence_threshold}
-    rows = [None] * len(images)
-    for index, found, sizes in raw_predictions(model, images, batch_size, verbose=0, **settings):
-        segment_map, segments = panoptic_segments(
-            found["mask_logits"],
-            found["classes"],
-            found["confidence"],
-            is_thing=is_thing,
-            fewest_pixels=fewest_pixels,
-            **settings,
-            **sizes,
-        )
-        masks = encode_masks(segment_map == segment["id"] for segment in segments)
-        rows[index] = [
-            {**segment, "name": names[segment["class"]], "mask": mask}
-            for segment, mask in zip(segments, masks, strict=True)
-        ]
-    return rows
 
 
 def raw_predictions(model, images, batch_size=None, *, verbose="auto", confidence_threshold=None):

@@ -9,6 +9,7 @@ from keras_detr.models import (
     DETR,
     DINODETR,
     DeformableDETR,
+    DETRSegmenter,
     ObjectDetector,
     ResNetBackbone,
     SetPredictionDetector,
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.every_backend
     ("preset", "detector"),
     [
         ("detr_r50", DETR),
+        ("detr_r50_panoptic", DETRSegmenter),
         ("deformable_detr_r50_refine", DeformableDETR),
         ("dino_detr_r50", DINODETR),
     ],
@@ -40,12 +42,13 @@ def test_the_front_door_is_the_abstract_detector():
 
 
 def test_presets_are_listed_by_class():
-    for cls in (DETR, DeformableDETR, DINODETR, ResNetBackbone):
+    for cls in (DETR, DETRSegmenter, DeformableDETR, DINODETR, ResNetBackbone):
         assert cls.presets
         assert cls.presets_with_weights == cls.presets
         assert cls.presets_without_weights == {}
         assert all(preset.description and preset.license for preset in cls.presets.values())
-    everything = {**DETR.presets, **DeformableDETR.presets, **DINODETR.presets}
+    detectors = (DETR, DETRSegmenter, DeformableDETR, DINODETR)
+    everything = {name: preset for cls in detectors for name, preset in cls.presets.items()}
     # Other tests may have defined detectors, which have no presets.
     assert ObjectDetector.presets == ObjectDetector.presets_with_weights == everything
 
@@ -84,7 +87,9 @@ def test_what_nobody_knows(tmp_path):
     with pytest.raises(ValueError, match=r"one of \['deformable_detr_r50'.*Received: 'yolo'"):
         SetPredictionDetector.from_preset("yolo")
     (tmp_path / "config.json").write_text('{"model_type": "rt_detr"}')
-    with pytest.raises(ValueError, match=r"\['DETR', 'DINODETR', 'Def.*model_type` 'rt_detr'"):
+    with pytest.raises(
+        ValueError, match=r"\['DETR', 'DETRSegmenter', 'DINO.*model_type` 'rt_detr'"
+    ):
         SetPredictionDetector.from_preset(tmp_path)
 
 

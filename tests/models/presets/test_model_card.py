@@ -37,11 +37,12 @@ def test_what_it_says_of_a_detector(name):
     metrics = {"AP": 0.4217, "images": 200, "measured on": "our own photos"}
     metadata, sections = parts_of(detector_card(model, "owner/my-model", "mit", metrics))
     kind = type(model).__name__
+    task = "image-segmentation" if DETECTORS[name].has_masks else "object-detection"
     assert metadata == {
         "library_name": "keras_detr",
         "license": "mit",
-        "pipeline_tag": "object-detection",
-        "tags": ["keras", "object-detection", kind.lower()],
+        "pipeline_tag": task,
+        "tags": ["keras", task, kind.lower()],
     }
     assert list(sections) == ["my\\-model", "Classes", "Architecture", "Results"]
     assert f"A {kind} that detects objects of 3 classes" in sections["my\\-model"]
@@ -55,7 +56,8 @@ def test_what_it_says_of_a_detector(name):
     assert facts["format of boxes"] == "`xyxy`"
     is_denoising = DETECTORS[name].has_denoising
     assert facts["trained with denoising queries"] == ("yes" if is_denoising else "no")
-    assert ("feature maps" in facts) == (name != "detr")
+    assert ("feature maps" in facts) == (not name.startswith("detr"))
+    assert facts["masks"] == ("yes" if DETECTORS[name].has_masks else "no")
     assert rows_of(sections["Results"]) == {
         "AP": "0.422",
         "images": "200",
