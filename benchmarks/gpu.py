@@ -74,9 +74,7 @@ class Work(NamedTuple):
 def contenders_of(family, names, precision):
     """Return those of `names` that are measured for a family, in a precision."""
     return [
-        name.format(PRECISIONS[precision])
-        for name in names
-        if name not in NOT_MEASURED[family]
+        name.format(PRECISIONS[precision]) for name in names if name not in NOT_MEASURED[family]
     ]
 
 
