@@ -3,7 +3,7 @@
 Everything here needs NumPy only, not Keras. Arrays keep the layout of the file they come from.
 """
 
-from .coco_categories import COCO_CATEGORY_IDS, COCO_CLASS_NAMES
+from .coco_categories import COCO_CATEGORY_IDS, COCO_CLASS_NAMES, COCO_PANOPTIC_CATEGORY_IDS
 from .files.tensor_files import read_tensors
 from .hub.deformable_detr import deformable_detr_settings
 from .hub.detector_config import deformable_detr_config, detr_config
@@ -22,6 +22,7 @@ from .tables.resnet import RESNET_TABLE
 __all__ = [
     "COCO_CATEGORY_IDS",
     "COCO_CLASS_NAMES",
+    "COCO_PANOPTIC_CATEGORY_IDS",
     "DEFORMABLE_DETR_TABLE",
     "DETR_SEGMENTER_TABLE",
     "DETR_TABLE",
