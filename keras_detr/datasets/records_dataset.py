@@ -12,7 +12,7 @@ from keras_detr.datasets.broken_images import BrokenImages
 from keras_detr.datasets.data_report import brief
 from keras_detr.datasets.detection_records import check_records
 from keras_detr.datasets.image_files import decode_image
-from keras_detr.datasets.segmentations import decoded_masks
+from keras_detr.datasets.run_decoding import decoded_masks
 from keras_detr.ops.backends import current
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 from keras_detr.preprocessing.assertions import checked

@@ -6,7 +6,6 @@ A mask stays small until its image is decoded: as COCO's compressed RLE, bytes.
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 from faster_coco_eval.core import mask as coco_masks
 
 from keras_detr.datasets.data_report import UnusableEntry, brief
@@ -156,26 +155,3 @@ def _runs_of_polygons(polygons, height, width):
         )
     runs = coco_masks.frPyObjects([polygon.tolist() for polygon in polygons], height, width)
     return coco_masks.merge(runs)
-
-
-def decoded_masks(encoded, image_size):
-    """Decode the masks of an image, in the graph of a data set.
-
-    Args:
-        encoded: str tensor (N,), compressed RLE.
-        image_size: int32 tensor (height, width), in pixels.
-
-    Returns:
-        bool (N, height, width), true on the object.
-    """
-    columns = tf.numpy_function(_decode, [encoded, image_size], tf.bool, stateful=False)
-    return tf.transpose(tf.ensure_shape(columns, (None, None, None)), (0, 2, 1))
-
-
-def _decode(encoded, image_size):
-    """Return masks (N, width, height)."""
-    height, width = image_size.tolist()
-    if not len(encoded):
-        return np.zeros((0, width, height), bool)
-    runs = [{"size": [height, width], "counts": counts} for counts in encoded]
-    return coco_masks.decode(runs).T.view(bool)
