@@ -154,3 +154,12 @@ def random_targets(batch, num_objects=10, num_classes=80):
         "boxes": np.concatenate([corners, corners + sizes], -1).astype("float32"),
         "classes": generator.integers(0, num_classes, (batch, num_objects)).astype("int32"),
     }
+
+
+def random_masks(boxes, height, width):
+    """Return bool (batch, objects, height, width): ellipses in boxes xyxy in pixels."""
+    left, top, right, bottom = np.moveaxis(boxes[..., None, None], 2, 0)
+    y, x = np.mgrid[:height, :width]
+    x = (2 * x - left - right) / (right - left)
+    y = (2 * y - top - bottom) / (bottom - top)
+    return x * x + y * y < 1

@@ -81,6 +81,15 @@ WORKS = {
         "detector", {"family": "detr_dc5", "mode": "inference", **ONE_IMAGE}, False, INFERENCE
     ),
     "DETR, training step, 2x512x640": Work("detector", {"family": "detr", **TRAINING}, True, STEP),
+    "DETR with masks, inference, 1x800x1066": Work(
+        "detector",
+        {"family": "detr_segmenter", "mode": "inference", **ONE_IMAGE},
+        False,
+        ("keras_detr", "transformers"),
+    ),
+    "DETR with masks, training step, 2x512x640": Work(
+        "detector", {"family": "detr_segmenter", **TRAINING}, False, ("keras_detr", "transformers")
+    ),
     "Deformable DETR, inference, 1x800x1066": Work(
         "detector",
         {"family": "deformable_detr", "mode": "inference", **ONE_IMAGE},

@@ -27,6 +27,7 @@ _MODULES = (
 _HOMES = {
     "ContrastiveDenoising": "layers",
     "DETR": "models",
+    "DETRSegmenter": "models",
     "DINODETR": "models",
     "DeformableDETR": "models",
     "FrozenBatchNormalization": "layers",

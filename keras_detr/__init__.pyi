@@ -22,6 +22,7 @@ from keras_detr.losses import HungarianLoss as HungarianLoss
 from keras_detr.models import DETR as DETR
 from keras_detr.models import DINODETR as DINODETR
 from keras_detr.models import DeformableDETR as DeformableDETR
+from keras_detr.models import DETRSegmenter as DETRSegmenter
 from keras_detr.models import MultiScaleNeck as MultiScaleNeck
 from keras_detr.models import ObjectDetector as ObjectDetector
 from keras_detr.models import ResNetBackbone as ResNetBackbone

@@ -20,6 +20,7 @@ HOMES = {
     "DETREncoder": "layers.detr.encoder",
     "DETREncoderLayer": "layers.detr.encoder",
     "DETRPreprocessor": "preprocessing.detr_preprocessor",
+    "DETRSegmenter": "models.detr.detr_segmenter",
     "DINODETR": "models.dino_detr.dino_detr",
     "DINODecoder": "layers.dino_detr.decoder",
     "DeformableDETR": "models.deformable_detr.deformable_detr",

@@ -3,7 +3,7 @@
 from functools import partial
 
 import programs
-from programs import random_images, random_mask, random_targets
+from programs import random_images, random_mask, random_masks, random_targets
 
 from works import peers
 from works.limits import convolutions_and_products
@@ -11,6 +11,7 @@ from works.limits import convolutions_and_products
 PRESETS = {
     "detr": "detr_r50",
     "detr_dc5": "detr_r50_dc5",
+    "detr_segmenter": "detr_r50_panoptic",
     "deformable_detr": "deformable_detr_r50",
     "dino": "dino_detr_r50",
 }
@@ -51,7 +52,10 @@ def ours(
         return programs.prediction(model, inputs, jit_compile=True)
     if mode == "inference":
         return programs.inference(model, inputs, return_auxiliary=False)
-    return programs.training_step(model, inputs, random_targets(batch))
+    targets = random_targets(batch)
+    if model.has_masks:
+        targets["masks"] = random_masks(targets["boxes"], height, width)
+    return programs.training_step(model, inputs, targets)
 
 
 def transformers(family, mode, is_masked=False, is_compiled=False, dtype=None, **size):

@@ -3,25 +3,29 @@
 import contextlib
 
 import numpy as np
-from programs import random_images, random_mask, random_targets
+from programs import random_images, random_mask, random_masks, random_targets
 
 
 def transformers_model(family):
-    """Build "detr", "detr_dc5" or "deformable_detr" R50."""
+    """Build "detr", "detr_dc5", "detr_segmenter" or "deformable_detr" R50."""
     from transformers import (
         DeformableDetrConfig,
         DeformableDetrForObjectDetection,
         DetrConfig,
         DetrForObjectDetection,
+        DetrForSegmentation,
         ResNetConfig,
     )
 
-    stages = ["stage2", "stage3", "stage4"] if family == "deformable_detr" else ["stage4"]
+    first = {"detr_segmenter": 1, "deformable_detr": 2}.get(family, 4)
+    stages = [f"stage{number}" for number in range(first, 5)]
     settings = {
         "use_timm_backbone": False,
         "backbone_config": ResNetConfig(out_features=stages),
         "num_labels": 91,
     }
+    if family == "detr_segmenter":
+        return DetrForSegmentation(DetrConfig(**settings))
     if family != "deformable_detr":
         model = DetrForObjectDetection(DetrConfig(**settings))
         if family == "detr_dc5":
@@ -90,7 +94,7 @@ def training(family, batch, height, width, is_compiled=False, dtype=None):
     train_last_stages(model)
     if is_compiled:
         # Not the loss, which matches with SciPy.
-        model.model.compile()
+        getattr(model, "detr", model).model.compile()
     precision = contextlib.nullcontext()
     if dtype:
         precision = torch.autocast(device(), getattr(torch, dtype))
@@ -108,6 +112,9 @@ def training(family, batch, height, width, is_compiled=False, dtype=None):
                 "class_labels": torch.tensor(classes.astype("int64"), device=device()),
             }
         )
+    if family == "detr_segmenter":
+        for label, masks in zip(labels, random_masks(targets["boxes"], height, width), strict=True):
+            label["masks"] = torch.tensor(masks, device=device())
     backbone = [p for n, p in model.named_parameters() if "backbone" in n and p.requires_grad]
     others = [p for n, p in model.named_parameters() if "backbone" not in n]
     optimizer = torch.optim.AdamW(

@@ -173,17 +173,29 @@ def check_element(element):
         check_box_shapes(boxes["boxes"], boxes["classes"], shape[:-3])
 
 
-def check_bounding_boxes(bounding_boxes, argument="bounding_boxes"):
-    """Check that there are boxes and classes.
+def target_entries(has_masks):
+    """Return the names of what a detector, with masks or without, reads of bounding boxes."""
+    return ("boxes", "classes", "masks") if has_masks else ("boxes", "classes")
+
+
+def check_bounding_boxes(bounding_boxes, argument="bounding_boxes", has_masks=False):
+    """Check that there are boxes and classes, and masks where a model needs them.
 
     Args:
-        bounding_boxes: should be a dict of "boxes" and "classes".
+        bounding_boxes: should be a dict of "boxes" and "classes", and perhaps "masks".
         argument: str, the name of the caller's argument, for the error.
+        has_masks: bool, whether masks are needed.
 
     Raises:
-        ValueError: it is no dict with both.
+        ValueError: it is no dict with all of them.
     """
     if isinstance(bounding_boxes, dict) and {"boxes", "classes"} <= set(bounding_boxes):
+        if has_masks and bounding_boxes.get("masks") is None:
+            raise ValueError(
+                f"`{argument}` must have 'masks' too, bool (N, height, width) for each image: the "
+                "model predicts masks. Load them with `load_coco_json(..., masks=True)`, or train "
+                f"`keras_detr.DETR` on boxes alone. Received: {described(bounding_boxes)}."
+            )
         return
     has_labels = isinstance(bounding_boxes, dict) and "labels" in bounding_boxes
     raise ValueError(

@@ -9,7 +9,12 @@ from keras_detr.batches.arrays import ragged_rows
 from keras_detr.batches.carried_format import FORMAT_ENTRY
 from keras_detr.batches.row_entries import ROW_ENTRIES
 from keras_detr.batches.shapes import NO_BATCH, check_box_shapes, shape_of
-from keras_detr.batches.structure import batch_parts, input_parts
+from keras_detr.batches.structure import (
+    batch_parts,
+    check_bounding_boxes,
+    input_parts,
+    training_pair,
+)
 from keras_detr.batches.training_batch import check_inputs, check_training_batch
 from keras_detr.ops.backends import current
 from keras_detr.ops.boxes import check_box_format
@@ -22,6 +27,7 @@ def checked_training_batches(
     dropped_boxes: Any = None,
     num_queries: int | None = None,
     image_range: Any = None,
+    has_masks: bool = False,
 ) -> Any:
     """Bring a data set's batches into one structure and check every value.
 
@@ -30,17 +36,20 @@ def checked_training_batches(
             "bounding_boxes" and perhaps "pixel_mask", "image_id" (batch,), by which messages name
             images, and "bounding_box_format"; or a tuple (x, bounding_boxes) where x is images or a
             dict of them. "bounding_boxes" is a dict of "boxes" (batch, N, 4) and "classes" (batch,
-            N), 0-based, -1 for padding, dense or ragged.
+            N), 0-based, -1 for padding, dense or ragged; and perhaps "masks" (batch, N, height,
+            width) of the padded images.
         num_classes: int, classes must be below it.
         bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
         dropped_boxes: `DroppedBoxes` that reports boxes without area, or None.
         num_queries: int, how many objects with an area an image can have at most, or None.
         image_range: `ImageRange` that reports images of other values than a model takes, or None.
+        has_masks: bool, whether there must be masks.
 
     Returns:
         tf.data.Dataset of `({"images", "pixel_mask"}, {"boxes", "classes"})`, boxes float32
         (batch, N, 4) in the format of the data set and classes int32 (batch, N), -1 where an
-        image has fewer. "pixel_mask" is there if the batches have it.
+        image has fewer. "pixel_mask" is there if the batches have it; "masks" bool (batch, N,
+        height, width) if `has_masks`.
 
     Raises:
         ValueError: the structure or a shape that is known is wrong, before a batch is read.
@@ -73,18 +82,26 @@ def checked_training_batches(
             dropped_boxes,
             num_queries,
             image_range,
+            has_masks,
         )
         return checked["boxes"], checked["classes"]
 
     def checked_batch(*batch):
-        parts = batch_parts(batch[0] if len(batch) == 1 else batch)
+        batch = batch[0] if len(batch) == 1 else batch
+        check_bounding_boxes(training_pair(batch)[1], has_masks=has_masks)
+        parts = batch_parts(batch)
         shape = check_box_shapes(parts.boxes, parts.classes, shape_of(parts.images, 4)[:1])
         inputs = parts.images, parts.pixel_mask, parts.image_ids
         rows = parts.boxes, parts.classes, *map(parts.entries.get, ROW_ENTRIES)
         others = parts.carried_format, *rows
         x, (boxes, classes) = _checked(check, *inputs, *others, dtypes=(tf.float32, tf.int32))
         boxes, classes = tf.ensure_shape(boxes, (*shape, 4)), tf.ensure_shape(classes, shape)
-        return x, {"boxes": boxes, "classes": classes}
+        targets = {"boxes": boxes, "classes": classes}
+        if has_masks:
+            # Not by way of NumPy, which would copy them.
+            with tf.control_dependencies([boxes]):
+                targets["masks"] = _dense_masks(parts.entries["masks"], boxes, x["images"])
+        return x, targets
 
     return _mapped(checked_batch, dataset)
 
@@ -127,6 +144,15 @@ def checked_prediction_batches(dataset: Any, image_range: Any = None) -> Any:
         return (x,)
 
     return _mapped(checked_batch, dataset)
+
+
+def _dense_masks(masks, boxes, images):
+    """Return masks that were checked, dense or ragged, as bool (batch, N, height, width)."""
+    if isinstance(masks, tf.RaggedTensor):
+        masks = masks.to_tensor(shape=(*boxes.shape[:2], *images.shape[1:3]))
+    shape = tf.concat([tf.shape(boxes)[:2], tf.shape(images)[1:3]], axis=0)
+    masks = tf.cast(tf.reshape(masks, shape), tf.bool)
+    return tf.ensure_shape(masks, (*boxes.shape[:2], *images.shape[1:3]))
 
 
 def _mapped(function, dataset):

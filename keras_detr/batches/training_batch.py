@@ -12,8 +12,9 @@ from keras_detr.batches.image_ids import known_image_ids
 from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.images import check_images
 from keras_detr.batches.labels import check_labels, check_num_objects
+from keras_detr.batches.masks import dense_masks
 from keras_detr.batches.row_entries import check_row_entries
-from keras_detr.batches.structure import batch_parts, input_parts
+from keras_detr.batches.structure import batch_parts, check_bounding_boxes, input_parts
 from keras_detr.ops.boxes import check_box_format
 
 
@@ -25,6 +26,7 @@ def check_training_batch(
     dropped_boxes: Any = None,
     num_queries: int | None = None,
     image_range: Any = None,
+    has_masks: bool = False,
 ) -> dict[str, Any]:
     """Check a batch of arrays, and return its boxes dense.
 
@@ -33,17 +35,19 @@ def check_training_batch(
             (batch, height, width), 1 image and 0 padding at the bottom and right, "image_id"
             (batch,), by which messages name images, and "bounding_box_format", str.
         bounding_boxes: dict of "boxes" (batch, N, 4) and "classes" (batch, N), 0-based, -1 for
-            padding; or, for each, a list with one array an image. Other keys are left aside;
-            "area", "is_crowd" and "masks" must have as many rows.
+            padding; or, for each, a list with one array an image. "masks" are (batch, N, height,
+            width) of the padded images, likewise. Other keys are left aside; "area", "is_crowd"
+            and "masks" must have as many rows.
         num_classes: int, classes must be below it.
         bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`.
         dropped_boxes: `DroppedBoxes` that reports boxes without area, or None.
         num_queries: int, how many objects with an area an image can have at most, or None.
         image_range: `ImageRange` that reports images of other values than a model takes, or None.
+        has_masks: bool, whether there must be masks.
 
     Returns:
         dict of NumPy arrays, "boxes" float32 (batch, N, 4) and "classes" int32 (batch, N), -1
-        where an image has fewer boxes.
+        where an image has fewer boxes; and "masks" bool (batch, N, height, width) if `has_masks`.
 
     Raises:
         ValueError: the batch carries another format; images aren't finite; boxes, classes or what
@@ -65,6 +69,7 @@ def check_training_batch(
         ```
     """
     check_box_format(bounding_box_format)
+    check_bounding_boxes(bounding_boxes, has_masks=has_masks)
     parts = numpy_parts(batch_parts((x, bounding_boxes)))
     images, pixel_mask, boxes, classes, image_ids, carried_format, entries = parts
     check_carried_format(carried_format, bounding_box_format)
@@ -79,7 +84,12 @@ def check_training_batch(
         check_num_objects(is_object & ~is_empty, num_queries, image_ids)
     if dropped_boxes is not None:
         dropped_boxes.report(boxes, is_empty, image_ids)
-    return {"boxes": boxes, "classes": classes.astype(np.int32)}
+    targets = {"boxes": boxes, "classes": classes.astype(np.int32)}
+    if has_masks:
+        targets["masks"] = dense_masks(
+            entries["masks"], boxes.shape[1], images.shape[1:3], image_ids
+        )
+    return targets
 
 
 def check_inputs(x: Any, image_range: Any = None) -> None:

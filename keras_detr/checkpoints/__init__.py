@@ -3,7 +3,13 @@
 Everything here needs NumPy only, not Keras. Arrays keep the layout of the file they come from.
 """
 
-from .coco_categories import COCO_CATEGORY_IDS, COCO_CLASS_NAMES, COCO_PANOPTIC_CATEGORY_IDS
+from .coco_categories import (
+    COCO_CATEGORY_IDS,
+    COCO_CLASS_NAMES,
+    COCO_PANOPTIC_CATEGORY_IDS,
+    COCO_PANOPTIC_CLASS_NAMES,
+    NUM_COCO_PANOPTIC_ROWS,
+)
 from .files.tensor_files import read_tensors
 from .hub.deformable_detr import deformable_detr_settings
 from .hub.detector_config import deformable_detr_config, detr_config
@@ -23,6 +29,8 @@ __all__ = [
     "COCO_CATEGORY_IDS",
     "COCO_CLASS_NAMES",
     "COCO_PANOPTIC_CATEGORY_IDS",
+    "COCO_PANOPTIC_CLASS_NAMES",
+    "NUM_COCO_PANOPTIC_ROWS",
     "DEFORMABLE_DETR_TABLE",
     "DETR_SEGMENTER_TABLE",
     "DETR_TABLE",

@@ -1,25 +1,14 @@
 """Detect objects in image files and arrays of any kind."""
 
-import logging
-import pathlib
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_detr.batches.shapes import check_batch_size
 from keras_detr.inference.detections import Detections
-from keras_detr.inference.image_sources import find_images
+from keras_detr.inference.image_chunks import image_chunks
 from keras_detr.ops.boxes import convert_box_format
 from keras_detr.preprocessing.exif_orientation import check_exif
-from keras_detr.preprocessing.image_reading import read_image
-
-logger = logging.getLogger("keras_detr")
-
-# Images that are read before they are predicted: enough for batches of images of similar size.
-_CHUNK_IMAGES = 64
-_CHUNK_PIXELS = 40_000_000
-_LEAST_IMAGES_WITH_PROGRESS = 20
 
 
 def detect(
@@ -34,6 +23,8 @@ def detect(
     """Return the objects in images of any size, in pixels of each image.
 
     `model.detect(images, ...)` is the same.
+
+    A model with masks gives those of the objects too.
 
     Grey, CMYK, palette, transparent and 16-bit images are converted to RGB. A file that can't be
     read is logged, and its result has an `error`; the other images are processed. Only a few images
@@ -72,42 +63,19 @@ def detect(
         raise ValueError(
             f"`confidence_threshold` must be in 0..1. Received: {confidence_threshold}."
         )
-    sources = find_images(images, exif=exif)
-    if not sources:
-        raise ValueError("`images` must hold at least one image. Received an empty list.")
-    is_shown = len(sources) >= _LEAST_IMAGES_WITH_PROGRESS if verbose == "auto" else bool(verbose)
-    progress = keras.utils.Progbar(len(sources), verbose=int(is_shown), unit_name="image")
-    results, chunk = [], []
-    for source in sources:
-        chunk.append(_read(source, exif))
-        pixels = sum(image.size // 3 for _, image, _ in chunk if image is not None)
-        if len(chunk) == _CHUNK_IMAGES or pixels >= _CHUNK_PIXELS:
-            results += _detect_chunk(model, chunk, confidence_threshold, batch_size, exif)
-            progress.add(len(chunk))
-            chunk = []
-    results += _detect_chunk(model, chunk, confidence_threshold, batch_size, exif)
-    progress.add(len(chunk))
+    results = []
+    for chunk in image_chunks(images, exif, verbose):
+        results += _detect_chunk(model, chunk, confidence_threshold, batch_size, exif)
     return results
 
 
-def _read(source, exif):
-    """Return the path, pixels and error of a file or an array, each `None` if it has none.
-
-    An error is logged.
-    """
-    if not isinstance(source, pathlib.Path):
-        return None, source, None
-    try:
-        return source, read_image(source, exif=exif), None
-    except ValueError as error:
-        logger.warning("%s", error)
-        return source, None, str(error)
-
-
 def _detect_chunk(model, chunk, confidence_threshold, batch_size, exif):
-    """Return the detections of images as `_read` returns them."""
+    """Return the detections of a chunk of images."""
     images = [image for _, image, _ in chunk if image is not None]
-    found = model.predict(images, batch_size=batch_size, verbose=0) if images else {}
+    settings = {"batch_size": batch_size, "verbose": 0}
+    if getattr(model, "has_masks", False):
+        settings["confidence_threshold"] = confidence_threshold
+    found = model.predict(images, **settings) if images else {}
     results, row = [], 0
     for path, image, error in chunk:
         if image is None:
@@ -132,9 +100,12 @@ def _objects_of_image(model, size, objects, confidence_threshold):
     )
     classes = np.asarray(objects["classes"]).astype("int64")[is_kept]
     names = model.class_names
+    masks = objects.get("masks")
     return {
         "boxes": boxes[is_kept].astype("float32"),
         "classes": classes,
         "names": [f"class {label}" if names is None else names[label] for label in classes],
         "confidence": confidence[is_kept],
+        # They are in the order of confidence, and end where that is too low.
+        "masks": None if masks is None else masks[: is_kept.sum()],
     }

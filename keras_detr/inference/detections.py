@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_detr.inference.encoded_masks import decode_masks
 from keras_detr.inference.image_sources import find_images
 from keras_detr.preprocessing.image_reading import read_image
 
@@ -29,6 +30,8 @@ class Detections:
         confidence: float32 (objects,), in 0..1.
         error: str, why the file couldn't be read; `None` if it could.
         exif: "apply" or "ignore", how `keras_detr.detect` read the image.
+        masks: list of dict, the mask of each object as COCO's compressed run lengths, see
+            `keras_detr.inference.encode_masks`; `None` of a model without masks.
 
     Example:
     ```python
@@ -47,6 +50,7 @@ class Detections:
     confidence: np.ndarray
     error: str | None = None
     exif: str = dataclasses.field(default="apply", kw_only=True)
+    masks: list | None = dataclasses.field(default=None, kw_only=True)
 
     def __len__(self):
         return len(self.classes)
@@ -69,8 +73,10 @@ class Detections:
         Returns:
             dict of "path" (str or `None`), "image_size" (list of height and width, or `None`),
             "boxes" (list of lists of four float, xyxy), "classes" (list of int), "names" (list of
-            str), "confidence" (list of float), and "error" (str or `None`).
+            str), "confidence" (list of float), "error" (str or `None`), and of a model with masks
+            "masks" (list of dict of "size" and "counts", as COCO's files have them).
         """
+        masks = {} if self.masks is None else {"masks": self.masks}
         return {
             "path": None if self.path is None else str(self.path),
             "image_size": None if self.image_size is None else [int(n) for n in self.image_size],
@@ -79,7 +85,19 @@ class Detections:
             "names": [str(name) for name in self.names],
             "confidence": self.confidence.tolist(),
             "error": self.error,
+            **masks,
         }
+
+    def dense_masks(self) -> np.ndarray:
+        """Return the masks as bool (objects, image height, image width).
+
+        Raises:
+            ValueError: there are none: the model has no masks, or the file couldn't be read.
+        """
+        if self.masks is None:
+            reason = self.error or "the model that found these objects has none"
+            raise ValueError(f"There are no masks: {reason}.")
+        return decode_masks(self.masks, image_size=self.image_size)
 
     def to_supervision(self) -> Any:
         """Return the detections as `supervision.Detections`, with "class_name" in their data.
@@ -95,6 +113,7 @@ class Detections:
             xyxy=self.boxes,
             confidence=self.confidence,
             class_id=self.classes,
+            mask=None if self.masks is None else self.dense_masks(),
             data={"class_name": np.array(self.names, dtype=str)},
         )
 

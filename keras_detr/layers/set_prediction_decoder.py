@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_detr.checkpoints.counts import check_counts
+from keras_detr.ops.batched_rows import batched_rows
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 
 ACTIVATIONS = ("softmax", "sigmoid")
@@ -30,14 +31,15 @@ class SetPredictionDecoder(keras.layers.Layer):
 
     Call arguments:
         predictions: dict with "classification" (batch, queries, classes) logits and "box"
-            (batch, queries, 4), rel_center_xywh.
+            (batch, queries, 4), rel_center_xywh; perhaps "mask" (batch, queries, height, width).
         image_size: pair (height, width) of the unpadded images in pixels, each a number or a
             (batch,) tensor. Needed for absolute formats.
 
     Returns:
         dict of "boxes" float32 (batch, detections, 4), "classes" int32 (batch, detections),
         "confidence" float32 (batch, detections), and "num_detections" int32 (batch,). Padding has
-        class -1, and -1 for boxes and confidence.
+        class -1, and -1 for boxes and confidence. Where predictions have "mask", also
+        "mask_logits" (batch, detections, height, width), of which padding has any.
 
     Example:
         ```python
@@ -90,7 +92,7 @@ class SetPredictionDecoder(keras.layers.Layer):
         logits = ops.cast(predictions["classification"], "float32")
         boxes = ops.cast(predictions["box"], "float32")
         if self.activation == "softmax":
-            probabilities = ops.softmax(logits, axis=-1)[..., :-1]
+            probabilities = _class_probabilities(logits)
             scores = ops.max(probabilities, axis=-1)
             classes = _first_best(probabilities, scores)
             confidence, queries = self._best(scores)
@@ -101,6 +103,9 @@ class SetPredictionDecoder(keras.layers.Layer):
             confidence, candidates = self._best(scores)
             queries, classes = candidates // num_classes, candidates % num_classes
         boxes = ops.take_along_axis(boxes, ops.expand_dims(queries, -1), axis=1)
+        masks = {}
+        if "mask" in predictions:
+            masks["mask_logits"] = batched_rows(predictions["mask"], queries)
         if image_size is not None:
             image_size = [ops.reshape(ops.cast(side, "float32"), (-1, 1)) for side in image_size]
         boxes = convert_box_format(
@@ -119,7 +124,15 @@ class SetPredictionDecoder(keras.layers.Layer):
             "classes": classes,
             "confidence": confidence,
             "num_detections": num_detections,
+            **masks,
         }
+
+    def confidence_of_queries(self, logits):
+        """Return float32 (batch, queries), the confidence of each query's best class."""
+        logits = ops.cast(logits, "float32")
+        if self.activation == "softmax":
+            return ops.max(_class_probabilities(logits), axis=-1)
+        return ops.max(ops.sigmoid(logits), axis=-1)
 
     def _best(self, scores):
         confidence, indices = ops.top_k(scores, min(self.max_detections, scores.shape[1]))
@@ -134,6 +147,11 @@ class SetPredictionDecoder(keras.layers.Layer):
             "max_detections": self.max_detections,
             "confidence_threshold": self.confidence_threshold,
         }
+
+
+def _class_probabilities(logits):
+    """Return those of real classes, of logits that end with no-object."""
+    return ops.softmax(logits, axis=-1)[..., :-1]
 
 
 def _first_best(scores, best):

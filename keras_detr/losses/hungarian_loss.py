@@ -14,11 +14,12 @@ from keras_detr.losses.input_checks import (
     check_surplus,
     check_targets,
 )
-from keras_detr.losses.mask_losses import mask_losses, rows_of_objects
+from keras_detr.losses.mask_losses import mask_losses
 from keras_detr.losses.matched_pairs import box_losses, classes_of_queries, queries_of_groups
 from keras_detr.losses.matching_costs import giou_cost, l1_cost
 from keras_detr.losses.softmax_classification import SoftmaxClassification
 from keras_detr.ops.backends import current
+from keras_detr.ops.batched_rows import batched_rows
 from keras_detr.ops.linear_assignment import METHODS, linear_assignment
 from keras_detr.ops.target_objects import pack_target_objects
 
@@ -59,7 +60,9 @@ class HungarianLoss(keras.losses.Loss):
             of decoder layers after the batch axis; optionally "encoder_classification" and
             "encoder_box" with tokens in the place of queries; optionally "denoising_classification"
             and "denoising_box" of all decoder layers, of the queries of `ContrastiveDenoising`;
-            optionally "mask" logits (batch, queries, height, width) of the last decoder layer.
+            optionally masks of the last decoder layer, logits: "mask" (batch, queries, height,
+            width), or "matched_mask" (batch, objects, height, width) of the queries that `match`
+            names.
 
     Returns:
         float32 scalar.
@@ -185,6 +188,25 @@ class HungarianLoss(keras.losses.Loss):
         total = sum(components[name] for name in names if name in components)
         return total / current().num_replicas()
 
+    def match(
+        self,
+        y_true: Mapping[str, Any],
+        y_pred: Mapping[str, Any],
+        is_compiled_by_xla: bool = False,
+    ) -> Any:
+        """Return which query of the last decoder layer is matched with each row of the targets.
+
+        Arguments are those of `components`.
+
+        Returns:
+            int32 (batch, objects), -1 for padding and for boxes that are dropped; (batch, 1) of
+            targets without a row.
+        """
+        logits, boxes = (ops.expand_dims(part, 1) for part in _predictions(y_pred))
+        objects = pack_target_objects(y_true["boxes"], y_true["classes"])
+        queries = self._match(logits, boxes, objects, objects.classes, is_compiled_by_xla)
+        return objects.in_rows_of_targets(queries[:, 0])
+
     def components(
         self,
         y_true: Mapping[str, Any],
@@ -228,8 +250,9 @@ class HungarianLoss(keras.losses.Loss):
         if "denoising_box" in y_pred:
             losses = self._denoising_losses(y_pred, objects, divisor)
             components |= zip(self.denoising_component_names, losses, strict=True)
-        if "mask" in y_pred:
-            losses = self._mask_losses(y_true, y_pred, objects, queries[:, -1], divisor)
+        if "mask" in y_pred or "matched_mask" in y_pred:
+            rows = objects.in_rows_of_targets(queries[:, -1])
+            losses = self._mask_losses(y_true, y_pred, rows, divisor)
             components |= zip(self.mask_component_names, losses, strict=True)
         return {
             **components,
@@ -255,16 +278,20 @@ class HungarianLoss(keras.losses.Loss):
         divisor = divisor * ops.cast(num_groups, "float32")
         return self._losses(logits, boxes, repeated.boxes, repeated.classes, queries, divisor)
 
-    def _mask_losses(self, y_true, y_pred, objects, queries, divisor):
-        """Return the losses of the masks that the last layer's matched queries predict."""
+    def _mask_losses(self, y_true, y_pred, queries, divisor):
+        """Return the losses of the masks that the last layer's matched queries predict.
+
+        `queries` are those of the targets' rows (batch, objects), -1 for padding.
+        """
         check_masks(y_true, y_pred)
-        logits = ops.cast(y_pred["mask"], "float32")
-        logits = rows_of_objects(logits, ops.maximum(queries, 0))
+        if "matched_mask" in y_pred:
+            logits = y_pred["matched_mask"]
+        else:
+            logits = batched_rows(y_pred["mask"], queries)
         masks = y_true["masks"]
         if masks.shape[1] == 0:
             masks = ops.pad(masks, ((0, 0), (0, 1), (0, 0), (0, 0)))
-        masks = rows_of_objects(masks, objects.order)
-        focal, dice = mask_losses(logits, masks, objects.is_object)
+        focal, dice = mask_losses(ops.cast(logits, "float32"), masks, queries >= 0)
         return self.mask_weight * focal / divisor, self.dice_weight * dice / divisor
 
     def _losses(self, logits, boxes, object_boxes, classes, queries, divisor):
@@ -342,7 +369,7 @@ class HungarianLoss(keras.losses.Loss):
         return cls(**config)
 
 
-def _predictions(y_pred, prefix):
+def _predictions(y_pred, prefix=""):
     """Return float32 logits and boxes whose names have a prefix."""
     return tuple(
         ops.cast(y_pred[f"{prefix}{name}"], "float32") for name in ("classification", "box")
@@ -354,7 +381,7 @@ def _stack_layers(y_pred):
 
     They are (batch, layers, queries, classes) and (batch, layers, queries, 4).
     """
-    stacked = [ops.expand_dims(part, 1) for part in _predictions(y_pred, "")]
+    stacked = [ops.expand_dims(part, 1) for part in _predictions(y_pred)]
     if "aux_box" in y_pred:
         earlier = _predictions(y_pred, "aux_")
         stacked = [ops.concatenate(pair, axis=1) for pair in zip(earlier, stacked, strict=True)]

@@ -86,7 +86,7 @@ def check_masks(y_true, y_pred):
 
     Args:
         y_true: dict of "boxes" and perhaps "masks".
-        y_pred: dict of "box" and "mask".
+        y_pred: dict of "box", and "mask" or "matched_mask".
 
     Raises:
         ValueError: there are no true masks, or a shape doesn't fit.
@@ -94,13 +94,20 @@ def check_masks(y_true, y_pred):
     if "masks" not in y_true:
         raise ValueError(
             "`y_true` must have 'masks', bool (batch, objects, image height, image width), because "
-            f"`y_pred` has 'mask'. Received: {sorted(y_true)}."
+            f"masks are predicted. Received: {sorted(y_true)}."
         )
-    for argument, masks, boxes, rows in (
-        ("y_true['masks']", y_true["masks"], y_true["boxes"], "objects"),
-        ("y_pred['mask']", y_pred["mask"], y_pred["box"], "queries"),
-    ):
-        shape, wanted = tuple(masks.shape), tuple(boxes.shape)[:2]
+    batch, num_objects = y_true["boxes"].shape[:2]
+    expected = [("y_true['masks']", y_true["masks"], (batch, num_objects), "objects")]
+    if "mask" in y_pred:
+        expected.append(
+            ("y_pred['mask']", y_pred["mask"], tuple(y_pred["box"].shape[:2]), "queries")
+        )
+    if "matched_mask" in y_pred:
+        # `match` returns a row of padding where there is no object.
+        wanted = (batch, 1 if num_objects == 0 else num_objects)
+        expected.append(("y_pred['matched_mask']", y_pred["matched_mask"], wanted, "objects"))
+    for argument, masks, wanted, rows in expected:
+        shape = tuple(masks.shape)
         if len(shape) != 4 or not are_compatible(shape[:2], wanted):
             raise ValueError(
                 f"`{argument}` must have the shape (batch, {rows}, height, width), with as many "

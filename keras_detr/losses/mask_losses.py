@@ -35,18 +35,6 @@ def mask_losses(logits, masks, is_object):
     return tuple(ops.sum(ops.where(is_object, loss, 0.0)) for loss in (focal, dice))
 
 
-def rows_of_objects(rows, places):
-    """Return the rows (batch, objects, ...) of (batch, rows, ...) that `places` names.
-
-    Args:
-        rows: tensor (batch, rows, height, width).
-        places: int32 (batch, objects), a row each.
-    """
-    batch, num_rows, *size = ops.shape(rows)
-    starts = ops.expand_dims(ops.arange(batch, dtype="int32") * num_rows, 1)
-    return ops.take(ops.reshape(rows, (-1, *size)), places + starts, axis=0)
-
-
 def _resized(maps, size):
     """Resize (batch, objects, height, width) as torch does without `align_corners`."""
     batch, num_objects, *old = ops.shape(maps)

@@ -2,7 +2,7 @@
 
 from keras_detr.models.backbones import ResNetBackbone
 from keras_detr.models.deformable_detr import DeformableDETR
-from keras_detr.models.detr import DETR
+from keras_detr.models.detr import DETR, DETRSegmenter
 from keras_detr.models.dino_detr import DINODETR
 from keras_detr.models.epoch_log import EpochLog
 from keras_detr.models.loading import load
@@ -16,6 +16,7 @@ ObjectDetector = SetPredictionDetector
 __all__ = [
     "DETR",
     "DINODETR",
+    "DETRSegmenter",
     "DeformableDETR",
     "EpochLog",
     "MultiScaleNeck",

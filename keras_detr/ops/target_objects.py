@@ -30,6 +30,10 @@ class TargetObjects(NamedTuple):
     num_clipped: Any
     num_dropped: Any
 
+    def in_rows_of_targets(self, values):
+        """Return (batch, objects) values of these objects in the order of the targets' rows."""
+        return ops.take_along_axis(values, ops.argsort(self.order, axis=1), axis=1)
+
 
 def pack_target_objects(boxes, classes):
     """Return the `TargetObjects` of boxes and classes as `HungarianLoss` takes them.

@@ -7,7 +7,14 @@ import keras
 import numpy as np
 
 from keras_detr.layers import SinePositionEmbedding
-from keras_detr.models import DETR, DINODETR, DeformableDETR, MultiScaleNeck, ResNetBackbone
+from keras_detr.models import (
+    DETR,
+    DINODETR,
+    DeformableDETR,
+    DETRSegmenter,
+    MultiScaleNeck,
+    ResNetBackbone,
+)
 
 NUM_CLASSES = 3
 NUM_QUERIES = 10
@@ -27,6 +34,7 @@ class Detector(NamedTuple):
         sees_padding: bool, whether padding takes part in a normalization, as in the original.
         has_proposals: bool, whether the encoder's best tokens have classes and boxes of their own.
         has_denoising: bool, whether training adds denoising queries.
+        has_masks: bool, whether queries have masks.
     """
 
     build: Callable
@@ -37,6 +45,7 @@ class Detector(NamedTuple):
     sees_padding: bool = False
     has_proposals: bool = False
     has_denoising: bool = False
+    has_masks: bool = False
 
 
 def tiny_backbone(**overrides):
@@ -50,13 +59,16 @@ def tiny_backbone(**overrides):
     return ResNetBackbone(18, **{**settings, **overrides})
 
 
-def patch_backbone(**kwargs):
-    """Build a backbone whose cells of 32 by 32 pixels don't see each other."""
+def patch_backbone(levels=(5,), **kwargs):
+    """Build a backbone whose cells, in level 5 of 32 by 32 pixels, don't see each other."""
     images = keras.Input((None, None, 3), name="images")
     x = keras.layers.Rescaling(1 / 255, name="rescaling")(images)
-    features = keras.layers.Conv2D(32, 32, strides=32, activation="relu", name="patches")(x)
-    backbone = keras.Model(images, features, name="patch_backbone", **kwargs)
-    backbone.pyramid_level_inputs = {"P5": "patches"}
+    maps = [
+        keras.layers.Conv2D(32, 2**n, strides=2**n, activation="relu", name=f"patches_{n}")(x)
+        for n in levels
+    ]
+    backbone = keras.Model(images, maps, name="patch_backbone", **kwargs)
+    backbone.pyramid_level_inputs = {f"P{n}": f"patches_{n}" for n in levels}
     return backbone
 
 
@@ -81,6 +93,11 @@ def tiny_settings(overrides):
 def tiny_detr(**overrides):
     """Build a DETR that runs in milliseconds."""
     return DETR(**tiny_settings(overrides))
+
+
+def tiny_detr_segmenter(**overrides):
+    """Build a DETR with masks that runs in milliseconds."""
+    return DETRSegmenter(**tiny_settings(overrides))
 
 
 def tiny_deformable_detr(**overrides):
@@ -113,6 +130,15 @@ DETECTORS = {
         lambda model: model.class_head,
         # The first decoder layer's queries attend to each other's states, which are all zero.
         idle=("decoder/layer_0/self_attn", "decoder/layer_0/norm1"),
+    ),
+    "detr_segmenter": Detector(
+        tiny_detr_segmenter,
+        NUM_CLASSES + 1,
+        NUM_QUERIES,
+        lambda model: model.class_head,
+        idle=("decoder/layer_0/self_attn", "decoder/layer_0/norm1"),
+        sees_padding=True,
+        has_masks=True,
     ),
     "deformable_detr": Detector(
         tiny_deformable_detr,
@@ -149,7 +175,7 @@ def tiny_batch(seed=0, batch_size=4):
 
     Returns:
         dict of "images" float32 (batch, 64, 96, 3) in 0..255, "pixel_mask" uint8, and
-        "bounding_boxes" in the format "xyxy".
+        "bounding_boxes" in the format "xyxy", with "masks" that fill the boxes.
     """
     generator = np.random.default_rng(seed)
     images = generator.uniform(0, 255, (batch_size, HEIGHT, WIDTH, 3)).astype("float32")
@@ -168,8 +194,16 @@ def tiny_batch(seed=0, batch_size=4):
     return {
         "images": images,
         "pixel_mask": pixel_mask,
-        "bounding_boxes": {"boxes": boxes, "classes": classes},
+        "bounding_boxes": {"boxes": boxes, "classes": classes, "masks": _filled(boxes, classes)},
     }
+
+
+def _filled(boxes, classes):
+    """Return bool (batch, objects, 64, 96), true inside of boxes."""
+    left, top, right, bottom = np.moveaxis(boxes[..., None, None], 2, 0)
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    is_inside = (x >= left) & (x < right) & (y >= top) & (y < bottom)
+    return is_inside & (classes >= 0)[..., None, None]
 
 
 def matching_loss(history):

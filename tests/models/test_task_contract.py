@@ -24,6 +24,7 @@ pytestmark = pytest.mark.every_backend
 
 PARTS = ("classification_loss", "box_loss", "giou_loss")
 DENOISING_PARTS = tuple(f"denoising_{part}" for part in PARTS)
+MASK_PARTS = ("mask_loss", "dice_loss")
 BATCH_SIZE = 4
 
 
@@ -32,7 +33,7 @@ class MeanScore(keras.metrics.Mean):
     """Average what a metric of the user's is given, to see that it is given something."""
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        assert set(y_true) == {"boxes", "classes"}
+        assert set(y_true) - {"masks"} == {"boxes", "classes"}
         return super().update_state(ops.mean(y_pred["box"]) + ops.mean(y_true["boxes"]) * 0)
 
 
@@ -110,14 +111,16 @@ def test_raw_outputs(detector, untrained):
     if detector.has_proposals:
         shapes["encoder_classification"] = (2, NUM_QUERIES, detector.num_logits)
         shapes["encoder_box"] = (2, NUM_QUERIES, 4)
+    masks = {"mask": (2, NUM_QUERIES, HEIGHT // 4, WIDTH // 4)} if detector.has_masks else {}
+    shapes |= masks
     batch = inputs_of(tiny_batch(batch_size=2))
     outputs = outputs_of(untrained, batch)
     assert {name: value.shape for name, value in outputs.items()} == shapes
     last = outputs_of(untrained, batch, return_auxiliary=False)
-    assert set(last) == {"classification", "box"}
+    assert set(last) == {"classification", "box", *masks}
     for name, value in last.items():
         assert value.dtype == np.float32
-        np.testing.assert_allclose(value, outputs[name], atol=1e-6)
+        np.testing.assert_allclose(value, outputs[name], rtol=1e-6, atol=1e-6)
     assert outputs["box"].min() >= 0
     assert outputs["box"].max() <= 1
 
@@ -134,6 +137,8 @@ def test_logs(detector, trained):
     parts = PARTS
     if detector.has_proposals:
         parts = (*PARTS, *(f"encoder_{part}" for part in PARTS))
+    if detector.has_masks:
+        parts = (*parts, *MASK_PARTS)
     of_training = DENOISING_PARTS if detector.has_denoising else ()
     expected = {"loss", *parts, "class_error", "cardinality_error", "clipped_boxes"}
     expected |= {"dropped_boxes", "mean_score"}
@@ -190,11 +195,13 @@ def test_predictions(detector, trained):
     model, inputs = trained["model"], inputs_of(trained["batch"])
     detections = model.predict(inputs, batch_size=BATCH_SIZE, verbose=0)
     shape = (BATCH_SIZE, detector.num_detections)
+    masks = {"mask_logits": (*shape, HEIGHT // 4, WIDTH // 4)} if detector.has_masks else {}
     assert {name: value.shape for name, value in detections.items()} == {
         "boxes": (*shape, 4),
         "classes": shape,
         "confidence": shape,
         "num_detections": (BATCH_SIZE,),
+        **masks,
     }
     assert set(np.unique(detections["classes"])) <= set(range(NUM_CLASSES))
     assert (np.diff(detections["confidence"]) <= 0).all()
@@ -288,7 +295,7 @@ def test_all_box_formats_mean_the_same(detector, untrained, bounding_box_format)
         "center_xywh": (center_x, center_y, right - left, bottom - top),
         "center_yxhw": (center_y, center_x, bottom - top, right - left),
     }[bounding_box_format.removeprefix("rel_")]
-    targets = {"boxes": np.stack(numbers, -1), "classes": batch["bounding_boxes"]["classes"]}
+    targets = {**batch["bounding_boxes"], "boxes": np.stack(numbers, -1)}
     encoded = to_numpy(model.encode_targets(inputs, targets))["boxes"]
     expected = to_numpy(untrained.encode_targets(inputs, batch["bounding_boxes"]))["boxes"]
     is_real = targets["classes"] >= 0

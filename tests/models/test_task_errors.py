@@ -8,7 +8,7 @@ import pytest
 from keras_detr.losses import HungarianLoss
 from keras_detr.models.task import raw_images
 
-from .detectors import DETECTORS, HEIGHT, NUM_CLASSES, NUM_QUERIES, inputs_of, tiny_batch
+from .detectors import DETECTORS, HEIGHT, NUM_CLASSES, NUM_QUERIES, WIDTH, inputs_of, tiny_batch
 
 pytestmark = pytest.mark.every_backend
 
@@ -155,7 +155,8 @@ def test_more_objects_than_queries(detector):
     model.compile(optimizer="sgd", loss=HungarianLoss.detr(assignment="host"), run_eagerly=True)
     count = NUM_QUERIES + 1
     boxes = np.tile(np.array((1, 1, 20, 20), "float32"), (2, count, 1))
-    batch = with_targets(boxes=boxes, classes=np.zeros((2, count), "int32"))
+    masks = np.ones((2, count, HEIGHT, WIDTH), bool)
+    batch = with_targets(boxes=boxes, classes=np.zeros((2, count), "int32"), masks=masks)
     with pytest.raises(ValueError, match=f"{count} objects.*{NUM_QUERIES} queries"):
         model.evaluate(batch, verbose=0)
 
@@ -172,7 +173,9 @@ def test_an_image_with_more_objects_than_queries_is_named(detector, assignment):
     # Neither padding nor a box without area needs a query.
     classes[0, 0], boxes[0, 1] = -1, (5, 5, 5, 9)
     batch = {
-        **with_targets(boxes=boxes, classes=classes),
+        **with_targets(
+            boxes=boxes, classes=classes, masks=np.ones((2, count, HEIGHT, WIDTH), bool)
+        ),
         "image_id": np.array([31, 32]),
     }
     for call in (

@@ -1,5 +1,6 @@
-"""DETR (Carion et al. 2020)."""
+"""DETR, and DETR with a mask head."""
 
 from keras_detr.models.detr.detr import DETR
+from keras_detr.models.detr.detr_segmenter import DETRSegmenter
 
-__all__ = ["DETR"]
+__all__ = ["DETR", "DETRSegmenter"]

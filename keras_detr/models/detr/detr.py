@@ -174,6 +174,7 @@ class DETR(SetPredictionDetector):
 
     presets: ClassVar[dict] = DETR_PRESETS
     hub_model_type = "detr"
+    hub_architecture = "DetrForObjectDetection"
     checkpoint_table = DETR_TABLE
     checkpoint_settings = staticmethod(detr_settings)
 

@@ -14,6 +14,9 @@ from keras_detr.models.presets.checkpoint_variables import (
 )
 from keras_detr.models.presets.hub_settings import hub_settings, not_in_transformers
 
+# The canonical names of what only a `DETRSegmenter` has start so.
+MASK_NAMES = ("bbox_attention.", "mask_head.")
+
 
 def detr_variables(model):
     """Return all variables of a `DETR` by the names of `checkpoints.DETR_TABLE`."""

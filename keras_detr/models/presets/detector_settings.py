@@ -19,6 +19,13 @@ COCO_SETTINGS = {
 }
 
 
+# The settings that say how a checkpoint's class head is read, and are no arguments.
+_OF_CHECKPOINTS = ("class_rows", "num_class_rows")
+
+# The arguments with a value for each class.
+_ONE_A_CLASS = ("class_names", "is_thing")
+
+
 def resnet_settings(depth, dilation=False):
     """Return the settings of a published detector's backbone."""
     return {"depth": depth, "dilation": dilation, "name": f"resnet{depth}"}
@@ -32,7 +39,7 @@ def detector_arguments(settings, neck_class, **neck_arguments):
         neck_class: the neck's class, whose own default are sine embeddings.
         **neck_arguments: other arguments of the neck than its size and its embedding.
     """
-    arguments = {name: value for name, value in settings.items() if name != "class_rows"}
+    arguments = {name: value for name, value in settings.items() if name not in _OF_CHECKPOINTS}
     hidden_dim = settings["hidden_dim"]
     embedding = None
     if arguments.pop("position_embedding") == "learned":
@@ -40,3 +47,20 @@ def detector_arguments(settings, neck_class, **neck_arguments):
     neck_arguments = {"position_embedding": embedding, **neck_arguments}
     neck = neck_class(hidden_dim, name="neck", **neck_arguments)
     return {**arguments, "backbone": ResNetBackbone(**settings["backbone"]), "neck": neck}
+
+
+def without_other_classes(config, arguments):
+    """Return a configuration without what it says of other classes than it has.
+
+    Args:
+        config: dict of the constructor's arguments, the user's among them.
+        arguments: dict of those that the user chose, which stay.
+    """
+    stale = {
+        name: None
+        for name in _ONE_A_CLASS
+        if name not in arguments
+        and config.get(name) is not None
+        and len(config[name]) != config["num_classes"]
+    }
+    return {**config, **stale}

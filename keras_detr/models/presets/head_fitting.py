@@ -62,6 +62,24 @@ def fit_class_heads(tensors, own, heads, num_classes, may_reset_classes, source,
     return tensors
 
 
+def without_spare_rows(tensors, heads, num_rows, has_no_object):
+    """Return tensors without the rows of class heads that follow the last one in use.
+
+    Heads of another number of rows stay as they are: they are another model's. Arguments that
+    aren't described here are those of `fit_class_heads`.
+
+    Args:
+        num_rows: int, how many rows the heads have, without no-object.
+    """
+    tensors = dict(tensors)
+    for head, class_rows in heads.items():
+        for name in (f"{head}.weight", f"{head}.bias"):
+            if name in tensors and len(tensors[name]) == num_rows + has_no_object:
+                kept = [*range(max(class_rows) + 1), *([num_rows] if has_no_object else [])]
+                tensors[name] = tensors[name][kept]
+    return tensors
+
+
 def fit_queries(tensors, own, num_queries, source):
     """Keep the first queries, or add new ones; the arguments are those of `fit_class_heads`."""
     name = next((name for name in QUERY_TABLES if name in own), None)

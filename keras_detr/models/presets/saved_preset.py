@@ -131,6 +131,20 @@ def saved_class_name(saved):
     return saved.get("registered_name", "").rsplit(">", 1)[-1]
 
 
+def class_that_was_saved(cls, saved):
+    """Return the class whose saved configuration this is, if it is `cls` or a base of it."""
+    name = saved_class_name(saved)
+    return next((base for base in cls.__mro__ if base.__name__ == name), cls)
+
+
+def saved_as(cls, saved, saved_class):
+    """Return the configuration of a base of `cls` as one of `cls`, which takes its arguments."""
+    if saved_class is cls:
+        return saved
+    names = {"class_name": cls.__name__, "registered_name": f"{FORMAT}>{cls.__name__}"}
+    return {**saved, **names, "build_config": None}
+
+
 def described(preset):
     """Return a preset's name for a message about an unknown one."""
     if Path(preset).is_dir():

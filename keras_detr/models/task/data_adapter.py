@@ -21,40 +21,25 @@ from keras_detr.batches.structure import (
     batch_pair,
     check_bounding_boxes,
     input_parts,
+    target_entries,
     training_pair,
 )
 from keras_detr.batches.training_batch import check_inputs, check_training_batch
+from keras_detr.models.task.carried_inputs import without_extra_entries
 from keras_detr.models.task.raw_images import PredictedImages
 
-# No entry of a user's batch has this name.
-TARGETS_ENTRY = "keras_detr_targets"
 
-
-def split_batch(data):
+def split_batch(data, has_masks=False):
     """Return what `batch_pair` does, without extra entries.
 
     Inputs are images or a dict of "images" and "pixel_mask", bounding boxes a dict of "boxes" and
-    "classes", or `None`.
+    "classes", and "masks" where `has_masks`; or `None`.
     """
     inputs, targets = batch_pair(data)
     if targets is not None:
-        check_bounding_boxes(targets)
-        targets = {name: targets[name] for name in ("boxes", "classes")}
+        check_bounding_boxes(targets, has_masks=has_masks)
+        targets = {name: targets[name] for name in target_entries(has_masks)}
     return without_extra_entries(inputs), targets
-
-
-def with_targets(inputs, targets):
-    """Return inputs as a dict that carries targets along, through Keras' trainers to `call`."""
-    inputs = inputs if isinstance(inputs, dict) else {"images": inputs}
-    return {**inputs, TARGETS_ENTRY: targets}
-
-
-def split_targets(inputs, targets=None):
-    """Return inputs without the targets that they carry along, and these or else `targets`."""
-    if isinstance(inputs, dict) and TARGETS_ENTRY in inputs:
-        targets = inputs[TARGETS_ENTRY]
-        inputs = {name: inputs[name] for name in inputs if name != TARGETS_ENTRY}
-    return inputs, targets
 
 
 def unpadded_size(inputs):
@@ -113,7 +98,7 @@ def training_batch(model, x, y=None, **reports):
 
 def _expected(model):
     """Return what batches are checked against."""
-    names = ("num_classes", "bounding_box_format", "num_queries")
+    names = ("num_classes", "bounding_box_format", "num_queries", "has_masks")
     return {name: getattr(model, name) for name in names}
 
 
@@ -152,13 +137,6 @@ def _as_arrays(inputs):
         lambda array: array if ops.is_tensor(array) else to_numpy(array),
         without_extra_entries(inputs),
     )
-
-
-def without_extra_entries(inputs):
-    """Return a model's inputs as they are, and of a dict with images only what a model reads."""
-    if not isinstance(inputs, dict) or "images" not in inputs:
-        return inputs
-    return {name: inputs[name] for name in ("images", "pixel_mask") if inputs.get(name) is not None}
 
 
 @contextlib.contextmanager

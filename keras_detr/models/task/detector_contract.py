@@ -14,11 +14,18 @@ from keras_detr.models.presets.hub_settings import not_in_transformers
 from keras_detr.optimizers.detr_optimizer import detr_optimizer
 
 
+def concrete_detectors(cls):
+    """Return all subclasses of a class, those that others derive from before these."""
+    found = cls.__subclasses__()
+    return [*found, *(more for sub in found for more in concrete_detectors(sub))]
+
+
 class _PresetsOfSubclasses:
     """Give the presets of all subclasses of a detector that has none of its own."""
 
     def __get__(self, instance, cls):
-        return {name: found for sub in cls.__subclasses__() for name, found in sub.presets.items()}
+        subclasses = concrete_detectors(cls)
+        return {name: found for sub in subclasses for name, found in sub.presets.items()}
 
 
 class DetectorContract:
@@ -44,11 +51,26 @@ class DetectorContract:
     use_two_stage = False
 
     # `None`, unless the constructor sets it: `ContrastiveDenoising`, which makes queries of the
-    # targets in training. With it, `predict_set` takes one argument more, `targets`: a dict of
-    # "boxes" (batch, objects, 4), rel_center_xywh of the unpadded image, and "classes" (batch,
-    # objects), or `None` outside of training; and the raw outputs for training hold
-    # "denoising_classification" and "denoising_box". `get_config` saves it.
+    # targets in training. The raw outputs for training then hold "denoising_classification" and
+    # "denoising_box". `get_config` saves it.
     denoising: keras.layers.Layer | None
+
+    # bool, whether every query has a mask. Targets then need "masks", and the raw outputs hold
+    # "mask", or "matched_mask" where targets are given. `predict_set` takes `targets`, see
+    # `wants_targets`, and `confidence_threshold`, float32 (batch,) or `None`: the masks of queries
+    # below it need not be computed.
+    has_masks = False
+
+    def wants_targets(self, training):
+        """Return whether `predict_set` takes one argument more, `targets`.
+
+        It is a dict of "boxes" (batch, objects, 4), rel_center_xywh of the unpadded image, and
+        "classes" (batch, objects), -1 for padding; or `None` where there are none, as in `predict`.
+
+        Args:
+            training: bool, whether it is for a step of training or for one of evaluation.
+        """
+        return training and self.denoising is not None
 
     def predict_set(self, pyramid, pixel_mask, training, return_auxiliary):
         """Return the raw outputs for a feature pyramid. There is no default.
@@ -99,12 +121,18 @@ class DetectorContract:
     # dict of name -> `Preset`, the family's published weights; of the abstract task, those of all.
     presets: ClassVar[Any] = _PresetsOfSubclasses()
 
+    # dict of name -> `Preset`, published weights of a simpler detector to start from:
+    # `fit_checkpoint` begins anew what they lack.
+    starting_presets: ClassVar[dict] = {}
+
     # dict of name -> `Preset`, published backbones for a new detector, and the class to build them.
     backbone_presets: ClassVar[dict] = RESNET_PRESETS
     backbone_class = ResNetBackbone
 
-    # str, `model_type` in the config.json of the family's repositories on the Hub.
+    # str, `model_type` in the config.json of the family's repositories on the Hub, and the entry of
+    # its "architectures" that tells several detectors of one type apart.
     hub_model_type: str | None = None
+    hub_architecture: str | None = None
 
     # Rules from the names in official files and on the Hub to canonical ones.
     checkpoint_table: ClassVar[RenameTable]

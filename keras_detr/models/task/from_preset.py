@@ -7,7 +7,9 @@ from keras_detr.batches.class_names import check_class_names
 from keras_detr.checkpoints.counts import check_counts
 from keras_detr.models.presets.backbone_loading import at_revision
 from keras_detr.models.presets.detector_loading import find_detector_class, load_detector
+from keras_detr.models.presets.detector_settings import without_other_classes
 from keras_detr.models.presets.saved_preset import save_preset
+from keras_detr.models.task.detector_contract import concrete_detectors
 
 
 class DetectorPresets:
@@ -74,7 +76,7 @@ class DetectorPresets:
         preset = at_revision(preset, revision)
         if DetectorPresets in cls.__bases__:
             # The abstract task itself, whose subclasses are the detectors.
-            cls = find_detector_class(cls.__subclasses__(), preset)
+            cls = find_detector_class(concrete_detectors(cls), preset)
         return load_detector(cls, preset, weights, load_weights, revision, arguments)
 
     def save_to_preset(self, folder: str | os.PathLike[str]) -> None:
@@ -105,8 +107,4 @@ class DetectorPresets:
             if "num_queries" in arguments and settings["max_detections"] == saved_queries:
                 settings["max_detections"] = arguments["num_queries"]
             config["prediction_decoder"] = {**decoder, "config": settings}
-        if "num_classes" in arguments and "class_names" not in arguments:
-            names = config.get("class_names")
-            if names is not None and len(names) != arguments["num_classes"]:
-                config["class_names"] = None
-        return config
+        return without_other_classes(config, arguments)

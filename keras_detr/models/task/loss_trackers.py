@@ -1,5 +1,7 @@
 """The numbers that `fit` logs in addition to the loss."""
 
+import itertools
+
 import keras
 
 COUNTS = ("clipped_boxes", "dropped_boxes")
@@ -15,6 +17,7 @@ class LossTrackers:
         metrics: list of `keras.metrics.Metric`, or `None`.
         use_two_stage: bool, whether predictions have an encoder's part, and so the loss too.
         has_denoising: bool, whether predictions for training have denoising queries.
+        has_masks: bool, whether predictions have masks.
 
     Attributes:
         only_train: tuple of str, the names of those parts that evaluation doesn't have.
@@ -23,7 +26,9 @@ class LossTrackers:
         ValueError: an entry of `metrics` is no metric.
     """
 
-    def __init__(self, loss, metrics=None, use_two_stage=False, has_denoising=False):
+    def __init__(
+        self, loss, metrics=None, *, use_two_stage=False, has_denoising=False, has_masks=False
+    ):
         self.metrics = list(metrics or ())
         for metric in self.metrics:
             if not isinstance(metric, keras.metrics.Metric):
@@ -34,8 +39,10 @@ class LossTrackers:
         names, self.only_train = (), ()
         if loss is not None:
             of_encoder = loss.encoder_component_names if use_two_stage else ()
+            of_masks = loss.mask_component_names if has_masks else ()
             self.only_train = loss.denoising_component_names if has_denoising else ()
-            names = (*loss.component_names, *of_encoder, *self.only_train, *loss.metric_names)
+            parts = loss.component_names, of_masks, of_encoder, self.only_train
+            names = (*itertools.chain(*parts), *loss.metric_names)
         self._trackers = {
             name: keras.metrics.Sum(name) if name in COUNTS else keras.metrics.Mean(name)
             for name in names

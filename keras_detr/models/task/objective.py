@@ -65,16 +65,21 @@ class DetectorObjective:
         self.loss = loss
         # Keras' list begins with the mean of the loss. Looking for it takes a walk over all layers.
         self._untracked.mean_loss = super().metrics[0]
-        has_denoising = self.denoising is not None
-        self._loss_trackers = LossTrackers(loss, metrics, self.use_two_stage, has_denoising)
+        self._loss_trackers = LossTrackers(
+            loss,
+            metrics,
+            use_two_stage=self.use_two_stage,
+            has_denoising=self.denoising is not None,
+            has_masks=self.has_masks,
+        )
         # `build_optimizer` accepts whatever layers are frozen by then.
         self._untracked.trained_paths = None
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Return the total loss of a batch, and track its parts.
 
-        Arguments are those of `keras.Model.compute_loss`. `y` has boxes in `bounding_box_format`
-        and classes, `y_pred` raw outputs; `sample_weight` isn't taken.
+        Arguments are those of `keras.Model.compute_loss`. `y` has boxes in `bounding_box_format`,
+        classes and perhaps masks, `y_pred` raw outputs; `sample_weight` isn't taken.
         """
         if sample_weight is not None:
             raise ValueError(

@@ -11,9 +11,9 @@ from keras_detr.models.task.decoder_attention import AttentionModel, attend
 from keras_detr.models.task.raw_images import (
     build_preprocessor,
     is_list_of_images,
-    predict_raw_images,
     sizes_of_preprocessor,
 )
+from keras_detr.models.task.raw_prediction import predict_raw_images
 from keras_detr.ops.backends import current
 
 
@@ -61,7 +61,11 @@ class DetectorPrediction:
         in the log says so once. For files, and images of any kind, there is `detect`.
 
         Returns:
-            dict of NumPy arrays: see `decode_predictions`.
+            dict of NumPy arrays: see `decode_predictions`. Of a model with masks a batch gives
+            "mask_logits", and a list of raw images gives "masks": for each image a list with a
+            mask of the original image for each detection, as `keras_detr.inference.encode_masks`
+            returns them. `confidence_threshold`, float, then leaves out the masks of less confident
+            detections, which takes less time.
 
         Example:
         ```python

@@ -1,15 +1,12 @@
-"""Predict on raw images of any sizes: resize, batch, predict, and bring boxes back."""
+"""Raw images of any sizes: how they are resized, and whether a batch of them was."""
 
 import logging
 
 import keras
 import numpy as np
 
-from keras_detr.batches.image_range import check_scaled, image_range_of, takes_raw_images
-from keras_detr.batches.image_sizes import unpadded_sizes
-from keras_detr.batches.images import raw_images
-from keras_detr.batches.shapes import check_batch_size, shape_of
-from keras_detr.ops.boxes import convert_box_format
+from keras_detr.batches.image_range import image_range_of
+from keras_detr.batches.shapes import shape_of
 from keras_detr.ops.installed_packages import is_installed
 from keras_detr.preprocessing.short_side_sizes import resized_size
 
@@ -110,60 +107,3 @@ class PredictedImages:
             wanted,
             tuple(self._sizes),
         )
-
-
-def predict_raw_images(model, images, batch_size=None, verbose="auto"):
-    """Return what a detector's `predict` does for a list of raw images, in the order of these.
-
-    Args:
-        model: `SetPredictionDetector`.
-        images: list of arrays (height, width, 3), RGB in 0..255.
-        batch_size: int or None: 8, or 1 for a model that `is_trained_unpadded`.
-        verbose: "auto", 0 or 1: whether to show a progress bar; "auto" does for 20 images on.
-    """
-    check_batch_size(batch_size)
-    images = raw_images(images, "x")
-    if takes_raw_images(model.backbone):
-        for image in images:
-            check_scaled(image)
-    if batch_size is None:
-        batch_size = 1 if model.is_trained_unpadded else 8
-    is_shown = len(images) >= 20 if verbose == "auto" else bool(verbose)
-    progress = keras.utils.Progbar(len(images), verbose=int(is_shown), unit_name="image")
-    rows = [None] * len(images)
-    preprocessor = model.preprocessor
-    batches = _batches_of_one_size if preprocessor is None else preprocessor.batches
-    for indices, batch in batches(images, batch_size):
-        inputs = {name: batch[name] for name in ("images", "pixel_mask")}
-        found = model.predict_on_batch(inputs)
-        found = {name: keras.ops.convert_to_numpy(value) for name, value in found.items()}
-        heights, widths = unpadded_sizes(batch["images"], batch["pixel_mask"])
-        for row, index in enumerate(indices):
-            sizes = (heights[row], widths[row]), batch["image_size"][row]
-            boxes = _in_original(found["boxes"][row], model.bounding_box_format, *sizes)
-            detection = {name: value[row] for name, value in found.items()}
-            rows[index] = {**detection, "boxes": boxes}
-        progress.add(len(indices))
-    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-
-
-def _batches_of_one_size(images, batch_size):
-    """Yield what `DETRPreprocessor.batches` does, of images that keep their size."""
-    groups = {}
-    for index, image in enumerate(images):
-        groups.setdefault(image.shape[:2], []).append(index)
-    for size, indices in groups.items():
-        for start in range(0, len(indices), batch_size):
-            chosen = indices[start : start + batch_size]
-            batch = np.stack([images[index] for index in chosen]).astype("float32")
-            sizes = np.full((len(chosen), 2), size, "int32")
-            mask = np.ones(batch.shape[:3], "uint8")
-            yield chosen, {"images": batch, "pixel_mask": mask, "image_size": sizes}
-
-
-def _in_original(boxes, bounding_box_format, seen_size, original_size):
-    relative = convert_box_format(
-        boxes.astype("float64"), bounding_box_format, "rel_xyxy", seen_size, np.stack
-    )
-    boxes = convert_box_format(relative, "rel_xyxy", bounding_box_format, original_size, np.stack)
-    return boxes.astype("float32")

@@ -11,11 +11,12 @@ from keras_detr.batches.image_range import image_range_of
 from keras_detr.batches.structure import input_parts
 from keras_detr.models.backbones.feature_pyramid import pyramid_extractor
 from keras_detr.models.keras_cv_bases import Task
-from keras_detr.models.task.data_adapter import (
+from keras_detr.models.task.carried_inputs import (
+    THRESHOLD_ENTRY,
     split_targets,
-    unpadded_size,
     without_extra_entries,
 )
+from keras_detr.models.task.data_adapter import unpadded_size
 from keras_detr.models.task.detector_contract import DetectorContract
 from keras_detr.models.task.from_preset import DetectorPresets
 from keras_detr.models.task.objective import DetectorObjective
@@ -61,7 +62,8 @@ class SetPredictionDetector(
             height, width): 1 on the image, 0 on padding, which lies at the bottom and on the right.
         targets: dict of "boxes" (batch, objects, 4), rel_center_xywh of the unpadded image, and
             "classes" (batch, objects), -1 for padding; or `None`. With `training`, a detector with
-            denoising queries makes them of these; `fit` passes them.
+            denoising queries makes them of these; one with masks computes only those that are
+            matched with them. `fit` and `evaluate` pass them.
         return_auxiliary: bool, whether to return the outputs of all decoder layers.
         return_attention: bool, whether to return the last layer's outputs and the attention of all
             layers instead; see `decoder_attention`.
@@ -72,7 +74,8 @@ class SetPredictionDetector(
         "aux_classification" and "aux_box" with an axis of earlier layers after the batch axis, and,
         if `use_two_stage`, "encoder_classification" and "encoder_box" with tokens for queries; with
         denoising queries "denoising_classification" and "denoising_box" (batch, layers, denoising
-        queries, ...) of all decoder layers.
+        queries, ...) of all decoder layers. Of a detector with masks also "mask" (batch, queries,
+        height, width), or with `targets` "matched_mask" (batch, objects, height, width): logits.
 
     Raises:
         ValueError: `bounding_box_format` is missing or unknown, or an argument is out of range.
@@ -163,10 +166,12 @@ class SetPredictionDetector(
         pyramid = self._extract_pyramid(images, training=training)
         if return_attention:
             return self.attend_set(pyramid, pixel_mask)
-        if self.denoising is None:
-            return self.predict_set(pyramid, pixel_mask, training, return_auxiliary)
-        targets = targets if training else None
-        return self.predict_set(pyramid, pixel_mask, training, return_auxiliary, targets=targets)
+        settings = {}
+        if targets is not None and self.wants_targets(bool(training)):
+            settings["targets"] = targets
+        if self.has_masks and isinstance(inputs, dict):
+            settings["confidence_threshold"] = inputs.get(THRESHOLD_ENTRY)
+        return self.predict_set(pyramid, pixel_mask, training, return_auxiliary, **settings)
 
     def encode_targets(self, inputs, bounding_boxes):
         """Convert targets to what the loss compares: rel_center_xywh of the unpadded image.
@@ -174,7 +179,7 @@ class SetPredictionDetector(
         Args:
             inputs: the model's inputs that they belong to.
             bounding_boxes: dict of "boxes" (batch, objects, 4) in `bounding_box_format`, and
-                "classes" (batch, objects).
+                others, which stay as they are.
         """
         height, width = unpadded_size(inputs)
         boxes = convert_box_format(
@@ -183,7 +188,7 @@ class SetPredictionDetector(
             "rel_center_xywh",
             image_size=(ops.expand_dims(height, -1), ops.expand_dims(width, -1)),
         )
-        return {"boxes": boxes, "classes": bounding_boxes["classes"]}
+        return {**bounding_boxes, "boxes": boxes}
 
     def decode_predictions(self, predictions: Mapping[str, Any], images: Any) -> dict[str, Any]:
         """Turn raw outputs into detections.
@@ -194,6 +199,7 @@ class SetPredictionDetector(
 
         Returns:
             dict of "boxes" (batch, detections, 4) in `bounding_box_format`, "classes", "confidence"
-            (batch, detections), the most confident first, and "num_detections" (batch,).
+            (batch, detections), the most confident first, and "num_detections" (batch,). With
+            "mask" in `predictions` also "mask_logits" (batch, detections, height, width).
         """
         return self.prediction_decoder(predictions, image_size=unpadded_size(images))

@@ -8,12 +8,12 @@ import keras
 from keras_detr.batches.shapes import check_batch_size
 from keras_detr.batches.structure import training_pair
 from keras_detr.models.task.backup.training_backup import resumable_callbacks
+from keras_detr.models.task.carried_inputs import with_targets
 from keras_detr.models.task.data_adapter import (
     no_warning_at_the_end,
     split_batch,
     training_batch,
     training_data,
-    with_targets,
 )
 from keras_detr.models.task.trained_variables import build_optimizer
 from keras_detr.ops.backends import current
@@ -36,16 +36,21 @@ class DetectorTraining:
     def train_step(self, *args):
         """Take one step; batches may be KerasCV's dict as well as a pair."""
         *state, data = args
-        inputs, bounding_boxes = split_batch(training_pair(data))
-        if self.denoising is not None:
-            inputs = with_targets(inputs, self.encode_targets(inputs, bounding_boxes))
-        return super().train_step(*state, (inputs, bounding_boxes))
+        return super().train_step(*state, self._step_data(data, training=True))
 
     def test_step(self, *args):
         """Evaluate one batch; batches may be KerasCV's dict as well as a pair."""
         *state, data = args
         with self._evaluating():
-            return super().test_step(*state, split_batch(training_pair(data)))
+            return super().test_step(*state, self._step_data(data, training=False))
+
+    def _step_data(self, data, training):
+        """Return the pair of inputs, with targets where the detector reads them, and targets."""
+        inputs, bounding_boxes = split_batch(training_pair(data), self.has_masks)
+        if self.wants_targets(training):
+            boxes = {name: bounding_boxes[name] for name in ("boxes", "classes")}
+            inputs = with_targets(inputs, self.encode_targets(inputs, boxes))
+        return inputs, bounding_boxes
 
     def make_train_function(self, force=False):
         """Create the function that `fit` calls with each batch, compiled where that is possible."""

@@ -76,7 +76,7 @@ def test_detectors_keep_the_signatures(name):
         if inspect.isfunction(declared) or inspect.ismethod(declared):
             own = list(inspect.signature(getattr(cls, hook)).parameters)
             expected = list(inspect.signature(declared).parameters)
-            if hook == "predict_set" and own[-1] == "targets":
-                # For denoising queries, as the contract says.
-                expected.append("targets")
+            if hook == "predict_set":
+                # For denoising queries and for masks, as the contract says.
+                expected += [n for n in ("targets", "confidence_threshold") if n in own]
             assert own == expected, hook

@@ -78,8 +78,9 @@ def test_weights_load_under_any_trainable_state(detector, tmp_path):
 
 
 def test_a_functional_backbone_that_comes_frozen_is_frozen_to_the_last_layer(detector):
+    levels = (2, 3, 4, 5) if detector.has_masks else (5,)
     # Keras builds it with `trainable=False` from its configuration, and tells no layer.
-    model = detector.build(backbone=patch_backbone(trainable=False))
+    model = detector.build(backbone=patch_backbone(levels, trainable=False))
     apply_frozen_paths(model, ["patch_backbone"])
     assert not any(variable.trainable for variable in model.backbone.variables)
     assert not any(path.startswith("patches") for path in trainable_paths(model))
