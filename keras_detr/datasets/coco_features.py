@@ -1,4 +1,4 @@
-"""Read a TFDS builder with coco/2017's features as a data set."""
+"""Read a TFDS builder with the features of coco/2017, or coco/2017_panoptic, as a data set."""
 
 import re
 
@@ -14,6 +14,8 @@ from keras_detr.preprocessing.assertions import checked
 
 # Encoded images are shuffled, about 0.2 MB each: decoded ones would be many times as large.
 _SHUFFLE_BUFFER = 1000
+# The color of a panoptic image's pixel is the id of its object: R + 256 G + 65536 B.
+_COLOR_VALUES = (1, 256, 65536)
 
 
 def elements_from_builder(
@@ -22,7 +24,8 @@ def elements_from_builder(
     """Read a prepared split as elements of images and their boxes.
 
     Args:
-        builder: tfds.core.DatasetBuilder with coco/2017's features, already prepared.
+        builder: tfds.core.DatasetBuilder with the features of coco/2017 or coco/2017_panoptic,
+            already prepared.
 
     Other arguments are those of `keras_detr.datasets.load_coco`.
 
@@ -30,24 +33,35 @@ def elements_from_builder(
         tf.data.Dataset of `{"images": uint8 (height, width, 3), "bounding_boxes": {"boxes":
         float32 (N, 4), "classes": int32 (N,), 0-based, "area": float32 (N,) in pixels,
         "is_crowd": bool (N,)}, "image_id": int64, "image_size": int32 (height, width),
-        "bounding_box_format": str}`. Images without boxes are kept. Its attribute `class_names`
+        "bounding_box_format": str}`. Images without boxes are kept. Panoptic ones also have
+        "masks": bool (N, height, width) in "bounding_boxes". Its attribute `class_names`
         lists the names of the classes; a data set mapped from it doesn't have it.
 
     Raises:
         ValueError: the format, `split` or `crowds` is invalid.
-        tf.errors.InvalidArgumentError: while reading, an image can't be decoded; the message names
-            it.
+        tf.errors.InvalidArgumentError: while reading, an image can't be decoded, or a panoptic one
+            has another size than its image; the message names it.
     """
     check_box_format(bounding_box_format)
     is_train = _is_train(split)
     is_crowd_dropped = _is_crowd_dropped(split, is_train, crowds)
     is_shuffled = is_train is True if shuffle_files is None else shuffle_files
 
+    is_panoptic = "panoptic_objects" in builder.info.features
+    objects_key = "panoptic_objects" if is_panoptic else "objects"
+    encoded = ("image", "panoptic_image") if is_panoptic else ("image",)
+
     # Nothing here branches on a tensor, and AutoGraph would take seconds to find that out.
     @tf.autograph.experimental.do_not_convert
     def element(features):
-        features = {**features, "image": _decoded(features["image"], features["image/filename"])}
-        return _element(features, bounding_box_format, is_crowd_dropped)
+        objects = features[objects_key]
+        if is_crowd_dropped:
+            is_kept = tf.logical_not(objects["is_crowd"])
+            objects = {key: tf.boolean_mask(rows, is_kept) for key, rows in objects.items()}
+        result = _element(features, objects, bounding_box_format)
+        if is_panoptic:
+            result["bounding_boxes"]["masks"] = _masks(features, objects, result["image_size"])
+        return result
 
     current().reserve_gpus(tf.config)
     read_config = tfds.ReadConfig(add_tfds_id=False)
@@ -55,27 +69,27 @@ def elements_from_builder(
         split=split,
         shuffle_files=is_shuffled,
         read_config=read_config,
-        decoders={"image": tfds.decode.SkipDecoding()},
+        decoders={name: tfds.decode.SkipDecoding() for name in encoded},
     )
     if is_shuffled:
         dataset = dataset.shuffle(_SHUFFLE_BUFFER)
     dataset = dataset.map(element, num_parallel_calls=tf.data.AUTOTUNE)
-    names = builder.info.features["objects"]["label"].names
+    names = builder.info.features[objects_key]["label"].names
     dataset.class_names = list(check_class_names(names, what="The classes of the data set"))
     return dataset
 
 
-def _decoded(content, name):
+def _decoded(decode, content, name, kind):
     def fail(content):
         no_pixels = tf.zeros((0, 0, 3), tf.uint8)
-        return checked(no_pixels, False, ["The image", name, "can't be decoded as JPEG."])
+        return checked(no_pixels, False, ["The image", name, f"can't be decoded as {kind}."])
 
-    return with_fallback(decode_jpeg, fail, content)
+    return with_fallback(decode, fail, content)
 
 
-def _element(features, bounding_box_format, is_crowd_dropped):
+def _element(features, objects, bounding_box_format):
     """Convert an example of TFDS, whose boxes are rel_yxyx, to an element of the data set."""
-    image, objects = features["image"], features["objects"]
+    image = _decoded(decode_jpeg, features["image"], features["image/filename"], "JPEG")
     image_size = tf.shape(image)[:2]
     height, width = tf.unstack(tf.cast(image_size, tf.float32))
     bounding_boxes = {
@@ -86,11 +100,6 @@ def _element(features, bounding_box_format, is_crowd_dropped):
         "area": tf.cast(objects["area"], tf.float32),
         "is_crowd": objects["is_crowd"],
     }
-    if is_crowd_dropped:
-        is_kept = tf.logical_not(objects["is_crowd"])
-        bounding_boxes = {
-            key: tf.boolean_mask(rows, is_kept) for key, rows in bounding_boxes.items()
-        }
     return {
         "images": image,
         "bounding_boxes": bounding_boxes,
@@ -98,6 +107,24 @@ def _element(features, bounding_box_format, is_crowd_dropped):
         "image_size": image_size,
         FORMAT_ENTRY: tf.constant(bounding_box_format),
     }
+
+
+def _masks(features, objects, image_size):
+    """Return the masks of objects (N, height, width), which a panoptic image shows by color."""
+    name = features["panoptic_image/filename"]
+    pixels = _decoded(_decode_png, features["panoptic_image"], name, "PNG")
+    size = tf.shape(pixels)[:2]
+    pixels = checked(
+        pixels,
+        tf.reduce_all(size == image_size),
+        ["The panoptic image", name, "is of", size, "pixels, and its image of", image_size],
+    )
+    ids = tf.reduce_sum(tf.cast(pixels, tf.int32) * _COLOR_VALUES, axis=-1)
+    return ids == tf.cast(objects["id"], tf.int32)[:, None, None]
+
+
+def _decode_png(content):
+    return tf.ensure_shape(tf.io.decode_png(content, channels=3), (None, None, 3))
 
 
 def _is_train(split):

@@ -13,16 +13,17 @@ from keras_detr.batches.class_names import check_class_names
 from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.coco_categories import read_categories
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
-from keras_detr.datasets.detection_records import (
+from keras_detr.datasets.image_files import checked_folder, num_unlisted_images, path_inside
+from keras_detr.datasets.json_numbers import area, flag, four_numbers, whole_number
+from keras_detr.datasets.record_tables import (
     BOXES,
     LARGEST_SIDE,
     NO_ID,
     BoxRow,
     records_of_rows,
 )
-from keras_detr.datasets.image_files import checked_folder, num_unlisted_images, path_inside
-from keras_detr.datasets.json_numbers import area, flag, four_numbers, whole_number
 from keras_detr.datasets.records_dataset import check_options, dataset_from_records
+from keras_detr.datasets.segmentations import read_segmentation
 
 # A few boxes may look like corners by chance.
 _FEWEST_CORNERS = 5
@@ -33,6 +34,7 @@ def load_coco_json(
     annotations: str | os.PathLike[str] | dict[str, Any],
     *,
     bounding_box_format: str = "xyxy",
+    masks: bool = False,
     class_names: Sequence[str] | None = None,
     crowds: str = "keep",
     shuffle_files: bool = False,
@@ -51,10 +53,12 @@ def load_coco_json(
     Args:
         images_dir: path, the folder that the "file_name" of an image is relative to.
         annotations: path of the JSON file, or its content as a dict. "bbox" is (left, top,
-            width, height) in pixels; "area" and "iscrowd" may be missing. Segmentations aren't
-            read.
+            width, height) in pixels; "area" and "iscrowd" may be missing.
         bounding_box_format: str, the format of the boxes returned, one of
             `keras_detr.ops.boxes.BOX_FORMATS`.
+        masks: bool, whether "segmentation" is read: the elements then have the mask of each box,
+            "masks" bool (N, height, width) in "bounding_boxes". It may be polygons or RLE. A box
+            whose mask is missing, or can't be used, is left out and counted.
         class_names: sequence of str, the classes in order, for validation data those of the
             training data, whatever their ids and order are in this file. The file may lack some.
             None is the order of the category ids.
@@ -110,7 +114,7 @@ def load_coco_json(
     """
     check_options(bounding_box_format, crowds, broken_images, outside_files, exif)
     return dataset_from_records(
-        read_coco_json(images_dir, annotations, outside_files),
+        read_coco_json(images_dir, annotations, outside_files, masks),
         class_names=check_class_names(class_names),
         bounding_box_format=bounding_box_format,
         crowds=crowds,
@@ -121,7 +125,7 @@ def load_coco_json(
     )
 
 
-def read_coco_json(images_dir, annotations, outside_files):
+def read_coco_json(images_dir, annotations, outside_files, has_masks=False):
     """Return the `Records` of a COCO-JSON file."""
     images_dir = checked_folder(images_dir, "images_dir")
     content, source = _read_json(annotations)
@@ -129,10 +133,12 @@ def read_coco_json(images_dir, annotations, outside_files):
     ids_by_name = read_categories(content, source, report)
     images, rows_by_id = _read_images(content["images"], images_dir, report, outside_files)
     report.num_unlisted_files = num_unlisted_images(path for _, path, _ in images)
-    boxes = _read_annotations(content["annotations"], images, rows_by_id, ids_by_name, report)
+    boxes = _read_annotations(
+        content["annotations"], images, rows_by_id, ids_by_name, report, has_masks
+    )
     _report_corners(boxes, images, report)
     records = records_of_rows(images, boxes, tuple(ids_by_name), report)
-    return records._replace(category_ids=ids_by_name)
+    return records._replace(category_ids=ids_by_name, has_masks=has_masks)
 
 
 def _read_json(annotations):
@@ -219,14 +225,17 @@ def _image_size(entry, image_id, report):
     return 0, 0
 
 
-def _read_annotations(entries, images, rows_by_id, ids_by_name, report):
+def _read_annotations(entries, images, rows_by_id, ids_by_name, report, has_masks):
     """Return the well-formed annotations as an array of `BOXES`."""
     report.num_boxes_read = len(entries)
     labels_by_id = {entry_id: label for label, entry_id in enumerate(ids_by_name.values())}
     rows = []
     for entry in entries:
         try:
-            rows.append(_read_annotation(entry, rows_by_id, labels_by_id))
+            row = _read_annotation(entry, rows_by_id, labels_by_id)
+            if has_masks:
+                row = row._replace(segmentation=read_segmentation(entry.get("segmentation")))
+            rows.append(row)
         except UnusableEntry as problem:
             kind, detail = problem.args
             ids = (entry.get("image_id"), entry.get("id")) if isinstance(entry, dict) else ()

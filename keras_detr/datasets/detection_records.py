@@ -3,22 +3,19 @@
 import concurrent.futures
 import functools
 import os
-from typing import NamedTuple
 
 import numpy as np
 
 from keras_detr.batches.boxes import LEAST_SIDE, look_relative
-from keras_detr.datasets.data_report import PROBLEM_KINDS, DataReport
+from keras_detr.datasets.data_report import PROBLEM_KINDS, UnusableEntry
 from keras_detr.datasets.image_files import (
     existing_files,
     read_header,
     similar_files,
 )
+from keras_detr.datasets.record_tables import NO_ID
+from keras_detr.datasets.segmentations import encoded_mask
 from keras_detr.preprocessing.exif_orientation import turned_corners, turned_size
-
-NO_ID = np.iinfo(np.int64).min
-# No image is larger, and the number of its pixels fits into 64 bits.
-LARGEST_SIDE = 2**31 - 1
 
 # In pixels. float32 still resolves it in an image of 65,536 pixels a side.
 _SMALLEST_SIDE = 0.01
@@ -28,69 +25,17 @@ _ROUNDING = 0.01
 _MOST_HEADERS_READ_BY_DEFAULT = 10_000
 
 
-# A table of images: a structured array with a row for each. "size" is (height, width) in pixels as
-# the annotation says, or 0. "orientation" is the EXIF tag by which the pixels are turned, 1 if they
-# aren't, and 0 if that is found out when they are read.
-IMAGES = np.dtype(
-    [("id", np.int64), ("path", object), ("size", np.int64, 2), ("orientation", np.int32)]
-)
-# A table of boxes. "image_row" is a row of the table of images, and classes are 0-based.
-BOXES = np.dtype(
-    [
-        ("image_row", np.int64),
-        ("class", np.int32),
-        ("corners", np.float64, 4),
-        ("annotation_id", np.int64),
-        ("area", np.float64),
-        ("is_crowd", bool),
-    ]
-)
-
-
-class BoxRow(NamedTuple):
-    """Hold a row of a table of boxes.
-
-    The corners are xyxy in pixels, or relative to the image. The area is in pixels, or NaN where it
-    is that of the box.
-    """
-
-    image_row: int
-    label: int
-    corners: tuple[float, float, float, float]
-    annotation_id: int = NO_ID
-    area: float = np.nan
-    is_crowd: bool = False
-
-
-class Records(NamedTuple):
-    """Hold what annotation files say, before it is checked.
-
-    Attributes:
-        images: array of `IMAGES`.
-        boxes: array of `BOXES`.
-        names: tuple of str, the classes.
-        report: `DataReport`, with the entries that could not be read at all.
-        is_relative: bool, whether boxes are relative to the image instead of in pixels.
-        category_ids: dict from names of classes to their ids in the file, or None without ids.
-    """
-
-    images: np.ndarray
-    boxes: np.ndarray
-    names: tuple
-    report: DataReport
-    is_relative: bool = False
-    category_ids: dict | None = None
-
-
-def records_of_rows(images, boxes, *rest):
-    """Return `Records` of images given as (id, path, (height, width)) and `BoxRow`s."""
-    return Records(
-        np.array([(*image, 0) for image in images], IMAGES), np.array(boxes, BOXES), *rest
-    )
-
-
 def check_records(
-    images, boxes, report, *, exif, is_relative, is_checked, is_crowd_dropped, is_decoded=False
+    images,
+    boxes,
+    report,
+    *,
+    exif,
+    is_relative,
+    is_checked,
+    is_crowd_dropped,
+    is_decoded=False,
+    has_masks=False,
 ):
     """Keep the images and boxes that can be used, and report the others.
 
@@ -104,10 +49,12 @@ def check_records(
             case if the annotation doesn't say the size.
         is_crowd_dropped: bool, whether crowds are left out.
         is_decoded: bool, whether every file is decoded, to leave out those that can't be.
+        has_masks: bool, whether all boxes have a segmentation.
 
     Returns:
         The two tables: no size is 0; boxes are in pixels, clipped to their image, at least 0.01
-        pixels wide and high, and sorted by image and annotation id.
+        pixels wide and high, and sorted by image and annotation id; segmentations are
+        compressed RLE.
 
     Raises:
         ValueError: no image is left, or there were boxes and none is left, or all that should be in
@@ -117,6 +64,8 @@ def check_records(
     is_image_kept, orientations = _check_images(images, report, exif, is_checked, is_decoded)
     boxes = _turn_boxes(images, boxes, orientations)
     boxes = _check_boxes(images, boxes, is_image_kept, report, is_relative)
+    if has_masks:
+        boxes = _encode_masks(images, boxes, orientations, report)
     if is_crowd_dropped:
         report.num_crowds_left_out = int(boxes["is_crowd"].sum())
         boxes = boxes[~boxes["is_crowd"]]
@@ -276,16 +225,38 @@ def _check_boxes(images, boxes, is_image_kept, report, is_relative):
     return boxes[is_kept]
 
 
+def _encode_masks(images, boxes, orientations, report):
+    """Keep the boxes whose segmentations can be used, and report the others."""
+    is_kept = np.ones(len(boxes), bool)
+    for row, box in enumerate(boxes):
+        image_row = box["image_row"]
+        image = images[image_row]
+        try:
+            box["segmentation"] = encoded_mask(
+                box["segmentation"], image["size"].tolist(), orientations[image_row]
+            )
+        except UnusableEntry as problem:
+            kind, detail = problem.args
+            _report_box(report, kind, image, box, detail)
+            is_kept[row] = False
+    return boxes[is_kept]
+
+
 def _list_boxes(report, kind, is_affected, images, boxes):
     for box in boxes[is_affected]:
-        image, annotation_id = images[box["image_row"]], int(box["annotation_id"])
+        image = images[box["image_row"]]
         detail = _corners_in(image, box["corners"])
         if kind == "wrong_area":
             detail = f"area {box['area']:.6g}, {detail}"
         elif kind == "box_of_dropped_image":
             detail = image["path"]
-        annotation_id = None if annotation_id == NO_ID else annotation_id
-        report.add(kind, int(image["id"]), annotation_id, detail)
+        _report_box(report, kind, image, box, detail)
+
+
+def _report_box(report, kind, image, box, detail):
+    annotation_id = int(box["annotation_id"])
+    annotation_id = None if annotation_id == NO_ID else annotation_id
+    report.add(kind, int(image["id"]), annotation_id, detail)
 
 
 def _corners_in(image, corners):

@@ -1,6 +1,7 @@
 """Data sets in a folder of any known layout: training, validation and test part."""
 
 import dataclasses
+import functools
 import hashlib
 import logging
 import os
@@ -78,6 +79,7 @@ def load_folder(
     format: str = "auto",
     *,
     bounding_box_format: str = "xyxy",
+    masks: bool = False,
     classes: Sequence[str] | None = None,
     hold_out: float | None = 0.2,
     seed: int = 0,
@@ -104,6 +106,8 @@ def load_folder(
         format: "auto", which recognizes the layout, or "coco", "yolo" or "voc".
         bounding_box_format: str, the format of the boxes returned, one of
             `keras_detr.ops.boxes.BOX_FORMATS`.
+        masks: bool, whether the masks of COCO-JSON are read, see `load_coco_json`; the other
+            layouts have none.
         classes: sequence of str, the only classes to load, in this order. Images without objects of
             these classes are kept, as empty ones. None is all classes of the training part; for VOC
             of all parts, sorted.
@@ -120,7 +124,8 @@ def load_folder(
     Raises:
         FileNotFoundError: the folder or its training part doesn't exist.
         ValueError: an argument is invalid, several layouts fit, a part has boxes of classes that
-            the training part doesn't know, or its files can't be used; see the loaders.
+            the training part doesn't know, its files can't be used (see the loaders), or the
+            layout has no masks.
 
     Example:
         ```python
@@ -135,6 +140,9 @@ def load_folder(
     classes = check_class_names(classes, what="`classes`")
     folder = checked_folder(folder, "folder")
     layout, readers = readers_of_parts(folder, format, outside_files)
+    if masks:
+        _check_has_masks(layout, folder)
+        readers = {part: functools.partial(read, has_masks=True) for part, read in readers.items()}
     records = {}
     for part, read in readers.items():
         try:
@@ -186,6 +194,15 @@ def load_folder(
         is_held_out=is_held_out,
         fingerprint=_fingerprint(records),
     )
+
+
+def _check_has_masks(layout, folder):
+    if layout != "coco":
+        raise ValueError(
+            f"`masks` must be False for {str(folder)!r}, whose layout is {layout!r}: masks are "
+            "read from COCO-JSON only. VOC's boxes have none, and polygons in YOLO's labels become "
+            "boxes. Convert the folder to COCO-JSON to train on masks."
+        )
 
 
 def _check_known(classes, names, folder):

@@ -12,6 +12,7 @@ from keras_detr.datasets.broken_images import BrokenImages
 from keras_detr.datasets.data_report import brief
 from keras_detr.datasets.detection_records import check_records
 from keras_detr.datasets.image_files import decode_image
+from keras_detr.datasets.run_decoding import decoded_masks
 from keras_detr.ops.backends import current
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 from keras_detr.preprocessing.assertions import checked
@@ -55,6 +56,7 @@ def dataset_from_records(
         is_checked=is_checked,
         is_crowd_dropped=crowds == "drop",
         is_decoded=broken_images == "find",
+        has_masks=records.has_masks,
     )
     class_names = list(names if class_names is None else class_names)
     counts = np.bincount(boxes["class"], minlength=len(class_names)).tolist()
@@ -64,7 +66,9 @@ def dataset_from_records(
         logger.warning("%s%s", report, more)
     num_boxes = np.bincount(boxes["image_row"], minlength=len(images))
     broken = BrokenImages(images, num_boxes, report, is_skipped=broken_images == "skip")
-    dataset = _elements(images, boxes, bounding_box_format, shuffle_files, broken)
+    dataset = _elements(
+        images, boxes, bounding_box_format, shuffle_files, broken, records.has_masks
+    )
     dataset.class_names = class_names
     ids = records.category_ids
     dataset.category_ids = None if ids is None else tuple(map(ids.get, class_names))
@@ -105,7 +109,7 @@ def check_options(
         )
 
 
-def _elements(images, boxes, bounding_box_format, shuffle_files, broken):
+def _elements(images, boxes, bounding_box_format, shuffle_files, broken, has_masks):
     height, width = images["size"][boxes["image_row"]].T
     corners = convert_box_format(
         boxes["corners"], "xyxy", bounding_box_format, (height, width), np.stack
@@ -116,6 +120,8 @@ def _elements(images, boxes, bounding_box_format, shuffle_files, broken):
         "area": boxes["area"].astype(np.float32),
         "is_crowd": boxes["is_crowd"],
     }
+    if has_masks:
+        columns["masks"] = boxes["segmentation"]
     may_turn = bool((images["orientation"] == 0).any())
     splits = np.searchsorted(boxes["image_row"], np.arange(len(images) + 1))
     current().reserve_gpus(tf.config)
@@ -133,12 +139,15 @@ def _elements(images, boxes, bounding_box_format, shuffle_files, broken):
     @tf.autograph.experimental.do_not_convert
     def element(row):
         start, stop = splits[row], splits[row + 1]
+        rows = {key: column[start:stop] for key, column in columns.items()}
+        if has_masks:
+            rows["masks"] = decoded_masks(rows["masks"], image_sizes[row])
         pixels, error = decode_image(
             plain_paths[row], lambda _: broken.decode(row), may_turn=may_turn
         )
         return {
             "images": _checked_image(pixels, error, paths[row], image_sizes[row]),
-            "bounding_boxes": {key: column[start:stop] for key, column in columns.items()},
+            "bounding_boxes": rows,
             "image_id": ids[row],
             "image_size": image_sizes[row],
             FORMAT_ENTRY: tf.constant(bounding_box_format),

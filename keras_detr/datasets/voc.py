@@ -11,8 +11,8 @@ from defusedxml import DTDForbidden, ElementTree
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
-from keras_detr.datasets.detection_records import LARGEST_SIDE, BoxRow, records_of_rows
 from keras_detr.datasets.image_files import checked_folder, file_names, path_inside
+from keras_detr.datasets.record_tables import LARGEST_SIDE, BoxRow, records_of_rows
 from keras_detr.datasets.records_dataset import check_options, dataset_from_records
 from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES
 

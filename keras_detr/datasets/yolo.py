@@ -8,8 +8,8 @@ from typing import Any
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.checkpoints.files.regular_files import read_regular
 from keras_detr.datasets.data_report import DataReport, UnusableEntry, brief
-from keras_detr.datasets.detection_records import records_of_rows
 from keras_detr.datasets.image_files import is_inside, path_inside
+from keras_detr.datasets.record_tables import records_of_rows
 from keras_detr.datasets.records_dataset import check_options, dataset_from_records
 from keras_detr.datasets.yolo_lines import box_of_values, num_values_of_poses, values_of_line
 from keras_detr.datasets.yolo_settings import (

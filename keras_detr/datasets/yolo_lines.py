@@ -1,7 +1,7 @@
 """The lines of YOLO's label files: boxes, polygons and poses."""
 
 from keras_detr.datasets.data_report import UnusableEntry, brief
-from keras_detr.datasets.detection_records import BoxRow
+from keras_detr.datasets.record_tables import BoxRow
 
 _NUM_BOX_VALUES = 5
 # What a pose says of a keypoint: not labelled, hidden, or visible.

@@ -172,6 +172,8 @@ class BoxAwareLayer(keras.layers.Layer):
     def _transform_one(self, element):
         if "bounding_boxes" in element:
             boxes = _typed_boxes(element["bounding_boxes"], self.name)
+            if "masks" in boxes:
+                boxes["masks"] = _checked_masks(boxes["masks"], element["images"], self.name)
             element = {**element, "bounding_boxes": boxes}
         return self.apply(element, self.draw(element))
 
@@ -203,6 +205,20 @@ def _typed_boxes(bounding_boxes, layer):
             [f"{layer}: `classes` must be whole numbers, 0-based. Received:", fraction],
         )
     return {**bounding_boxes, "boxes": boxes, "classes": tf.cast(classes, tf.int32)}
+
+
+def _checked_masks(masks, images, layer):
+    size, image_size = tf.shape(masks)[1:], tf.shape(images)[:2]
+    return checked(
+        masks,
+        tf.reduce_all(size == image_size),
+        [
+            f"{layer}: `masks` must have the height and the width of their image. Received:",
+            size,
+            "for an image of (height, width)",
+            image_size,
+        ],
+    )
 
 
 def _as_arrays(element):

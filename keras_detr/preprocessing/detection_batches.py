@@ -132,7 +132,9 @@ def _padded(elements, dataset, sizes, batch_size, max_boxes):
 
 
 def _prefetched(batches, dataset):
-    batches = batches.prefetch(tf.data.AUTOTUNE)
+    # A batch with masks may take a few hundred MB.
+    has_masks = "masks" in batches.element_spec.get("bounding_boxes", {})
+    batches = batches.prefetch(1 if has_masks else tf.data.AUTOTUNE)
     if hasattr(dataset, "class_names"):
         # So that a model of other classes refuses them.
         batches.class_names = dataset.class_names

@@ -78,6 +78,11 @@ def oriented_pixels(picture, pixels, orientation, *, is_turned):
         orientation = 1 if is_turned else _OPPOSITE.get(orientation, orientation)
     elif not is_turned:
         orientation = 1
+    return turned_pixels(pixels, orientation)
+
+
+def turned_pixels(pixels, orientation):
+    """Return the pixels (height, width, ...) of a stored image, or of its mask, as displayed."""
     if orientation == 1:
         return pixels
     is_exchanged, *is_reversed = _TURNS[orientation]

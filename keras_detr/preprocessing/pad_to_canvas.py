@@ -70,7 +70,7 @@ class PadToCanvas(BoxAwareLayer):
         return self._pad_bottom_right(images)
 
     def transform_masks(self, masks, parameters):
-        return tf.transpose(self._pad_bottom_right(tf.transpose(masks, (1, 2, 0))), (2, 0, 1))
+        return padded(masks, (tf.shape(masks)[0], *self.canvas_size))
 
     def transform_rows(self, rows, parameters):
         return padded_boxes(checked_number(rows, self.max_boxes, "PadToCanvas"), self.max_boxes)

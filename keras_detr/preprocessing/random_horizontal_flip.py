@@ -62,7 +62,7 @@ class RandomHorizontalFlip(BoxAwareLayer):
         )
 
     def transform_masks(self, masks, parameters):
-        return tf.where(parameters["is_flipped"], tf.reverse(masks, axis=[2]), masks)
+        return tf.cond(parameters["is_flipped"], lambda: tf.reverse(masks, axis=[2]), lambda: masks)
 
     def transform_boxes(self, boxes, parameters):
         center_x, others = boxes[:, :1], boxes[:, 1:]

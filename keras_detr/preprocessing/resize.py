@@ -66,16 +66,26 @@ class ResizingLayer(BoxAwareLayer):
         return tf.cast(resized, tf.float32)
 
     def transform_masks(self, masks, parameters):
-        # TensorFlow resizes no bool.
-        pixels = tf.cast(masks, tf.uint8) if masks.dtype == tf.bool else masks
-        resized = tf.image.resize(pixels[..., None], parameters["size"], "nearest")[..., 0]
-        return tf.cast(resized, masks.dtype)
+        # The nearest pixel. TensorFlow resizes no bool, and takes twice as long for uint8.
+        size_before = tf.shape(masks)[1:]
+        rows, columns = (
+            _nearest_pixels(size_before[axis], parameters["size"][axis]) for axis in (0, 1)
+        )
+        return tf.gather(tf.gather(masks, columns, axis=2), rows, axis=1)
 
     def transform_rows(self, rows, parameters):
         if "area" not in rows:
             return rows
         area = tf.cast(rows["area"], tf.float32) * parameters["area_ratio"]
         return {**rows, "area": area}
+
+
+def _nearest_pixels(length_before, length):
+    """Return for each pixel of a side the one before whose center is nearest, int32 (length,)."""
+    # Twice the center of a pixel is a whole number.
+    centers = 2 * tf.range(length, dtype=tf.int64) + 1
+    pixels = centers * tf.cast(length_before, tf.int64) // (2 * tf.cast(length, tf.int64))
+    return tf.cast(pixels, tf.int32)
 
 
 @keras.saving.register_keras_serializable("keras_detr")

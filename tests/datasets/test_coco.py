@@ -7,9 +7,18 @@ tf = pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from keras_detr.checkpoints import COCO_PANOPTIC_CATEGORY_IDS
 from keras_detr.datasets import load_coco
+from keras_detr.datasets.coco_features import elements_from_builder
 from keras_detr.ops.boxes import BOX_FORMATS, convert_box_format
-from tests.datasets.coco_mini import SPLITS, prepare_coco_mini, read_annotations, split_paths
+from tests.datasets.coco_mini import (
+    SPLITS,
+    panoptic_images,
+    prepare_coco_mini,
+    prepare_panoptic_coco_mini,
+    read_annotations,
+    split_paths,
+)
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +146,94 @@ class TestLoadCoco:
     def test_unknown_format_is_refused(self, data_dir):
         with pytest.raises(ValueError, match="Received: 'coco'"):
             load_coco("train", data_dir=data_dir, bounding_box_format="coco")
+
+
+@pytest.fixture(scope="module")
+def panoptic_dir(tmp_path_factory):
+    tfds.disable_progress_bar()
+    folder = tmp_path_factory.mktemp("panoptic")
+    prepare_panoptic_coco_mini(folder)
+    return folder
+
+
+@pytest.mark.realdata
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+class TestMasks:
+    @pytest.mark.parametrize(("split", "crowds"), [("train", None), ("validation", "keep")])
+    def test_every_object_has_the_mask_of_its_color(self, panoptic_dir, split, crowds):
+        dataset = load_coco(
+            split, data_dir=panoptic_dir, masks=True, bounding_box_format="xywh", crowds=crowds
+        )
+        expected = {image_id: rest for image_id, *rest in panoptic_images(split)}
+        seen, num_crowds, labels = set(), 0, set()
+        for element in dataset.as_numpy_iterator():
+            ids, segments = expected[int(element["image_id"])]
+            segments = [s for s in segments if crowds == "keep" or not s["iscrowd"]]
+            found = element["bounding_boxes"]
+            assert {len(rows) for rows in found.values()} == {len(segments)}
+            assert found["masks"].dtype == bool
+            assert found["masks"].shape[1:] == element["images"].shape[:2]
+            for segment, mask in zip(segments, found["masks"], strict=True):
+                np.testing.assert_array_equal(mask, ids == segment["id"])
+            boxes = np.array([segment["bbox"] for segment in segments]).reshape(-1, 4)
+            np.testing.assert_allclose(found["boxes"], boxes, atol=2e-4)
+            category_ids = [dataset.category_ids[label] for label in found["classes"]]
+            assert category_ids == [segment["category_id"] for segment in segments]
+            seen.add(int(element["image_id"]))
+            num_crowds += int(found["is_crowd"].sum())
+            labels |= set(category_ids)
+        assert seen == set(expected)
+        assert (num_crowds > 0) == (crowds == "keep")
+        assert 187 in labels
+        assert len(labels) > 40
+
+    def test_classes_are_things_and_stuff(self, panoptic_dir):
+        dataset = load_coco("validation", data_dir=panoptic_dir, masks=True)
+        assert dataset.category_ids == COCO_PANOPTIC_CATEGORY_IDS
+        assert dataset.class_names == [f"category {i}" for i in COCO_PANOPTIC_CATEGORY_IDS]
+        assert len(dataset.class_names) == 133
+
+    def test_unprepared_data_set_is_named(self, data_dir):
+        with pytest.raises(FileNotFoundError, match=r"load\('coco/2017_panoptic'"):
+            load_coco("train", data_dir=data_dir, masks=True, is_downloaded=False)
+
+
+@pytest.mark.parametrize(
+    ("panoptic_image", "message"),
+    [
+        (b"no image", r"The image.*a\.png.*be decoded as PNG"),
+        (np.zeros((8, 9, 3), np.uint8), r"The panoptic image.*a\.png.*8 9.*its image of.*8 8"),
+    ],
+)
+def test_a_panoptic_image_that_cannot_be_used_is_named(panoptic_image, message):
+    if not isinstance(panoptic_image, bytes):
+        panoptic_image = tf.io.encode_png(panoptic_image).numpy()
+
+    class Builder:
+        class info:
+            label = type("Label", (), {"names": ["cat"]})
+            features = {"panoptic_objects": {"label": label}}  # noqa: RUF012
+
+        def as_dataset(self, **settings):
+            objects = {
+                "id": np.zeros((1, 1), np.int64),
+                "bbox": np.zeros((1, 1, 4), np.float32),
+                "label": np.zeros((1, 1), np.int64),
+                "area": np.zeros((1, 1), np.int64),
+                "is_crowd": np.zeros((1, 1), bool),
+            }
+            features = {
+                "image": [tf.io.encode_jpeg(np.zeros((8, 8, 3), np.uint8)).numpy()],
+                "image/filename": ["a.jpg"],
+                "image/id": [1],
+                "panoptic_image": [panoptic_image],
+                "panoptic_image/filename": ["a.png"],
+                "panoptic_objects": objects,
+            }
+            return tf.data.Dataset.from_tensor_slices(features)
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        list(elements_from_builder(Builder(), "validation"))
 
 
 def test_unprepared_data_set_names_the_folder(tmp_path):

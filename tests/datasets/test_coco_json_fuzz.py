@@ -92,7 +92,7 @@ def tables(monkeypatch):
     """Return a list that gathers the checked tables, which tf.data needs most of the time for."""
     gathered = []
 
-    def keep(images, boxes, bounding_box_format, shuffle_files, broken):
+    def keep(images, boxes, *_):
         gathered.append((images, boxes))
         return tf.data.Dataset.range(0)
 
@@ -119,6 +119,7 @@ def drawn_content(draw):
             "bbox": [*corner, draw.uniform(-1, 20), draw.uniform(-1, 20)],
             "iscrowd": draw.randrange(2),
             "area": draw.uniform(0, 400),
+            "segmentation": drawn_segmentation(draw),
         }
         annotations.append(annotation)
     if len(annotations) == 6:
@@ -127,6 +128,16 @@ def drawn_content(draw):
     if len(annotations) == 7:
         categories.insert(0, {"id": 1, "name": "three"})
     return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def drawn_segmentation(draw):
+    """Return a triangle around the image, or RLE that is of another image now and then."""
+    if draw.random() < 0.6:
+        left, top = draw.uniform(-3, WIDTH), draw.uniform(-3, HEIGHT)
+        return [[left, top, left + draw.uniform(0, 20), top, left, top + draw.uniform(0, 20)]]
+    width = WIDTH + (draw.random() < 0.1)
+    counts = [draw.randrange(40), draw.randrange(1, 40)]
+    return {"size": [HEIGHT, width], "counts": [*counts, HEIGHT * width - sum(counts)]}
 
 
 def spoiled(value, draw):
@@ -165,10 +176,10 @@ def assert_sound(report, images, boxes):
     assert str(report)
 
 
-def load_or_refuse(images_dir, annotations):
+def load_or_refuse(images_dir, annotations, masks=False):
     """Return the report, or None where the error is one of ours."""
     try:
-        return load_coco_json(images_dir, annotations).report
+        return load_coco_json(images_dir, annotations, masks=masks).report
     except (ValueError, FileNotFoundError) as error:
         assert any(message in str(error) for message in MESSAGES), error
         return None
@@ -181,14 +192,18 @@ def test_spoiled_structures(images_dir, tables):
         content = drawn_content(draw)
         for _ in range(draw.choice((1, 1, 2, 5))):
             content = spoiled(content, draw)
-        report = load_or_refuse(images_dir, content)
+        masks = draw.random() < 0.5
+        report = load_or_refuse(images_dir, content, masks)
         if report is not None:
-            assert_sound(report, *tables.pop())
+            images, boxes = tables.pop()
+            assert_sound(report, images, boxes)
+            kind_of_mask = bytes if masks else type(None)
+            assert all(isinstance(mask, kind_of_mask) for mask in boxes["segmentation"])
             assert report.num_boxes_read == len(content["annotations"])
             num_loaded += 1
             kinds |= set(report.counts)
     # Both ways are well trodden, and so is every problem that COCO-JSON can have.
-    assert NUM_CASES / 4 < num_loaded < NUM_CASES * 0.9
+    assert NUM_CASES / 5 < num_loaded < NUM_CASES * 0.9
     others = {"rotated_image", "turned_boxes", "exif_orientation"}
     others |= {"unreadable_annotation", "no_annotation", "polygon", "pose"}
     others |= {"group_category", "corners"}

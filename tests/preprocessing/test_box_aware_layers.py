@@ -143,6 +143,11 @@ class TestEveryLayer:
         with pytest.raises(ValueError, match=f"{layer.name}: .*{message}"):
             layer(wrong)
 
+    def test_masks_of_another_size_than_the_image_are_refused(self, name, arguments):
+        boxes = {**element()["bounding_boxes"], "masks": np.ones((2, 40, 30), bool)}
+        with pytest.raises(tf.errors.InvalidArgumentError, match="`masks` must have the height"):
+            build(name, arguments)(element(bounding_boxes=boxes))
+
     def test_wrong_values_are_refused(self, name, arguments):
         wrong = element(bounding_boxes={"boxes": np.zeros((2, 4)), "classes": np.zeros(3, int)})
         # As shapes that tf.data knows only when it runs.

@@ -40,6 +40,21 @@ def test_painted_boxes_and_stretched_boxes_agree(bounding_box_format):
     np.testing.assert_allclose(result["bounding_boxes"]["area"], [42 * 108], rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [bool, np.uint8])
+@pytest.mark.parametrize("size", [(40, 64), (333, 91), (121, 93), (1, 1)])
+def test_masks_are_pil_nearest(size, dtype):
+    # Of odd sides no two pixels are equally near.
+    masks = np.random.default_rng(0).integers(0, 2, (2, 121, 93)).astype(dtype)
+    boxes = {"boxes": np.ones((2, 4)), "classes": [0, 1], "masks": masks}
+    element = {"images": np.zeros((121, 93, 3), np.uint8), "bounding_boxes": boxes}
+    resized = Resize(size, bounding_box_format="xyxy")(element)["bounding_boxes"]["masks"]
+    assert resized.dtype == dtype
+    for mask, found in zip(masks, resized, strict=True):
+        picture = Image.fromarray(mask.astype(np.uint8))
+        expected = picture.resize(size[::-1], Image.Resampling.NEAREST)
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_a_data_set_knows_the_size():
     dataset = tf.data.Dataset.from_generator(
         lambda: iter([{"images": np.zeros((5, 7, 3), np.uint8)}]),
