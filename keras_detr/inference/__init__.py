@@ -1,7 +1,17 @@
-"""Detect objects in image files and arrays."""
+"""Detect objects in image files and arrays, and turn mask logits into masks and panoptic maps."""
 
 from keras_detr.inference.detection import detect
 from keras_detr.inference.detections import Detections
+from keras_detr.inference.encoded_masks import decode_masks, encode_masks
+from keras_detr.inference.segmentation import instance_masks, panoptic_segments
 from keras_detr.preprocessing.image_reading import read_image
 
-__all__ = ["Detections", "detect", "read_image"]
+__all__ = [
+    "Detections",
+    "decode_masks",
+    "detect",
+    "encode_masks",
+    "instance_masks",
+    "panoptic_segments",
+    "read_image",
+]
