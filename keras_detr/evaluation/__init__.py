@@ -1,4 +1,4 @@
-"""COCO's metrics for detections, curves and confusion matrices. Names load on first use."""
+"""COCO's metrics, panoptic quality, curves and confusion matrices. Names load on first use."""
 
 from keras_detr.lazy_names import attach
 
@@ -8,6 +8,7 @@ _HOMES = {
     "COCOResultsWriter": "coco_results",
     "ConfusionMatrix": "confusion_matrix",
     "DetectionCurves": "detection_curves",
+    "PanopticQuality": "panoptic_quality",
     "class_table": "summary",
     "evaluate_detector": "detector_evaluation",
     "f1_line": "summary",

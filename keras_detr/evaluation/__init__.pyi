@@ -4,6 +4,7 @@ from keras_detr.evaluation.coco_results import COCOResultsWriter as COCOResultsW
 from keras_detr.evaluation.confusion_matrix import ConfusionMatrix as ConfusionMatrix
 from keras_detr.evaluation.detection_curves import DetectionCurves as DetectionCurves
 from keras_detr.evaluation.detector_evaluation import evaluate_detector as evaluate_detector
+from keras_detr.evaluation.panoptic_quality import PanopticQuality as PanopticQuality
 from keras_detr.evaluation.summary import class_table as class_table
 from keras_detr.evaluation.summary import f1_line as f1_line
 from keras_detr.evaluation.summary import summary_table as summary_table
