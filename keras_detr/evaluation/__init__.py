@@ -4,6 +4,7 @@ from keras_detr.lazy_names import attach
 
 _HOMES = {
     "COCOEvaluation": "coco_evaluation",
+    "COCOMaskMetrics": "coco_mask_metrics",
     "COCOMetrics": "coco_metrics",
     "COCOResultsWriter": "coco_results",
     "ConfusionMatrix": "confusion_matrix",

@@ -1,4 +1,5 @@
 from keras_detr.evaluation.coco_evaluation import COCOEvaluation as COCOEvaluation
+from keras_detr.evaluation.coco_mask_metrics import COCOMaskMetrics as COCOMaskMetrics
 from keras_detr.evaluation.coco_metrics import COCOMetrics as COCOMetrics
 from keras_detr.evaluation.coco_results import COCOResultsWriter as COCOResultsWriter
 from keras_detr.evaluation.confusion_matrix import ConfusionMatrix as ConfusionMatrix

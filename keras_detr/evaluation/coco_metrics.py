@@ -7,13 +7,20 @@ import numpy as np
 
 from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.class_names import check_class_names
-from keras_detr.evaluation.class_evaluation import evaluate_by_class
+from keras_detr.evaluation.class_evaluation import (
+    evaluate_by_class,
+    figures_per_class,
+    twelve_figures,
+)
 from keras_detr.evaluation.confusion_matrix import ConfusionMatrix, confusion_of
 from keras_detr.evaluation.detection_curves import DetectionCurves, curves_of
-from keras_detr.evaluation.summary import MEANINGS
+from keras_detr.evaluation.metric_inputs import (
+    check_classes,
+    check_finite,
+    check_lengths,
+    objects_of_image,
+)
 from keras_detr.ops.boxes import check_box_format, convert_box_format
-
-FIGURES = tuple(MEANINGS)
 
 
 class COCOMetrics:
@@ -97,14 +104,13 @@ class COCOMetrics:
         lengths = {"y_true": num_images, "y_pred": len(y_pred["classes"])}
         if image_sizes is not None:
             lengths["image_sizes"] = len(image_sizes)
-        if len(set(lengths.values())) > 1:
-            raise ValueError(f"All must have one row an image. Received the numbers: {lengths}.")
+        check_lengths(**lengths)
         true_boxes, detections = [], []
         for index in range(num_images):
             size = None if image_sizes is None else to_numpy(image_sizes[index])
             image_id = self._num_images + index
-            true_boxes.append(self._true_rows(_image(y_true, index), size, image_id))
-            detections.append(self._detection_rows(_image(y_pred, index), size, image_id))
+            true_boxes.append(self._true_rows(objects_of_image(y_true, index), size, image_id))
+            detections.append(self._detection_rows(objects_of_image(y_pred, index), size, image_id))
         # A batch is added only if all of it is valid.
         self._true_boxes += true_boxes
         self._detections += detections
@@ -122,8 +128,7 @@ class COCOMetrics:
         Raises:
             ValueError: there were no images.
         """
-        stats = self._evaluated().stats
-        return {name: _figure(value) for name, value in zip(FIGURES, stats, strict=True)}
+        return twelve_figures(self._evaluated())
 
     def result_per_class(self) -> dict[str, float]:
         """Return the AP (IoU 0.50:0.95, all sizes, 100 detections) of each class.
@@ -134,10 +139,7 @@ class COCOMetrics:
         Raises:
             ValueError: there were no images.
         """
-        # (IoU thresholds, recalls, classes, sizes, numbers of detections)
-        precision = self._evaluated().eval["precision"][:, :, :, 0, -1]
-        by_class = zip(self._names(), np.moveaxis(precision, -1, 0), strict=True)
-        return {name: _figure(values.mean()) for name, values in by_class}
+        return figures_per_class(self._evaluated(), self._names())
 
     def curves(self, iou_threshold: float = 0.5) -> DetectionCurves:
         """Return precision by recall and F1 by confidence, of each class and of all.
@@ -187,34 +189,22 @@ class COCOMetrics:
         rows, is_real = self._real_objects("y_true", image, size, image_id)
         area = image["area"][is_real] if "area" in image else rows[:, 4] * rows[:, 5]
         is_crowd = image["is_crowd"][is_real] if "is_crowd" in image else np.zeros(len(rows))
-        _check_finite("y_true", "area", area)
+        check_finite("y_true", "area", area)
         return np.column_stack([rows, area, is_crowd])
 
     def _detection_rows(self, image, size, image_id):
-        if "num_detections" in image:
-            number = int(image["num_detections"])
-            image = {key: value[:number] for key, value in image.items() if key != "num_detections"}
         rows, is_real = self._real_objects("y_pred", image, size, image_id)
         confidence = image["confidence"][is_real]
-        _check_finite("y_pred", "confidence", confidence)
+        check_finite("y_pred", "confidence", confidence)
         return np.column_stack([rows, confidence])
 
     def _real_objects(self, argument, image, size, image_id):
         """Return rows of image, class, x, y, width, height, and which objects aren't padding."""
-        boxes = image["boxes"].astype(np.float64).reshape(-1, 4)
-        classes = image["classes"].astype(np.int64)
-        if len(boxes) != len(classes):
-            raise ValueError(
-                f"`{argument}`: an image has {len(boxes)} boxes and {len(classes)} classes."
-            )
-        if np.any(classes >= self.num_classes):
-            raise ValueError(
-                f"`{argument}`: classes must be below `num_classes`, {self.num_classes}. "
-                f"Received: {classes.max()}."
-            )
+        image = {**image, "boxes": image["boxes"].astype(np.float64).reshape(-1, 4)}
+        classes = check_classes(argument, "boxes", image, self.num_classes)
         is_real = classes >= 0
-        boxes = boxes[is_real]
-        _check_finite(argument, "boxes", boxes)
+        boxes = image["boxes"][is_real]
+        check_finite(argument, "boxes", boxes)
         boxes = convert_box_format(boxes, self.bounding_box_format, "xywh", size, np.stack)
         image_ids = np.full(len(boxes), image_id)
         return np.column_stack([image_ids, classes[is_real], boxes]), is_real
@@ -237,29 +227,8 @@ class COCOMetrics:
         return self._evaluation
 
 
-def _check_finite(argument, key, values):
-    # COCO's code counts a NaN overlap as a match.
-    if np.isfinite(values).all():
-        return
-    cause = {
-        "y_true": "drop such objects from the data set.",
-        "y_pred": "the model's training has diverged, or its input isn't finite.",
-    }
-    raise ValueError(
-        f"`{argument}` must be finite. Received NaN or infinity in {key!r}: {cause[argument]}"
-    )
-
-
 def _check_share(argument, value, is_zero_allowed=True):
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not 0 <= value <= 1 or (value == 0 and not is_zero_allowed):
         least = "in 0..1" if is_zero_allowed else "above 0, and 1 at most"
         raise ValueError(f"`{argument}` must be a number {least}. Received: {value!r}.")
-
-
-def _figure(value):
-    return float("nan") if value < 0 else float(value)
-
-
-def _image(batch, index):
-    return {key: to_numpy(value[index]) for key, value in batch.items()}

@@ -106,11 +106,10 @@ def panoptic_segments(
         fewest_pixels: int, segments of fewer pixels of the original image are left out.
 
     Returns:
-        pair of
-        - int32 (image height, image width), the id of each pixel's segment; 0 everywhere if there
-          is none.
-        - list of dict, one a segment: "id" (int, from 1 on), "class" (int), "is_thing" (bool),
-          "confidence" (float; of merged objects the highest), "area" (int, pixels).
+        pair of int32 (image height, image width), the id of each pixel's segment, 0 everywhere if
+        there is none; and a list of dict, one a segment: "id" (int, from 1 on), "class" (int),
+        "is_thing" (bool), "confidence" (float; of merged objects the highest) and "area" (int,
+        pixels).
 
     Raises:
         ValueError: an argument of `instance_masks` is wrong, there isn't one class and one

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_detr.evaluation import COCOEvaluation, COCOMetrics, evaluate_detector, f1_line
-from keras_detr.evaluation.coco_metrics import FIGURES
+from keras_detr.evaluation.summary import MEANINGS
 from tests.models.detectors import (
     HEIGHT,
     NUM_CLASSES,
@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't:DeprecationWarning"),
 ]
 
-LOGGED = {f"val_{name}" for name in FIGURES}
+LOGGED = {f"val_{name}" for name in MEANINGS}
 
 
 class Batches:
@@ -188,7 +188,7 @@ def test_the_tables_are_printed_on_request(capsys):
     fit([COCOEvaluation(dataset, per_class=True)])
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "Epoch 1, in percent"
-    assert [line.split()[0] for line in lines[2:]] == [*FIGURES, "class", "cat", "dog", "cow"]
+    assert [line.split()[0] for line in lines[2:]] == [*MEANINGS, "class", "cat", "dog", "cow"]
 
 
 @pytest.mark.parametrize("per_class", [False, True])
@@ -225,7 +225,7 @@ class Pair(keras.utils.PyDataset):
 def test_keras_data_sets_are_read():
     history = fit([COCOEvaluation(Pair(), verbose=0)])
     expected = evaluate_detector(Toy(), [batch_with_sizes(0), batch_with_sizes(1)])
-    for name in FIGURES:
+    for name in MEANINGS:
         np.testing.assert_equal(history[f"val_{name}"], [expected[name]])
 
 

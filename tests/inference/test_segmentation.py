@@ -80,6 +80,7 @@ def test_no_objects():
     assert segments == []
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't:DeprecationWarning")
 def test_tensors_and_half_precision_are_taken():
     logits = painted((2, 3, 9, 11))
     tensor = keras.ops.convert_to_tensor(logits, "bfloat16")
