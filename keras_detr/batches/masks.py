@@ -35,8 +35,7 @@ def dense_masks(masks, num_rows, image_size, image_ids=None):
         return _as_bool(to_numpy(masks))
     dense = np.zeros((len(masks), num_rows, *image_size), bool)
     for index, rows in enumerate(masks):
-        shape = shape_of(rows)
-        rows = to_numpy(rows) if shape is not None else None
+        rows = _as_array(rows)
         if rows is not None and rows.size == 0:
             continue
         if rows is None or rows.ndim != 3 or rows.shape[1:] != image_size:
@@ -48,6 +47,14 @@ def dense_masks(masks, num_rows, image_size, image_ids=None):
             )
         dense[index, : len(rows)] = _as_bool(rows)
     return dense
+
+
+def _as_array(rows):
+    """Return the masks of an image as NumPy's array, or `None` if they are no array."""
+    try:
+        return to_numpy(rows)
+    except (TypeError, ValueError):
+        return None
 
 
 def _as_bool(masks):

@@ -54,5 +54,6 @@ def _num_wanted(confidence, threshold):
     """Return how many queries of the image that has most are confident enough, int32."""
     if threshold is None:
         return ops.convert_to_tensor(confidence.shape[1], "int32")
-    threshold = ops.reshape(ops.cast(threshold, "float32"), (-1, 1))
-    return ops.max(ops.sum(ops.cast(confidence >= threshold, "int32"), axis=1))
+    threshold = ops.reshape(ops.convert_to_tensor(threshold, "float32"), (-1, 1))
+    is_wanted = ops.greater_equal(confidence, threshold)
+    return ops.max(ops.sum(ops.cast(is_wanted, "int32"), axis=1))
