@@ -186,7 +186,8 @@ class DETRSegmenter(DETR):
         results = []
         for chunk in image_chunks(images, exif, verbose):
             readable = [image for _, image, _ in chunk if image is not None]
-            found = iter(segments_of_images(self, readable, batch_size, **settings))
+            found = segments_of_images(self, readable, batch_size, **settings) if readable else []
+            found = iter(found)
             for path, image, error in chunk:
                 size = None if image is None else tuple(image.shape[:2])
                 segments = [] if image is None else next(found)
