@@ -24,7 +24,8 @@ class RawImageDetector:
     Returns:
         dict of "boxes" float32 (batch, detections, 4) in the model's `bounding_box_format` and for
         the raw images' size, "classes" int32 (batch, detections), "confidence" float32 (batch,
-        detections), the most confident first, and "num_detections" int32 (batch,).
+        detections), the most confident first, and "num_detections" int32 (batch,). Of a model with
+        masks also "mask_logits" float32 (batch, detections, rows, columns), of the whole image.
 
     Example:
         ```python

@@ -97,7 +97,7 @@ def test_tf_data_without_masks():
     tf = pytest.importorskip("tensorflow")
     from keras_detr.batches import checked_training_batches
 
-    images, targets = batch(None)
+    images, _ = batch(None)
     boxes = {"boxes": np.zeros((2, 1, 4), "float32"), "classes": np.zeros((2, 1), "int32")}
     dataset = tf.data.Dataset.from_tensors({"images": images, "bounding_boxes": boxes})
     with pytest.raises(ValueError, match="must have 'masks' too"):

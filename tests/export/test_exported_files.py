@@ -12,7 +12,9 @@ import pytest
 
 from keras_detr.export import RawImageDetector, compare_export
 from keras_detr.export.formats import foreign_files
-from tests.models.detectors import tiny_deformable_detr, tiny_detr
+from keras_detr.inference import decode_masks, instance_masks
+from keras_detr.preprocessing.short_side_sizes import resized_size
+from tests.models.detectors import tiny_deformable_detr, tiny_detr, tiny_detr_segmenter
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("exporting needs the backend tensorflow", allow_module_level=True)
@@ -30,6 +32,7 @@ SIZES = [(1, 60, 81), (3, 60, 81), (1, 200, 75), (3, 200, 75)]
 # Each with the boxes of another format. The sizes make one of the images shrink.
 MODELS = {
     "detr": lambda: tiny_detr(**settings("xyxy")),
+    "segmenter": lambda: tiny_detr_segmenter(**settings("xyxy")),
     "deformable_detr": lambda: tiny_deformable_detr(num_levels=2, num_points=2, **settings("xywh")),
     "two_stage": lambda: tiny_deformable_detr(
         use_box_refinement=True, use_two_stage=True, **settings("rel_yxyx")
@@ -113,6 +116,17 @@ def found_by_a_stranger(models, format, images, folder):
     return {name: dict(np.load(folder / f"{name}.npz")) for name in models}
 
 
+def assert_same_masks(logits, encoded, size):
+    """Check that the logits of images of one size stand for masks as `predict` gives them."""
+    seen = resized_size(*size, *settings("xyxy")["preprocessor_sizes"])
+    sizes = {"canvas_size": seen, "unpadded_size": seen, "image_size": size}
+    masks = np.stack([instance_masks(of_image, **sizes) for of_image in logits])
+    expected = np.stack([decode_masks(of_image, image_size=size) for of_image in encoded])
+    assert 0 < expected.mean() < 1
+    # Rounding moves a few pixels of a mask's edge.
+    assert (masks != expected).mean() < 1e-3
+
+
 # All models of a format in one test: starting and compiling take longer than the rest.
 @pytest.mark.slow
 @pytest.mark.parametrize("format", SUFFIXES)
@@ -122,14 +136,17 @@ def test_a_stranger_finds_what_predict_finds(format, models, expected, batches, 
         pytest.skip(f"{missing[0]} isn't installed")
     found = found_by_a_stranger(models, format, batches, tmp_path)
     for (family, batch), wanted in expected.items():
-        got = {name: found[family][f"{batch}/{name}"] for name in wanted}
+        got = {name: found[family][f"{batch}/{name}"] for name in wanted if name != "masks"}
         scale = 1.0 if family == "two_stage" else max(batches[batch].shape[1:3])
         # Rounding of float32 over some twenty layers.
         np.testing.assert_allclose(got["boxes"] / scale, wanted["boxes"] / scale, atol=1e-4)
         np.testing.assert_allclose(got["confidence"], wanted["confidence"], atol=1e-5)
         np.testing.assert_array_equal(got["classes"], wanted["classes"])
         np.testing.assert_array_equal(got["num_detections"], wanted["num_detections"])
-        assert all(got[name].dtype == wanted[name].dtype for name in wanted)
+        assert all(got[name].dtype == wanted[name].dtype for name in got)
+        if "masks" in wanted:
+            logits = found[family][f"{batch}/mask_logits"]
+            assert_same_masks(logits, wanted["masks"], batches[batch].shape[1:3])
     path = tmp_path / "exports" / f"detr{SUFFIXES[format]}"
     image = batches["1x200x75"][0]
     for comparison in compare_export(models["detr"], path, format, image=image, num_calls=1):

@@ -154,10 +154,10 @@ def test_files_that_cannot_be_read(model, tmp_path, caplog):
     assert "a.png" in found.error
     assert found.error in caplog.text
     assert found.to_dict()["segments"] == []
-    with pytest.raises(ValueError, match="There are no segments: .*a.png"):
+    with pytest.raises(ValueError, match=r"There are no segments: .*a\.png"):
         found.segment_map()
     (found,) = model.detect(tmp_path)
-    with pytest.raises(ValueError, match="There are no masks: .*a.png"):
+    with pytest.raises(ValueError, match=r"There are no masks: .*a\.png"):
         found.dense_masks()
 
 
@@ -185,5 +185,5 @@ def test_targets_without_masks():
     batch = tiny_batch()
     del batch["bounding_boxes"]["masks"]
     for call in (model.train_on_batch, model.test_on_batch, model.fit, model.evaluate):
-        with pytest.raises(ValueError, match="must have 'masks' too.*`keras_detr.DETR`"):
+        with pytest.raises(ValueError, match=r"must have 'masks' too.*`keras_detr\.DETR`"):
             call(batch)
