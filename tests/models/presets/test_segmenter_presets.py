@@ -157,6 +157,7 @@ def test_weights_of_a_detector_get_a_new_mask_head(detector, caplog):
     assert masks.std() > 1e-3
 
 
+@pytest.mark.once
 def test_a_saved_detector_gets_a_new_mask_head(tmp_path, caplog):
     saved = tiny_detr(class_names=("cat", "dog", "sky"))
     saved.save_to_preset(tmp_path)
