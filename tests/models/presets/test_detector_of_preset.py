@@ -68,15 +68,16 @@ def test_a_saved_folder(name, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("model_type", "detector"), [("detr", DETR), ("deformable_detr", DeformableDETR)]
+    ("named", "detector"),
+    [
+        ({"model_type": "detr"}, DETR),
+        ({"model_type": "detr", "architectures": ["DetrForObjectDetection"]}, DETR),
+        ({"model_type": "detr", "architectures": ["DetrForSegmentation"]}, DETRSegmenter),
+        ({"model_type": "deformable_detr"}, DeformableDETR),
+    ],
 )
-def test_a_folder_in_the_layout_of_the_hub(model_type, detector, tmp_path):
-    config = {
-        "model_type": model_type,
-        "backbone": "resnet50",
-        "encoder_layers": 1,
-        "decoder_layers": 1,
-    }
+def test_a_folder_in_the_layout_of_the_hub(named, detector, tmp_path):
+    config = {**named, "backbone": "resnet50", "encoder_layers": 1, "decoder_layers": 1}
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "model.safetensors").write_bytes(b"")
     model = SetPredictionDetector.from_preset(tmp_path, load_weights=False)

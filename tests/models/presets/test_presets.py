@@ -12,25 +12,30 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from keras_detr.checkpoints import CorruptedFileError
-from keras_detr.models import DETR, ResNetBackbone
+from keras_detr.models import DETR, DETRSegmenter, ResNetBackbone
 from keras_detr.models.presets.checkpoint_variables import read_variables
 from tests.checkpoints.checkpoint_names import RESNET50, torchvision_resnet
 from tests.models.detectors import inputs_of, tiny_batch
 from tests.models.torch_oracles import random_tensors
 from tests.one_program import outputs_of
 
-PRESETS = {**DETR.presets, **ResNetBackbone.presets}
+PRESETS = {**DETR.presets, **DETRSegmenter.presets, **ResNetBackbone.presets}
 REPOSITORIES = {
     "detr_r50": "facebook/detr-resnet-50",
     "detr_r50_dc5": "facebook/detr-resnet-50-dc5",
     "detr_r101": "facebook/detr-resnet-101",
     "detr_r101_dc5": "facebook/detr-resnet-101-dc5",
+    "detr_r50_panoptic": "facebook/detr-resnet-50-panoptic",
+    "detr_r50_dc5_panoptic": "facebook/detr-resnet-50-dc5-panoptic",
+    "detr_r101_panoptic": "facebook/detr-resnet-101-panoptic",
     "resnet50_imagenet": "timm/resnet50.tv_in1k",
     "resnet101_imagenet": "timm/resnet101.tv_in1k",
 }
 # Tensors that train in the official models, after torch's own count; their frozen norms add four
 # vectors each, and the class head has 11 rows less here.
 OFFICIAL_PARAMETERS = {50: 41_524_768, 101: 60_464_672}
+# All tensors of the original's models with masks, frozen norms too; 117 rows more than here.
+PANOPTIC_TENSORS = {50: 43_005_528, 101: 62_049_880}
 NORM_CHANNELS = {50: 26_560, 101: 52_672}
 HIDDEN_DIM = 256
 TINY_SETTINGS = {
@@ -102,23 +107,36 @@ def test_the_published_figures():
         "detr_r101": 43.5,
         "detr_r101_dc5": 44.9,
     }
+    names = ("AP", "AP_masks", "PQ")
+    presets = DETRSegmenter.presets.items()
+    assert {name: tuple(preset.published[n] for n in names) for name, preset in presets} == {
+        "detr_r50_panoptic": (38.8, 31.1, 43.4),
+        "detr_r50_dc5_panoptic": (40.2, 31.9, 44.6),
+        "detr_r101_panoptic": (40.1, 33.0, 45.1),
+    }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_can_be_built(name):
-    cls = DETR if name in DETR.presets else ResNetBackbone
+    cls = next(cls for cls in (DETR, DETRSegmenter, ResNetBackbone) if name in cls.presets)
     model = cls.from_preset(name, load_weights=False)
     assert model.count_params() == PRESETS[name].num_parameters
+    if cls is ResNetBackbone:
+        return
+    depth = 101 if "101" in name else 50
     if cls is DETR:
-        depth = 101 if "101" in name else 50
-        fewer_rows = (92 - 81) * (HIDDEN_DIM + 1)
-        expected = OFFICIAL_PARAMETERS[depth] + 4 * NORM_CHANNELS[depth] - fewer_rows
-        assert model.count_params() == expected
-        assert model.num_classes == len(model.class_names) == 80
-        stride = 16 if "dc5" in name else 32
-        shape = model.backbone.compute_output_shape((1, 64, 64, 3))
-        assert shape == (1, 64 // stride, 64 // stride, 2048)
+        expected = OFFICIAL_PARAMETERS[depth] + 4 * NORM_CHANNELS[depth]
+        num_rows, num_classes = 92, 80
+    else:
+        expected = PANOPTIC_TENSORS[depth]
+        num_rows, num_classes = 251, 133
+    fewer_rows = num_rows - (num_classes + 1)
+    assert model.count_params() == expected - fewer_rows * (HIDDEN_DIM + 1)
+    assert model.num_classes == len(model.class_names) == num_classes
+    stride = 16 if "dc5" in name else 32
+    shape = model.backbone.compute_output_shape((1, 64, 64, 3))
+    assert shape == (1, 64 // stride, 64 // stride, 2048)
 
 
 @pytest.mark.every_backend
