@@ -133,6 +133,16 @@ def test_the_area_of_a_mask_is_used_without_another():
     assert not math.isnan(result["AP_medium"])
 
 
+def test_pixels_are_counted_in_proportion_to_the_original():
+    metrics = COCOMaskMetrics(num_classes=1)
+    # 20 x 20 pixels of (40, 50) are 40 x 40 of (80, 100).
+    metrics.update_state(*one_image(), image_sizes=np.array([[80, 100]]))
+    assert math.isnan(metrics.result()["AP_small"])
+    assert metrics.result()["AP_medium"] == pytest.approx(1)
+    with pytest.raises(ValueError, match=r"one row an image.*'image_sizes': 2"):
+        metrics.update_state(*one_image(), image_sizes=np.array([[80, 100]] * 2))
+
+
 def test_padding_is_left_out():
     y_true, y_pred = one_image([square(), None], classes=(0, -1))
     y_pred["masks"][0].append(square(0, 0))
