@@ -19,7 +19,12 @@ import tensorflow as tf
 import keras_detr
 from keras_detr.checkpoints import COCO_CLASS_NAMES
 from keras_detr.preprocessing import PadToCanvas
-from tests.models.detectors import tiny_deformable_detr, tiny_detr, tiny_dino_detr
+from tests.models.detectors import (
+    tiny_deformable_detr,
+    tiny_detr,
+    tiny_detr_segmenter,
+    tiny_dino_detr,
+)
 from tests.snippets import (
     REPOSITORY,
     documented_examples,
@@ -55,12 +60,14 @@ def presets(tmp_path_factory):
         "num_queries": 20,
     }
     tiny_detr(**settings).save_to_preset(folder / "detr")
+    tiny_detr_segmenter(**settings).save_to_preset(folder / "detr_segmenter")
     tiny_deformable_detr(**settings).save_to_preset(folder / "deformable_detr")
     refining = tiny_deformable_detr(use_box_refinement=True, **settings)
     refining.save_to_preset(folder / "refining")
     tiny_dino_detr(**settings).save_to_preset(folder / "dino_detr")
     return {
         "detr_r50": folder / "detr",
+        "detr_r50_panoptic": folder / "detr_segmenter",
         "deformable_detr_r50": folder / "deformable_detr",
         "deformable_detr_r50_refine": folder / "refining",
         "dino_detr_r50": folder / "dino_detr",
@@ -101,7 +108,9 @@ def write_images(folder, number):
         Image.fromarray(pixels).save(folder / f"{index}.png")
         images.append({"id": index, "file_name": f"{index}.png", "width": WIDTH, "height": HEIGHT})
         box = {"bbox": [left, top, 30, 20], "category_id": 1 + index % 2, "image_id": index}
-        boxes.append({"id": index, **box})
+        right, bottom = left + 30, top + 20
+        polygons = [[left, top, right, top, right, bottom, left, bottom]]
+        boxes.append({"id": index, **box, "segmentation": polygons})
     categories = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
     content = {"images": images, "annotations": boxes, "categories": categories}
     (folder / "_annotations.coco.json").write_text(json.dumps(content))
@@ -148,6 +157,8 @@ def test_the_example_of_a_docstring_runs(name, desk):
         namespace |= names_that_readers_have(desk)
     if "model" in used:
         namespace["model"] = tiny_detr()
+    if "segmenter" in used:
+        namespace["segmenter"] = tiny_detr_segmenter()
     run(source, namespace, name)
 
 

@@ -9,7 +9,8 @@ import keras
 from keras_detr.batches.class_names import check_same_classes
 from keras_detr.batches.image_range import image_range_of
 from keras_detr.evaluation.coco_metrics import COCOMetrics
-from keras_detr.evaluation.detector_evaluation import check_batch, each_batch, evaluate_detector
+from keras_detr.evaluation.detector_evaluation import check_batch, each_batch, evaluate_batches
+from keras_detr.evaluation.mask_scores import MaskScores
 from keras_detr.evaluation.summary import class_table, f1_line, summary_table
 
 
@@ -20,6 +21,9 @@ class COCOEvaluation(keras.callbacks.Callback):
     "val_AP_large", "val_AR1", "val_AR10", "val_AR100", "val_AR_small", "val_AR_medium" and
     "val_AR_large". `History`, `EarlyStopping(monitor="val_AP", mode="max")`, `ModelCheckpoint`
     and `CSVLogger` see them if they come after this callback in the list of callbacks.
+
+    If the model predicts masks and the batches have them, "val_mask_AP" and so on follow, COCO's
+    metrics of masks; see `evaluate_detector`.
 
     Every epoch has metrics: the first, every `every`-th and the last are evaluated, and the epochs
     between repeat the last result. A repeated value is no improvement, so `ModelCheckpoint` saves
@@ -32,9 +36,10 @@ class COCOEvaluation(keras.callbacks.Callback):
         batches: batches of validation images, see `evaluate_detector`. They are read once for each
             evaluation, and only one of them is in memory. They should contain COCO's crowds.
         every: int, the number of epochs from one evaluation to the next.
-        per_class: bool, whether the AP of each class is shown, and logged as "val_AP/<name>";
-            names are the model's `class_names`, or the numbers of the classes.
-        f1: bool, whether the best F1 at IoU 0.50 is shown, and logged as "val_F1", and the
+        per_class: bool, whether the AP of each class is shown, and logged as "val_AP/<name>" and
+            "val_mask_AP/<name>"; names are the model's `class_names`, or the numbers of the
+            classes.
+        f1: bool, whether the best F1 of boxes at IoU 0.50 is shown, and logged as "val_F1", and the
             confidence threshold that gives it as "val_F1_confidence"; with `per_class` also
             "val_F1/<name>". See `COCOMetrics.curves`.
         verbose: int: 0 prints nothing, 1 a table, 2 also a progress bar.
@@ -76,13 +81,15 @@ class COCOEvaluation(keras.callbacks.Callback):
         self.f1 = f1
         self.verbose = verbose
         self._figures = None
+        self._masks = None
 
     def on_train_begin(self, logs=None):
         """Check the model and the first batch of the data set before training starts."""
         _check_detector(self.model)
         check_same_classes(self.batches, self.model)
+        self._masks = MaskScores(self.model)
         for batch in itertools.islice(each_batch(self.batches), 1):
-            check_batch(self.model, batch, image_range_of(self.model))
+            check_batch(self.model, batch, self._masks, image_range_of(self.model))
         self._figures = None
 
     def on_epoch_end(self, epoch, logs=None):
@@ -106,8 +113,11 @@ class COCOEvaluation(keras.callbacks.Callback):
         model = self.model
         names = getattr(model, "class_names", None) if self.per_class else None
         metrics = COCOMetrics("rel_xyxy", num_classes=model.num_classes, class_names=names)
-        result = evaluate_detector(
-            model, self.batches, verbose=int(self.verbose > 1), metrics=metrics
+        if self._masks is None:
+            self._masks = MaskScores(model)
+        self._masks.reset()
+        result = evaluate_batches(
+            model, self.batches, metrics, self._masks, verbose=int(self.verbose > 1)
         )
         figures = {f"val_{name}": value for name, value in result.items()}
         curves = metrics.curves() if self.f1 else None
@@ -123,7 +133,12 @@ class COCOEvaluation(keras.callbacks.Callback):
             figures.update({f"val_AP/{name}": value for name, value in by_class.items()})
             for name, found in (f1_by_class or {}).items():
                 figures[f"val_F1/{name}"] = found["F1"]
-            tables.append(class_table(by_class, f1_by_class))
+            masks_by_class = self._masks.result_per_class()
+            for name, value in (masks_by_class or {}).items():
+                figures[f"val_mask_AP/{name}"] = value
+            tables.append(class_table(by_class, f1_by_class, masks_by_class))
+        # What was found isn't kept while the model trains.
+        self._masks.reset()
         if self.verbose:
             # The progress bar of `fit` hasn't ended its line.
             print("", f"Epoch {number}, in percent", *tables, sep="\n", flush=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.evaluation.class_evaluation import (
     evaluate_masks_by_class,
@@ -66,30 +67,39 @@ class COCOMaskMetrics:
         self._masks: list[Any] = []
         self._evaluation = None
 
-    def update_state(self, y_true: Mapping[str, Any], y_pred: Mapping[str, Any]) -> None:
+    def update_state(
+        self, y_true: Mapping[str, Any], y_pred: Mapping[str, Any], image_sizes: Any = None
+    ) -> None:
         """Add a batch of images.
 
         Args:
-            y_true: dict of "masks", for each image a list of N encoded masks of the size of the
-                original image, "classes" (batch, N), -1 for padding, whose masks may be None, and
-                optionally "is_crowd" (batch, N) and "area" (batch, N) in pixels of the original
-                image; without "area" the pixels of the mask decide whether it is small. N may
-                differ from image to image where lists hold the rows.
+            y_true: dict of "masks", for each image a list of N encoded masks, "classes" (batch, N),
+                -1 for padding, whose masks may be None, and optionally "is_crowd" (batch, N) and
+                "area" (batch, N) in pixels of the original image; without "area" the pixels of the
+                mask decide whether it is small. N may differ from image to image where lists hold
+                the rows.
             y_pred: dict of "masks", "classes" (batch, K), "confidence" (batch, K) and optionally
                 "num_detections" (batch,). Class -1, and everything beyond "num_detections", is
                 padding.
+            image_sizes: int (batch, 2), (height, width) of the original images in pixels, needed
+                only where masks have another size. The pixels of masks are then counted in
+                proportion.
 
         Raises:
             ValueError: lengths disagree, a class is out of range, a value isn't finite, a mask
                 can't be decoded, or masks of one image have different sizes.
         """
         num_images = len(y_true["classes"])
-        check_lengths(y_true=num_images, y_pred=len(y_pred["classes"]))
+        lengths = {"y_true": num_images, "y_pred": len(y_pred["classes"])}
+        if image_sizes is not None:
+            lengths["image_sizes"] = len(image_sizes)
+        check_lengths(**lengths)
         true_rows, true_masks, rows, masks, sizes = [], [], [], [], {}
         for index in range(num_images):
             image_id = self._num_images + index
+            image_size = None if image_sizes is None else to_numpy(image_sizes[index])
             truth, masks_of_image = self._real_objects("y_true", y_true, index)
-            pixels = _areas("y_true", masks_of_image)
+            pixels = _areas("y_true", masks_of_image, image_size)
             size = _only_size("y_true", masks_of_image, None)
             area = truth.get("area", pixels)
             check_finite("y_true", "area", area)
@@ -97,7 +107,7 @@ class COCOMaskMetrics:
             true_rows.append(_columns(image_id, truth["classes"], area, is_crowd))
             true_masks += masks_of_image
             found, masks_of_image = self._real_objects("y_pred", y_pred, index)
-            pixels = _areas("y_pred", masks_of_image)
+            pixels = _areas("y_pred", masks_of_image, image_size)
             size = _only_size("y_pred", masks_of_image, size)
             check_finite("y_pred", "confidence", found["confidence"])
             rows.append(_columns(image_id, found["classes"], pixels, found["confidence"]))
@@ -168,15 +178,15 @@ def _only_size(argument, masks, size):
         its_size = tuple(int(side) for side in mask["size"])
         if size is not None and its_size != size:
             raise ValueError(
-                f"`{argument}`: all masks of an image must have its original size. Received: "
+                f"`{argument}`: all masks of an image must have the same size. Received: "
                 f"{size} and {its_size}."
             )
         size = its_size
     return size
 
 
-def _areas(argument, masks):
-    """Return float64 (masks,), the pixels of encoded masks.
+def _areas(argument, masks, image_size):
+    """Return float64 (masks,), the areas of encoded masks in pixels of the original image.
 
     Each is decoded: of one whose runs don't cover its size, faster-coco-eval never ends to compute
     the IoU.
@@ -190,7 +200,8 @@ def _areas(argument, masks):
                 f"`{argument}` must have encoded masks, dicts of 'size' and 'counts'; "
                 f"`keras_detr.inference.encode_masks` makes them. Received: {mask!r:.80}."
             ) from error
-        areas.append(np.count_nonzero(pixels))
+        scale = 1 if image_size is None else np.prod(image_size) / pixels.size
+        areas.append(np.count_nonzero(pixels) * scale)
     return np.array(areas, float)
 
 

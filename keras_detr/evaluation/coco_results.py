@@ -1,6 +1,7 @@
 """Write detections as COCO's results.json."""
 
 import contextlib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,9 @@ class COCOResultsWriter:
     boxes in pixels of the original image to a hundredth of a pixel. Each batch is written at once
     to a temporary file, which replaces `path` when the `with` block ends. If the block fails, it is
     removed, and a file that exists at `path` is kept.
+
+    Detections with masks have "segmentation" too, `{"size", "counts"}`. To evaluate masks by size
+    with pycocotools, remove "bbox": it takes the areas of boxes where there are any.
 
     Args:
         path: str or path of the file; its folder must exist.
@@ -68,14 +72,17 @@ class COCOResultsWriter:
             image_ids: int (batch,), the ids of the images in their annotations.
             detections: dict of "boxes" (batch, K, 4), xyxy in pixels of the original images,
                 "classes", "confidence" (batch, K) and optionally "num_detections" (batch,). Class
-                -1, and everything beyond "num_detections", is padding.
+                -1, and everything beyond "num_detections", is padding. Optionally "masks", for each
+                image a list of K encoded masks of the original image, as `evaluate_detector` hands
+                them on.
 
         Raises:
             ValueError: the file isn't open, or a class has no category id.
         """
         if self._file is None:
             raise ValueError("A results file is written inside of a `with` block only.")
-        found = {name: keras.ops.convert_to_numpy(value) for name, value in detections.items()}
+        names = {"boxes", "classes", "confidence", "num_detections"} & set(detections)
+        found = {name: keras.ops.convert_to_numpy(detections[name]) for name in names}
         image_ids = keras.ops.convert_to_numpy(image_ids)
         if found["classes"].size and found["classes"].max() >= len(self.category_ids):
             raise ValueError(
@@ -85,9 +92,11 @@ class COCOResultsWriter:
         for index, image_id in enumerate(image_ids):
             number = int(found["num_detections"][index]) if "num_detections" in found else None
             rows = [found[name][index][:number] for name in ("boxes", "classes", "confidence")]
-            for box, label, confidence in zip(*(row.tolist() for row in rows), strict=True):
+            masks = detections["masks"][index] if "masks" in detections else [None] * len(rows[0])
+            columns = *(row.tolist() for row in rows), masks[:number]
+            for box, label, confidence, mask in zip(*columns, strict=True):
                 if label >= 0 and self.category_ids[int(label)] is not None:
-                    self._write_one(int(image_id), box, int(label), confidence)
+                    self._write_one(int(image_id), box, int(label), confidence, mask)
 
     def __exit__(self, kind, error, traceback):
         file, self._file = self._file, None
@@ -97,11 +106,13 @@ class COCOResultsWriter:
                 file.close()
                 move_file(Path(file.name), self.path)
 
-    def _write_one(self, image_id, box, label, confidence):
+    def _write_one(self, image_id, box, label, confidence, mask):
         left, top, right, bottom = box
         bbox = ", ".join(f"{value:.2f}" for value in (left, top, right - left, bottom - top))
+        segmentation = "" if mask is None else f', "segmentation": {json.dumps(mask)}'
         self._file.write(
             f'{"," if self.num_detections else ""}\n{{"image_id": {image_id}, "category_id": '
-            f'{self.category_ids[label]}, "bbox": [{bbox}], "score": {confidence:.9g}}}'
+            f'{self.category_ids[label]}, "bbox": [{bbox}], "score": {confidence:.9g}'
+            f"{segmentation}}}"
         )
         self.num_detections += 1

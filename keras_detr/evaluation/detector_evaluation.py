@@ -11,36 +11,54 @@ from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.structure import input_parts
 from keras_detr.batches.training_batch import check_training_batch
 from keras_detr.evaluation.coco_metrics import COCOMetrics
+from keras_detr.evaluation.mask_scores import MaskScores, MaskSizes, masks_of_originals
 from keras_detr.ops.boxes import convert_box_format
 
 
 def evaluate_detector(
-    model: Any, batches: Any, *, verbose: int | str = 0, metrics: Any = None, on_batch: Any = None
+    model: Any,
+    batches: Any,
+    *,
+    verbose: int | str = 0,
+    metrics: Any = None,
+    mask_metrics: Any = None,
+    on_batch: Any = None,
 ) -> dict[str, Any]:
     """Return COCO's metrics for a model's predictions on batches of images.
 
-    Batches are read one after the other, and only their boxes are kept. A smaller batch, as the
-    last one often is, is padded, so that the model isn't compiled for its size.
+    Batches are read one after the other, and only their boxes are kept, and masks encoded. A
+    smaller batch, as the last one often is, is padded, so that the model isn't compiled for its
+    size.
+
+    Masks are scored if the model predicts them and the batches have them. They are compared at the
+    size of the original image, or at that without padding in the batch if it is smaller; the height
+    and the width each. True masks that were enlarged with their image become what they were, so the
+    figures of COCO's images, which DETR enlarges, are those of the original masks.
 
     Args:
         model: a detector with `predict_on_batch`, `num_classes` and `bounding_box_format`.
         batches: iterable or `keras.utils.PyDataset` of batches as the data sets and `PadToCanvas`
             return them: dicts of "images", optionally "pixel_mask", "image_size" (batch, 2), the
             height and width of the original images, and "bounding_boxes" in the model's format.
-            Their "area" and "is_crowd" are COCO's; areas are scaled with the image.
+            Their "area" and "is_crowd" are COCO's; areas are scaled with the image. "masks" are
+            bool (batch, N, height, width) of the padded images.
         verbose: int, 1 shows a progress bar.
         metrics: `COCOMetrics("rel_xyxy", ...)` to update, for more than the twelve metrics; it
             holds all images after this call. None creates one.
+        mask_metrics: `COCOMaskMetrics` to update, likewise; for models with masks only.
         on_batch: function of a batch and its detections, called after each batch. Detections are
             NumPy arrays as `predict` returns them, with "boxes" xyxy in pixels of the original
-            images.
+            images; and where masks are scored also "masks", a list for each image, of encoded masks
+            of its original size, see `keras_detr.inference.encode_masks`, or None for padding.
 
     Returns:
-        dict of float: see `COCOMetrics.result`.
+        dict of float: see `COCOMetrics.result`. Where masks are scored, theirs follow as "mask_AP",
+        "mask_AP50" and so on.
 
     Raises:
-        ValueError: there are no images, a batch lacks an entry, its images or boxes aren't as `fit`
-            takes them, its `class_names` aren't the model's, or `metrics` takes another format.
+        ValueError: there are no images, a batch lacks an entry, its images, boxes or masks aren't
+            as `fit` takes them, its `class_names` aren't the model's, only some batches have masks,
+            `metrics` takes another format, or there are `mask_metrics` and the model has no masks.
 
     Example:
         ```python
@@ -56,21 +74,28 @@ def evaluate_detector(
             '`metrics` must be made with the format "rel_xyxy", in which a detector is scored. '
             f"Received one of {metrics.bounding_box_format!r}."
         )
+    masks = MaskScores(model, mask_metrics)
+    return evaluate_batches(model, batches, metrics, masks, verbose, on_batch)
+
+
+def evaluate_batches(model, batches, metrics, masks, verbose=0, on_batch=None):
+    """Do what `evaluate_detector` does, with `COCOMetrics` and `MaskScores`."""
     check_same_classes(batches, model)
     progress = keras.utils.Progbar(_length(batches), verbose=verbose, unit_name="batch")
     num_batches = 0
     predict = _PaddedBatches(model)
     for batch in each_batch(batches):
-        check_batch(model, batch)
+        true_masks = check_batch(model, batch, masks).get("masks")
         images, pixel_mask, _ = input_parts(batch)
         inputs = {"images": to_numpy(images)}
         if pixel_mask is not None:
             inputs["pixel_mask"] = to_numpy(pixel_mask)
         detections = predict(inputs)
-        truth = {name: to_numpy(value) for name, value in batch["bounding_boxes"].items()}
+        entries = batch["bounding_boxes"]
+        truth = {name: to_numpy(entries[name]) for name in entries if name != "masks"}
         sides = unpadded_sizes(inputs["images"], inputs.get("pixel_mask"))
-        seen_size = np.stack(sides, axis=1)
         original_size = to_numpy(batch["image_size"])
+        seen_size = np.broadcast_to(np.stack(sides, axis=1), original_size.shape)
         for boxes in (truth, detections):
             boxes["boxes"] = convert_box_format(
                 boxes["boxes"].astype("float64"),
@@ -83,6 +108,11 @@ def evaluate_detector(
             scale = np.prod(original_size, axis=1) / np.prod(seen_size, axis=1)
             truth["area"] = truth["area"] * scale[:, None]
         metrics.update_state(truth, detections, image_sizes=original_size)
+        if true_masks is not None:
+            sizes = MaskSizes(inputs["images"].shape[1:3], seen_size, original_size)
+            compared = masks.update({**truth, "masks": true_masks}, detections, sizes)
+            if on_batch is not None:
+                detections["masks"] = masks_of_originals(compared, detections, sizes)
         if on_batch is not None:
             scale = original_size[:, None, [1, 0, 1, 0]]
             on_batch(batch, {**detections, "boxes": detections["boxes"] * scale})
@@ -91,7 +121,7 @@ def evaluate_detector(
     if progress.target is None and num_batches:
         # If the number of batches wasn't known, the bar has to be ended.
         progress.update(num_batches, finalize=True)
-    return metrics.result()
+    return {**metrics.result(), **masks.result()}
 
 
 def each_batch(batches):
@@ -103,13 +133,17 @@ def each_batch(batches):
         yield from batches
 
 
-def check_batch(model, batch, image_range=None):
+def check_batch(model, batch, masks, image_range=None):
     """Check that a batch is as `fit` takes it, and that COCO's metrics can be computed from it.
 
     Args:
         model: as in `evaluate_detector`.
         batch: dict.
+        masks: `MaskScores`.
         image_range: `ImageRange` that reports images of other values than a model takes, or None.
+
+    Returns:
+        dict of NumPy arrays, see `check_training_batch`; with "masks" if they are scored.
 
     Raises:
         ValueError: an entry is missing, or images or boxes are wrong; the message says which.
@@ -126,12 +160,13 @@ def check_batch(model, batch, image_range=None):
             "original images, in which COCO measures objects. Received the keys: "
             f"{sorted(batch)}."
         )
-    check_training_batch(
+    return check_training_batch(
         batch,
         batch["bounding_boxes"],
         model.num_classes,
         model.bounding_box_format,
         image_range=image_range,
+        has_masks=masks.are_in(batch["bounding_boxes"]),
     )
 
 

@@ -19,15 +19,19 @@ MEANINGS = {
     "AR_large": "recall, large objects",
 }
 
+# Before their names, for masks.
+MASK_PREFIX = "mask_"
+
 
 def summary_table(result: dict[str, Any]) -> str:
     """Return COCO's metrics as a table of text.
 
     Args:
-        result: dict, from `COCOMetrics.result`.
+        result: dict, from `evaluate_detector`, `COCOMetrics.result` or `COCOMaskMetrics.result`.
 
     Returns:
-        str, one line a metric, in percent as in papers; a dash if there are no such objects.
+        str, one line a metric, in percent as in papers; a dash if there are no such objects. Where
+        the result has figures of boxes and of masks, these have a column each.
 
     Example:
         ```python
@@ -37,23 +41,31 @@ def summary_table(result: dict[str, Any]) -> str:
         print(summary_table(evaluate_detector(model, valid_batches, metrics=metrics)))
         ```
     """
-    return "\n".join(
-        f"{name:<10}{_percent(result[name]):>6}  {what}" for name, what in MEANINGS.items()
-    )
+    lines, prefixes = [], [""]
+    if f"{MASK_PREFIX}AP" in result:
+        lines.append(f"{'':<10}{'boxes':>6}{'masks':>7}")
+        prefixes.append(MASK_PREFIX)
+    for name, what in MEANINGS.items():
+        boxes, *masks = (_percent(result[f"{prefix}{name}"]) for prefix in prefixes)
+        lines.append(f"{name:<10}{boxes:>6}{''.join(f'{value:>7}' for value in masks)}  {what}")
+    return "\n".join(lines)
 
 
 def class_table(
-    result_per_class: dict[str, Any], best_f1_per_class: dict[str, Any] | None = None
+    result_per_class: dict[str, Any],
+    best_f1_per_class: dict[str, Any] | None = None,
+    mask_result_per_class: dict[str, Any] | None = None,
 ) -> str:
-    """Return the AP of each class, and perhaps its best F1, as a table of text.
+    """Return the AP of each class, and perhaps that of masks and its best F1, as a table of text.
 
     Args:
         result_per_class: dict, from `COCOMetrics.result_per_class`.
         best_f1_per_class: dict, from `DetectionCurves.best_per_class`; or `None`.
+        mask_result_per_class: dict, from `COCOMaskMetrics.result_per_class`; or `None`.
 
     Returns:
-        str, one line a class, AP and F1 in percent, and the confidence threshold that gives the
-        best F1; a dash for a class without objects.
+        str, one line a class: AP, that of masks and F1, in percent, and the confidence threshold
+        that gives the best F1; a dash for a class without objects.
 
     Example:
         ```python
@@ -65,6 +77,10 @@ def class_table(
     width = max((len(name) for name in result_per_class), default=0) + 2
     lines = [f"{'class':<{width}}{'AP':>6}"]
     lines += [f"{name:<{width}}{_percent(value):>6}" for name, value in result_per_class.items()]
+    if mask_result_per_class is not None:
+        values = [_percent(mask_result_per_class[name]) for name in result_per_class]
+        cells = ["mask AP", *values]
+        lines = [f"{line}{cell:>9}" for line, cell in zip(lines, cells, strict=True)]
     if best_f1_per_class is not None:
         cells = [f"{'F1':>8}{'confidence':>12}"]
         for best in (best_f1_per_class[name] for name in result_per_class):

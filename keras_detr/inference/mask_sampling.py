@@ -41,11 +41,23 @@ def axes_of(logits_size, sizes, point):
 
 
 def _axis(num_logits, canvas, unpadded, image, point):
-    nearest = (2 * np.arange(image) + point) * unpadded // (2 * image)
+    nearest = nearest_pixels(unpadded, image, point)
     places = np.clip((nearest + 0.5) * num_logits / canvas - 0.5, 0, num_logits - 1)
     low = places.astype(np.int64)
     high = np.minimum(low + 1, num_logits - 1)
     return Axis(low, high, (places - low).astype(np.float32))
+
+
+def nearest_pixels(length_before, length, point):
+    """Return which pixel of a side each pixel of it has when it is resized, int64 (length,).
+
+    Args:
+        length_before: int, pixels.
+        length: int, pixels.
+        point: `FIRST_CORNER` or `CENTER`. With `CENTER` a side that was lengthened and is shortened
+            again is as it was.
+    """
+    return (2 * np.arange(length) + point) * length_before // (2 * length)
 
 
 def sample(logits, axes):

@@ -1,4 +1,4 @@
-"""Sets of images with true and detected boxes, and what pycocotools finds in them."""
+"""Sets of images with true and detected boxes or masks, and what pycocotools finds in them."""
 
 import contextlib
 import io
@@ -122,3 +122,53 @@ def evaluated_by_pycocotools(batches, num_classes):
         evaluation.accumulate()
         evaluation.summarize()
     return evaluation
+
+
+def masks_by_pycocotools(batches, num_classes):
+    """Return the twelve figures of masks and every class's AP, NaN where COCO says -1."""
+    images, truth, detections = [], [], []
+    for y_true, y_pred in batches:
+        for index, classes in enumerate(y_true["classes"]):
+            image_id = len(images) + 100
+            height, width = y_true["masks"][index][0]["size"]
+            images.append({"id": image_id, "height": height, "width": width})
+            for place, label in enumerate(classes):
+                if label >= 0:
+                    entry = _record(y_true, index, place, image_id)
+                    entry["id"] = len(truth) + 1
+                    entry["area"] = float(y_true["area"][index][place])
+                    entry["iscrowd"] = int(y_true["is_crowd"][index][place])
+                    truth.append(entry)
+            for place in range(y_pred["num_detections"][index]):
+                score = float(y_pred["confidence"][index][place])
+                detections.append({**_record(y_pred, index, place, image_id), "score": score})
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        categories = [{"id": label + 5} for label in range(num_classes)]
+        coco.dataset = {"images": images, "categories": categories, "annotations": truth, "info": 0}
+        coco.createIndex()
+        evaluation = COCOeval(coco, coco.loadRes(detections), "segm")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]
+    by_class = [precision[:, :, label].mean() for label in range(num_classes)]
+    return tuple(np.where(np.less(row, 0), np.nan, row) for row in (evaluation.stats, by_class))
+
+
+def _record(objects, index, place, image_id):
+    return {
+        "image_id": image_id,
+        "category_id": int(objects["classes"][index][place]) + 5,
+        "segmentation": dict(objects["masks"][index][place]),
+    }
+
+
+def ellipses(rng, number, size):
+    """Return bool masks (number, height, width), some of them larger than 96x96 pixels or empty."""
+    rows, columns = (np.arange(side) for side in size)
+    places = rng.uniform(0, size, (number, 2))
+    radii = rng.uniform(0, 80, (number, 2))
+    down = (rows[:, None] - places[:, 0, None, None]) / radii[:, 0, None, None]
+    right = (columns - places[:, 1, None, None]) / radii[:, 1, None, None]
+    return down**2 + right**2 < 1

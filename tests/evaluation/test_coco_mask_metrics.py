@@ -1,59 +1,16 @@
 """COCO's metrics of masks beside those of pycocotools."""
 
-import contextlib
-import io
 import json
 import math
 
 import numpy as np
 import pytest
 from pycocotools import mask as pycocotools_masks
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from keras_detr.evaluation import COCOMaskMetrics
 from keras_detr.evaluation.summary import MEANINGS
 from keras_detr.inference import decode_masks, encode_masks
-
-
-def by_pycocotools(batches, num_classes):
-    """Return the twelve figures and every class's AP, NaN where COCO says -1."""
-    images, truth, detections = [], [], []
-    for y_true, y_pred in batches:
-        for index, classes in enumerate(y_true["classes"]):
-            image_id = len(images) + 100
-            height, width = y_true["masks"][index][0]["size"]
-            images.append({"id": image_id, "height": height, "width": width})
-            for place, label in enumerate(classes):
-                if label >= 0:
-                    entry = record(y_true, index, place, image_id)
-                    entry["id"] = len(truth) + 1
-                    entry["area"] = float(y_true["area"][index][place])
-                    entry["iscrowd"] = int(y_true["is_crowd"][index][place])
-                    truth.append(entry)
-            for place in range(y_pred["num_detections"][index]):
-                score = float(y_pred["confidence"][index][place])
-                detections.append({**record(y_pred, index, place, image_id), "score": score})
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO()
-        categories = [{"id": label + 5} for label in range(num_classes)]
-        coco.dataset = {"images": images, "categories": categories, "annotations": truth, "info": 0}
-        coco.createIndex()
-        evaluation = COCOeval(coco, coco.loadRes(detections), "segm")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    precision = evaluation.eval["precision"][:, :, :, 0, -1]
-    by_class = [precision[:, :, label].mean() for label in range(num_classes)]
-    return tuple(np.where(np.less(row, 0), np.nan, row) for row in (evaluation.stats, by_class))
-
-
-def record(objects, index, place, image_id):
-    return {
-        "image_id": image_id,
-        "category_id": int(objects["classes"][index][place]) + 5,
-        "segmentation": dict(objects["masks"][index][place]),
-    }
+from tests.evaluation.evaluated_sets import ellipses, masks_by_pycocotools
 
 
 def assert_equals_pycocotools(batches, num_classes):
@@ -61,21 +18,11 @@ def assert_equals_pycocotools(batches, num_classes):
     for batch in batches:
         metrics.update_state(*batch)
     ours = list(metrics.result().values()), list(metrics.result_per_class().values())
-    expected = by_pycocotools(batches, num_classes)
+    expected = masks_by_pycocotools(batches, num_classes)
     for figures, others in zip(ours, expected, strict=True):
         # Both divide in float64, in another order.
         np.testing.assert_allclose(figures, others, rtol=0, atol=1e-12)
     return metrics.result()
-
-
-def ellipses(rng, number, size):
-    """Return bool masks (number, height, width), some of them larger than 96x96 pixels or empty."""
-    rows, columns = (np.arange(side) for side in size)
-    places = rng.uniform(0, size, (number, 2))
-    radii = rng.uniform(0, 80, (number, 2))
-    down = (rows[:, None] - places[:, 0, None, None]) / radii[:, 0, None, None]
-    right = (columns - places[:, 1, None, None]) / radii[:, 1, None, None]
-    return down**2 + right**2 < 1
 
 
 def random_batch(rng, num_classes=3, num_true=6, num_detected=9, size=(130, 150)):
@@ -184,6 +131,16 @@ def test_the_area_of_a_mask_is_used_without_another():
     result = result_of(one_image(area=[2000.0]))
     assert math.isnan(result["AP_small"])
     assert not math.isnan(result["AP_medium"])
+
+
+def test_pixels_are_counted_in_proportion_to_the_original():
+    metrics = COCOMaskMetrics(num_classes=1)
+    # 20 x 20 pixels of (40, 50) are 40 x 40 of (80, 100).
+    metrics.update_state(*one_image(), image_sizes=np.array([[80, 100]]))
+    assert math.isnan(metrics.result()["AP_small"])
+    assert metrics.result()["AP_medium"] == pytest.approx(1)
+    with pytest.raises(ValueError, match=r"one row an image.*'image_sizes': 2"):
+        metrics.update_state(*one_image(), image_sizes=np.array([[80, 100]] * 2))
 
 
 def test_padding_is_left_out():

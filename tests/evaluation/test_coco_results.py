@@ -8,6 +8,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from keras_detr.evaluation import COCOResultsWriter, evaluate_detector
+from keras_detr.inference import decode_masks, encode_masks
 
 pytestmark = pytest.mark.every_backend
 
@@ -38,6 +39,23 @@ def test_the_file_is_coco_results(tmp_path):
     assert records == [first, second, {**first, "image_id": 2**40}]
     assert writer.num_detections == 3
     assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_masks_are_segmentations(tmp_path):
+    path = tmp_path / "results.json"
+    rows, columns = np.indices((20, 30))
+    codes = encode_masks([rows % 3 > columns % 5, rows > columns])
+    with COCOResultsWriter(path, category_ids=IDS) as writer:
+        writer.write(np.array([7]), detections(masks=[[*codes, None]]))
+    coco = COCO()
+    coco.dataset = {"images": [{"id": 7, "height": 20, "width": 30}], "info": {}}
+    coco.dataset |= {"categories": [{"id": id} for id in IDS], "annotations": []}
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco.createIndex()
+        found = coco.loadRes(str(path))
+    read_back = [found.annToRLE(entry) for entry in found.loadAnns(found.getAnnIds())]
+    masks = [decode_masks(both, image_size=(20, 30)) for both in (read_back, codes)]
+    np.testing.assert_array_equal(*masks)
 
 
 def test_classes_that_the_annotations_lack_are_left_out(tmp_path):
