@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_detr.inference.encoded_masks import decode_masks
 from keras_detr.inference.image_sources import find_images
+from keras_detr.masks.encoded_masks import decode_masks
 from keras_detr.preprocessing.image_reading import read_image
 
 _MOST_OBJECTS_SHOWN = 3

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_detr.inference.encoded_masks import decode_masks
+from keras_detr.masks.encoded_masks import decode_masks
 
 _MOST_SEGMENTS_SHOWN = 3
 

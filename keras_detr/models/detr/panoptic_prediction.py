@@ -1,7 +1,7 @@
 """Predict the panoptic segments of raw images."""
 
-from keras_detr.inference.encoded_masks import encode_masks
-from keras_detr.inference.segmentation import panoptic_segments
+from keras_detr.masks.encoded_masks import encode_masks
+from keras_detr.masks.segmentation import panoptic_segments
 from keras_detr.models.task.raw_prediction import raw_predictions
 
 

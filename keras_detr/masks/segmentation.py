@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_detr.batches.arrays import to_numpy
-from keras_detr.inference.mask_sampling import (
+from keras_detr.masks.mask_sampling import (
     CENTER,
     FIRST_CORNER,
     axes_of,
