@@ -32,7 +32,7 @@ def dense_masks(masks, num_rows, image_size, image_ids=None):
     image_size = tuple(image_size)
     shape = shape_of(masks)
     if shape is not None and len(shape) == 4 and shape[1:] == (num_rows, *image_size):
-        return _as_bool(to_numpy(masks))
+        return bool_masks(to_numpy(masks))
     dense = np.zeros((len(masks), num_rows, *image_size), bool)
     for index, rows in enumerate(masks):
         shape = shape_of(rows)
@@ -46,11 +46,16 @@ def dense_masks(masks, num_rows, image_size, image_ids=None):
                 f"{image_size[0]}, {image_size[1]}) for each image. Received: {received} for image "
                 f"{index}{id_in_brackets(index, image_ids)} of the batch. {_ADVICE}"
             )
-        dense[index, : len(rows)] = _as_bool(rows)
+        dense[index, : len(rows)] = bool_masks(rows)
     return dense
 
 
-def _as_bool(masks):
+def bool_masks(masks):
+    """Return masks as bool, true where they aren't 0.
+
+    Raises:
+        ValueError: they are neither bool nor numbers.
+    """
     if masks.dtype == bool:
         return masks
     if not np.issubdtype(masks.dtype, np.number):
