@@ -116,17 +116,12 @@ def draw_mask(axes, cells, class_id, opacity, *, has_outline=True):
         has_outline: bool.
     """
     color = class_color(class_id)
-    fill = axes.contourf(
-        cells.x,
-        cells.y,
-        cells.share,
-        levels=[0.5, 1.5],
-        colors=[color],
-        alpha=opacity,
-        antialiased=True,
-    )
-    if has_outline:
-        dark = patheffects.withStroke(linewidth=_DARK_WIDTH, foreground=OUTLINE)
-        for path in fill.get_paths():
+    contours = axes.contourf(cells.x, cells.y, cells.share, levels=[0.5, 1.5])
+    # They would keep all cells as long as the figure is there. Their paths don't.
+    contours.remove()
+    for path in contours.get_paths():
+        axes.add_patch(PathPatch(path, facecolor=color, alpha=opacity, linewidth=0))
+        if has_outline:
+            dark = patheffects.withStroke(linewidth=_DARK_WIDTH, foreground=OUTLINE)
             line = {"edgecolor": color, "linewidth": _LINE_WIDTH, "path_effects": [dark]}
             axes.add_patch(PathPatch(path, fill=False, joinstyle="round", **line))

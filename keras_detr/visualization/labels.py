@@ -8,9 +8,10 @@ from scipy.ndimage import distance_transform_edt
 
 from keras_detr.visualization.class_colors import OUTLINE, class_color
 
-# The least distance of a name's center from the border of its segment, horizontally in widths of
-# the name, and vertically in heights. It is 0.5 where the ellipse in the name just fits.
-_LEAST_DISTANCE = 0.3
+# When a segment has room for its name. The distance is that of the name's center from the border of
+# the segment, horizontally in widths of the name and vertically in its heights: 0.5 where an
+# ellipse in the name just fits. The area is that of the segment, in areas of the name.
+_LEAST_DISTANCE, _LEAST_AREA = 0.2, 2.0
 
 
 def draw_label_at_box(axes, item, taken, renderer):
@@ -115,7 +116,10 @@ def _center_inside(axes, cells, size, taken, extent):
     x = axes.transData.transform(np.stack([cells.x, np.zeros_like(cells.x)], axis=-1))[:, 0]
     y = axes.transData.transform(np.stack([np.zeros_like(cells.y), cells.y], axis=-1))[:, 1]
     steps = [abs(dots[1] - dots[0]) / side for dots, side in ((y, size[1]), (x, size[0]))]
-    distance = distance_transform_edt(cells.share >= 0.5, sampling=steps)
+    is_inside = cells.share >= 0.5
+    if is_inside.sum() * np.prod(steps) < _LEAST_AREA:
+        return None
+    distance = distance_transform_edt(is_inside, sampling=steps)
     is_free = _is_within(y, extent.intervaly, -size[1] / 2)[:, None] & _is_within(
         x, extent.intervalx, -size[0] / 2
     )

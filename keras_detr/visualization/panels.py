@@ -41,6 +41,9 @@ _RESOLUTION = 2
 _INK = "#22262b"
 _FRAME = "#d5d9de"
 
+# Points: a box and the dark line beneath it, and those of an object with a mask, which they cover.
+_BOX_WIDTHS, _THIN_BOX_WIDTHS = (1.7, 3.3), (1.1, 2.2)
+
 # Of masks, and of segments, which cover all of the image.
 _MASK_OPACITY, _SEGMENT_OPACITY = 0.4, 0.6
 
@@ -243,14 +246,15 @@ def _draw_segments(axes, segments, most_size, taken, renderer):
 
 def _draw_box(axes, item):
     left, top, right, bottom = item.box_xyxy
+    width, dark_width = _BOX_WIDTHS if item.mask is None else _THIN_BOX_WIDTHS
     outline = Rectangle(
         (left, top),
         right - left,
         bottom - top,
         fill=False,
         edgecolor=class_color(item.class_id),
-        linewidth=1.7,
+        linewidth=width,
         joinstyle="round",
-        path_effects=[patheffects.withStroke(linewidth=3.3, foreground=OUTLINE)],
+        path_effects=[patheffects.withStroke(linewidth=dark_width, foreground=OUTLINE)],
     )
     axes.add_patch(outline)
