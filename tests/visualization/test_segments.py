@@ -95,6 +95,15 @@ def test_names_stay_inside_the_image_and_off_small_segments():
     assert extent.y1 <= panel.y1 + 0.5
 
 
+def test_names_of_low_segments_are_beside_each_other():
+    segment_map = np.zeros((120, 160), np.int32)
+    segment_map[50:53], segment_map[53:56], segment_map[56:59] = 1, 2, 5
+    found = labels(plot_segments(IMAGE, segment_map, SEGMENTS))
+    assert len(found) == 3
+    for place, (*_, extent) in enumerate(found):
+        assert not any(extent.overlaps(other) for *_, other in found[:place])
+
+
 def test_no_segments():
     figure = plot_segments(IMAGE, np.zeros((120, 160), np.int32), [])
     assert [text.get_text() for text in figure.axes[0].texts] == ["Segments", "no segments"]
