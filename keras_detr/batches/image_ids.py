@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_detr.batches.arrays import to_numpy
+from keras_detr.ops.numpy_arrays import to_numpy
 
 
 def known_image_ids(image_ids, num_images):

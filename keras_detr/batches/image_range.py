@@ -4,8 +4,8 @@ import logging
 
 import numpy as np
 
-from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.padded_images import padding_problem
+from keras_detr.ops.numpy_arrays import to_numpy
 
 logger = logging.getLogger("keras_detr")
 

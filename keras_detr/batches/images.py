@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 
-from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.image_ids import id_in_brackets
 from keras_detr.batches.shapes import check_numbers
+from keras_detr.ops.numpy_arrays import to_numpy
 
 
 def raw_images(images, argument="images"):

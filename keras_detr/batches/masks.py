@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.image_ids import id_in_brackets
 from keras_detr.batches.shapes import described, shape_of
+from keras_detr.ops.numpy_arrays import to_numpy
 
 _ADVICE = (
     "Masks go through the same layers as their images: `keras_detr.preprocessing` changes both "
@@ -32,7 +32,7 @@ def dense_masks(masks, num_rows, image_size, image_ids=None):
     image_size = tuple(image_size)
     shape = shape_of(masks)
     if shape is not None and len(shape) == 4 and shape[1:] == (num_rows, *image_size):
-        return _as_bool(to_numpy(masks))
+        return bool_masks(to_numpy(masks))
     dense = np.zeros((len(masks), num_rows, *image_size), bool)
     for index, rows in enumerate(masks):
         rows = _as_array(rows)
@@ -45,7 +45,7 @@ def dense_masks(masks, num_rows, image_size, image_ids=None):
                 f"{image_size[0]}, {image_size[1]}) for each image. Received: {received} for image "
                 f"{index}{id_in_brackets(index, image_ids)} of the batch. {_ADVICE}"
             )
-        dense[index, : len(rows)] = _as_bool(rows)
+        dense[index, : len(rows)] = bool_masks(rows)
     return dense
 
 
@@ -57,7 +57,12 @@ def _as_array(rows):
         return None
 
 
-def _as_bool(masks):
+def bool_masks(masks):
+    """Return masks as bool, true where they aren't 0.
+
+    Raises:
+        ValueError: they are neither bool nor numbers.
+    """
     if masks.dtype == bool:
         return masks
     if not np.issubdtype(masks.dtype, np.number):

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_detr.batches.arrays import numpy_parts, to_numpy
+from keras_detr.batches.arrays import numpy_parts
 from keras_detr.batches.boxes import check_boxes
 from keras_detr.batches.carried_format import check_carried_format
 from keras_detr.batches.image_ids import known_image_ids
@@ -16,6 +16,7 @@ from keras_detr.batches.masks import dense_masks
 from keras_detr.batches.row_entries import check_row_entries
 from keras_detr.batches.structure import batch_parts, check_bounding_boxes, input_parts
 from keras_detr.ops.boxes import check_box_format
+from keras_detr.ops.numpy_arrays import to_numpy
 
 
 def check_training_batch(

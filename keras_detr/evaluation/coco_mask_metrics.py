@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.evaluation.class_evaluation import (
     evaluate_masks_by_class,
@@ -18,7 +17,8 @@ from keras_detr.evaluation.metric_inputs import (
     check_lengths,
     objects_of_image,
 )
-from keras_detr.inference.encoded_masks import decode_masks
+from keras_detr.ops.masks.encoded_masks import decode_masks
+from keras_detr.ops.numpy_arrays import to_numpy
 
 
 class COCOMaskMetrics:

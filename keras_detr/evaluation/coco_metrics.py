@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.evaluation.class_evaluation import (
     evaluate_by_class,
@@ -21,6 +20,7 @@ from keras_detr.evaluation.metric_inputs import (
     objects_of_image,
 )
 from keras_detr.ops.boxes import check_box_format, convert_box_format
+from keras_detr.ops.numpy_arrays import to_numpy
 
 
 class COCOMetrics:

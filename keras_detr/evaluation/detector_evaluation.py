@@ -5,7 +5,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.class_names import check_same_classes
 from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.structure import input_parts
@@ -13,6 +12,7 @@ from keras_detr.batches.training_batch import check_training_batch
 from keras_detr.evaluation.coco_metrics import COCOMetrics
 from keras_detr.evaluation.mask_scores import MaskScores, MaskSizes, masks_of_originals
 from keras_detr.ops.boxes import convert_box_format
+from keras_detr.ops.numpy_arrays import to_numpy
 
 
 def evaluate_detector(

@@ -7,9 +7,9 @@ import numpy as np
 
 from keras_detr.evaluation.coco_mask_metrics import COCOMaskMetrics
 from keras_detr.evaluation.summary import MASK_PREFIX
-from keras_detr.inference.encoded_masks import encode_masks
-from keras_detr.inference.mask_sampling import CENTER, nearest_pixels
-from keras_detr.inference.segmentation import instance_masks
+from keras_detr.ops.masks.encoded_masks import encode_masks
+from keras_detr.ops.masks.mask_sampling import CENTER, nearest_pixels
+from keras_detr.ops.masks.segmentation import instance_masks
 
 logger = logging.getLogger("keras_detr")
 

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.class_names import check_class_names
+from keras_detr.ops.numpy_arrays import to_numpy
 
 _VOID = 0
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_detr.inference.encoded_masks import decode_masks
-from keras_detr.inference.image_sources import find_images
-from keras_detr.preprocessing.image_reading import read_image
+from keras_detr.inference.image_again import image_again
+from keras_detr.ops.masks.encoded_masks import decode_masks
 
 _MOST_OBJECTS_SHOWN = 3
 
@@ -142,6 +141,8 @@ class Detections:
     ) -> Any:
         """Draw the objects on their image, as `keras_detr.visualization.plot_detections` does.
 
+        Masks are drawn where there are some.
+
         Detections don't hold their image, so that those of thousands of images take little memory.
         A file is read again; an array or a picture of PIL has to be passed as `image`.
 
@@ -166,36 +167,19 @@ class Detections:
         names = {int(label): name for label, name in zip(self.classes, self.names, strict=True)}
         class_names = [names.get(n, f"class {n}") for n in range(max(names, default=0) + 1)]
         return plot_detections(
-            self._pixels(image),
-            {"boxes": self.boxes, "classes": self.classes, "confidence": self.confidence},
+            image_again(self, image),
+            {
+                "boxes": self.boxes,
+                "classes": self.classes,
+                "confidence": self.confidence,
+                "masks": self.masks,
+            },
             "xyxy",
             class_names=class_names,
             confidence_threshold=0.0,
             title=title,
             path=path,
         )
-
-    def _pixels(self, image):
-        """Return the image that was detected, uint8 (height, width, 3)."""
-        if self.error is not None:
-            raise ValueError(f"There is nothing to draw: {self.error}.")
-        if image is None and self.path is None:
-            raise ValueError(
-                "`image` is missing: detections don't hold the array that they are of. Pass it "
-                "again: `found.plot(image=image)`."
-            )
-        sources = find_images(self.path if image is None else image, exif=self.exif)
-        if len(sources) != 1:
-            raise ValueError(f"`image` must be a single image. Received: {len(sources)} images.")
-        (pixels,) = sources
-        if isinstance(pixels, pathlib.Path):
-            pixels = read_image(pixels, exif=self.exif)
-        if pixels.shape[:2] != tuple(self.image_size):
-            raise ValueError(
-                f"`image` must be the image that was detected, of the size {self.image_size} "
-                f"(height, width). Received one of {pixels.shape[:2]}."
-            )
-        return pixels
 
 
 def _missing(package):

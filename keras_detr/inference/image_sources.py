@@ -5,8 +5,8 @@ import pathlib
 
 from PIL import Image
 
-from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.image_range import check_raw_range
+from keras_detr.ops.numpy_arrays import to_numpy
 from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES, rgb_of_array, rgb_of_picture
 
 

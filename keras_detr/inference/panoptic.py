@@ -1,12 +1,14 @@
 """The segments of one image, and the forms in which other programs take them."""
 
 import dataclasses
+import os
 import pathlib
 from typing import Any
 
 import numpy as np
 
-from keras_detr.inference.encoded_masks import decode_masks
+from keras_detr.inference.image_again import image_again
+from keras_detr.ops.masks.encoded_masks import decode_masks
 
 _MOST_SEGMENTS_SHOWN = 3
 
@@ -26,12 +28,14 @@ class PanopticSegments:
             pixels) and "mask" (dict, as `keras_detr.inference.encode_masks` returns it). No two
             segments share a pixel.
         error: str, why the file couldn't be read; `None` if it could.
+        exif: "apply" or "ignore", how the image was read.
 
     Example:
     ```python
     found = segmenter.segment("photo.png", confidence_threshold=0.0)[0]
     print(found)
     print(found.segment_map().shape)  # That of the photo; 0 where no segment is.
+    found.plot("photo_with_segments.png")
     record = found.to_dict()
     ```
     """
@@ -40,6 +44,7 @@ class PanopticSegments:
     image_size: tuple[int, int] | None
     segments: list
     error: str | None = None
+    exif: str = dataclasses.field(default="apply", kw_only=True)
 
     def __len__(self):
         return len(self.segments)
@@ -84,3 +89,36 @@ class PanopticSegments:
             "segments": self.segments,
             "error": self.error,
         }
+
+    def plot(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        image: Any = None,
+        title: str | None = None,
+    ) -> Any:
+        """Draw the segments on their image, as `keras_detr.visualization.plot_segments` does.
+
+        Segments don't hold their image. A file is read again; an array or a picture of PIL has to
+        be passed as `image`.
+
+        Args:
+            path: where to write the picture, a PNG; or `None`.
+            image: path, array or `PIL.Image.Image`, the image that was passed to `segment`; or
+                `None` to read the file again.
+            title: str, above the image; by default the file's name.
+
+        Returns:
+            `matplotlib.figure.Figure`.
+
+        Raises:
+            ValueError: `image` is missing, is several images or has another size, or there are no
+                segments, because the file couldn't be read.
+        """
+        # Only this method needs matplotlib.
+        from keras_detr.visualization.segments import plot_segments
+
+        pixels = image_again(self, image)
+        if title is None:
+            title = "Segments" if self.path is None else self.path.name
+        return plot_segments(pixels, self.segment_map(), self.segments, title=title, path=path)

@@ -12,6 +12,7 @@ _HOMES = {
     "plot_history": "history",
     "plot_precision_recall": "precision_recall",
     "plot_predictions": "model_predictions",
+    "plot_segments": "segments",
 }
 
 __getattr__, __dir__, __all__ = attach(__name__, _HOMES)

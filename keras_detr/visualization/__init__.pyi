@@ -9,3 +9,4 @@ from keras_detr.visualization.precision_recall import (
     plot_precision_recall as plot_precision_recall,
 )
 from keras_detr.visualization.prediction_pictures import PredictionPictures as PredictionPictures
+from keras_detr.visualization.segments import plot_segments as plot_segments

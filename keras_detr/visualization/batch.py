@@ -8,7 +8,7 @@ from keras_detr.batches.arrays import numpy_parts
 from keras_detr.batches.carried_format import check_carried_format
 from keras_detr.batches.structure import batch_parts
 from keras_detr.visualization.detections import objects_panel
-from keras_detr.visualization.drawn_objects import unpadded_image
+from keras_detr.visualization.drawn_objects import drawn_targets
 from keras_detr.visualization.panels import draw_panels
 
 
@@ -29,7 +29,8 @@ def plot_batch(
             optionally "pixel_mask" (batch, height, width), 1 on the image and 0 on padding, which
             isn't drawn; or a pair of inputs (images, or a dict of images and mask) and bounding
             boxes. These are a dict of "boxes" (batch, objects, 4) and "classes" (batch, objects),
-            -1 for padding, or ragged. `next(iter(dataset))` is one of a `tf.data.Dataset`.
+            -1 for padding, or ragged, and perhaps "masks" (batch, objects, height, width), which
+            are drawn too. `next(iter(dataset))` is one of a `tf.data.Dataset`.
         bounding_box_format: str, one of `keras_detr.ops.boxes.BOX_FORMATS`. Relative formats mean
             fractions of the unpadded image.
         class_names: sequence of str, one a class, or `None`.
@@ -41,7 +42,8 @@ def plot_batch(
 
     Raises:
         ValueError: the batch has no images or no boxes, or carries another format; a shape is
-            wrong, the format is missing or unknown, or a class has no name.
+            wrong, the format is missing or unknown, a class has no name, or masks have another size
+            than the images.
 
     Example:
         ```python
@@ -52,12 +54,14 @@ def plot_batch(
     """
     if max_images < 1:
         raise ValueError(f"`max_images` must be at least 1. Received: {max_images}.")
-    images, pixel_mask, boxes, classes, _, carried_format, _ = numpy_parts(batch_parts(batch))
-    check_carried_format(carried_format, bounding_box_format, "plot_batch")
+    parts = numpy_parts(batch_parts(batch))
+    check_carried_format(parts.carried_format, bounding_box_format, "plot_batch")
     panels = []
-    for i in range(min(len(images), max_images)):
-        image = unpadded_image(images[i], None if pixel_mask is None else pixel_mask[i])
-        objects = {"boxes": boxes[i], "classes": classes[i]}
-        title = f"{image.shape[1]} x {image.shape[0]}"
-        panels.append(objects_panel(image, objects, bounding_box_format, class_names, title=title))
+    targets = drawn_targets(parts)
+    for i in range(min(len(parts.images), max_images)):
+        mask = None if parts.pixel_mask is None else parts.pixel_mask[i]
+        objects = {name: values[i] for name, values in targets.items()}
+        panels.append(
+            objects_panel(parts.images[i], mask, objects, bounding_box_format, class_names)
+        )
     return draw_panels(panels, path)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from keras_detr.visualization.detections import objects_panel
-from keras_detr.visualization.drawn_objects import unpadded_image
 from keras_detr.visualization.panels import draw_panels
 
 _TALLEST = 6
@@ -31,7 +30,8 @@ def plot_comparison(
         images: (batch, height, width, 3), values 0..255.
         y_true: dict of "boxes" (batch, objects, 4) and "classes" (batch, objects), -1 for padding.
         y_pred: dict of "boxes" (batch, detections, 4), "classes" and "confidence" (batch,
-            detections), and "num_detections" (batch,), as `predict` returns it.
+            detections), and "num_detections" (batch,), as `predict` returns it. Masks of either
+            are drawn too, "masks" or "mask_logits" as in `plot_detections`, for each image.
         bounding_box_format: str, of both, one of `keras_detr.ops.boxes.BOX_FORMATS`. Relative
             formats mean fractions of the unpadded image.
         class_names: sequence of str, one a class, or `None`.
@@ -45,8 +45,8 @@ def plot_comparison(
         `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: a shape is wrong, the batch sizes differ, the format is missing or unknown, or
-            a class has no name.
+        ValueError: a shape is wrong, the batch sizes differ, the format is missing or unknown, a
+            class has no name, or masks have another size than the images.
 
     Example:
         ```python
@@ -74,14 +74,14 @@ def plot_comparison(
                 )
     panels = []
     for i in range(min(len(images), max_images)):
-        image = unpadded_image(images[i], None if pixel_mask is None else pixel_mask[i])
+        settings = {"bounding_box_format": bounding_box_format, "class_names": class_names}
+        mask = None if pixel_mask is None else pixel_mask[i]
         for title, objects, threshold in (
             ("Ground truth", y_true, 0.0),
             ("Predictions", y_pred, confidence_threshold),
         ):
             of_image = {key: values[i] for key, values in objects.items()}
-            panels.append(
-                objects_panel(image, of_image, bounding_box_format, class_names, threshold, title)
-            )
+            settings.update(confidence_threshold=threshold, title=title)
+            panels.append(objects_panel(images[i], mask, of_image, **settings))
     # Many images are drawn in two columns, or the figure would be very tall.
     return draw_panels(panels, path, most_columns=2 if len(panels) <= _TALLEST else 4)

@@ -1,5 +1,6 @@
 """Convert arrays of boxes to the objects that are drawn."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -7,14 +8,28 @@ import numpy as np
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.ops.boxes import check_box_format, convert_box_format
+from keras_detr.visualization.drawn_masks import masks_of_objects
 
 
 class DrawnObject(NamedTuple):
-    """Hold one object to draw; its box is in pixels of the unpadded image."""
+    """Hold one object to draw; its box is in pixels of the unpadded image.
+
+    `mask` makes its mask dense, bool (height, width) of the unpadded image; `None` without masks.
+    """
 
     box_xyxy: tuple[float, float, float, float]
     class_id: int
     label: str
+    mask: Callable[[], np.ndarray] | None = None
+
+
+class DrawnSegment(NamedTuple):
+    """Hold one segment to draw; `mask` makes its mask dense, bool (height, width)."""
+
+    class_id: int
+    label: str
+    is_thing: bool
+    mask: Callable[[], np.ndarray]
 
 
 def unpadded_image(image, pixel_mask=None):
@@ -44,19 +59,39 @@ def unpadded_image(image, pixel_mask=None):
     return np.clip(np.nan_to_num(image.astype("float32")), 0, 255).round().astype("uint8")
 
 
+def drawn_targets(parts, max_images=None):
+    """Return what is drawn of the true objects of a batch, a dict of arrays (batch, objects, ...).
+
+    Args:
+        parts: `BatchParts` of `numpy_parts`.
+        max_images: int, the first images of the batch, `None` for all.
+    """
+    targets = {"boxes": parts.boxes, "classes": parts.classes}
+    if "masks" in parts.entries:
+        targets["masks"] = parts.entries["masks"]
+    return {name: values[:max_images] for name, values in targets.items()}
+
+
 def drawn_objects(
-    boxes, bounding_box_format, image_size, class_names=None, confidence_threshold=0.0
+    boxes,
+    bounding_box_format,
+    image_size,
+    class_names=None,
+    confidence_threshold=0.0,
+    canvas_size=None,
 ):
     """Return a list of `DrawnObject`, the least confident first, to be drawn in this order.
 
     Args:
         boxes: dict, the `detections` of `keras_detr.visualization.plot_detections`.
         image_size: pair (height, width) of the unpadded image.
+        canvas_size: pair (height, width) of the padded image; `None` for an unpadded one.
 
     Other arguments are those of `plot_detections`.
 
     Raises:
-        ValueError: a shape is wrong, the format is missing or unknown, or a class has no name.
+        ValueError: a shape is wrong, the format is missing or unknown, or a class has no name;
+            masks have another size than the image, or aren't one an object.
     """
     check_box_format(bounding_box_format)
     class_names = check_class_names(class_names)
@@ -75,19 +110,26 @@ def drawn_objects(
     # Large boxes first, so that they don't cover small ones.
     areas = np.prod(corners[:, 2:] - corners[:, :2], axis=-1)
     order = np.lexsort((-areas, scores))
+    places = [int(i) for i in order if is_drawn[i]]
+    masks = masks_of_objects(boxes, places, canvas_size or image_size, image_size)
     return [
         DrawnObject(
             box_xyxy=tuple(float(value) for value in corners[i]),
             class_id=int(classes[i]),
-            label=_name(classes[i], class_names)
+            label=class_name(classes[i], class_names)
             + ("" if confidence is None else f" {scores[i]:.2f}"),
+            mask=mask,
         )
-        for i in order
-        if is_drawn[i]
+        for i, mask in zip(places, masks, strict=True)
     ]
 
 
-def _name(class_id, class_names):
+def class_name(class_id, class_names=None):
+    """Return the name of a class, "class 0" where there are no names.
+
+    Raises:
+        ValueError: there are names, and none for this class.
+    """
     if class_names is None:
         return f"class {class_id}"
     if class_id >= len(class_names):

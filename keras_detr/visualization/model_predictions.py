@@ -8,6 +8,7 @@ from keras_detr.batches.arrays import numpy_parts
 from keras_detr.batches.carried_format import check_carried_format
 from keras_detr.batches.structure import batch_parts
 from keras_detr.visualization.comparison import plot_comparison
+from keras_detr.visualization.drawn_objects import drawn_targets
 
 
 def plot_predictions(
@@ -20,6 +21,8 @@ def plot_predictions(
     max_images: int = 6,
 ) -> Any:
     """Predict a batch, and draw each image twice, with its true objects and with the detections.
+
+    Masks are drawn where the batch has some, and where the model predicts some.
 
     Args:
         model: a detector of keras_detr.
@@ -44,14 +47,13 @@ def plot_predictions(
     ```
     """
     parts = numpy_parts(batch_parts(batch))
-    images, pixel_mask, boxes, classes, _, carried_format, _ = parts
-    check_carried_format(carried_format, model.bounding_box_format)
-    inputs = {"images": images[:max_images]}
-    if pixel_mask is not None:
-        inputs["pixel_mask"] = pixel_mask[:max_images]
+    check_carried_format(parts.carried_format, model.bounding_box_format)
+    inputs = {"images": parts.images[:max_images]}
+    if parts.pixel_mask is not None:
+        inputs["pixel_mask"] = parts.pixel_mask[:max_images]
     return plot_comparison(
-        images[:max_images],
-        {"boxes": boxes[:max_images], "classes": classes[:max_images]},
+        inputs["images"],
+        drawn_targets(parts, max_images),
         model.predict_on_batch(inputs),
         model.bounding_box_format,
         class_names=class_names or model.class_names,

@@ -1,6 +1,6 @@
 """Draw a figure of panels: images in rows and columns, with objects drawn on them."""
 
-import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,11 +9,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
-from matplotlib.transforms import Bbox
 from PIL import Image
 
-from keras_detr.visualization.class_colors import class_color
-from keras_detr.visualization.drawn_objects import DrawnObject
+from keras_detr.visualization.class_colors import OUTLINE, class_color
+from keras_detr.visualization.drawn_masks import cells_of_mask, draw_mask
+from keras_detr.visualization.drawn_objects import DrawnObject, DrawnSegment
+from keras_detr.visualization.labels import draw_label_at_box, draw_label_inside
 
 # Inches: the width of a panel by the number of columns.
 _PANEL_WIDTH = {1: 6.4, 2: 4.6, 3: 3.8, 4: 3.4}
@@ -35,9 +36,16 @@ _TITLE_SIZE, _TITLE_GAP = 9, 5
 _LEAST_TITLE = 8
 
 _DOTS_PER_INCH = 150
+# Pixels of an image that are kept for each dot of a side.
+_RESOLUTION = 2
 _INK = "#22262b"
 _FRAME = "#d5d9de"
-_OUTLINE = (0.04, 0.05, 0.07, 0.72)
+
+# Points: a box and the dark line beneath it, and those of an object with a mask, which they cover.
+_BOX_WIDTHS, _THIN_BOX_WIDTHS = (1.7, 3.3), (1.1, 2.2)
+
+# Of masks, and of segments, which cover all of the image.
+_MASK_OPACITY, _SEGMENT_OPACITY = 0.4, 0.6
 
 
 class Panel(NamedTuple):
@@ -52,6 +60,7 @@ class Panel(NamedTuple):
             0; or `None`. Larger weights have larger and lighter points, on top.
         heat: pair of weights (rows, columns), at least 0, and (height, width) in pixels, which they
             cover from the upper left corner on, also beyond the image; or `None`.
+        segments: sequence of `DrawnSegment`, labeled in this order.
     """
 
     image: np.ndarray
@@ -60,6 +69,7 @@ class Panel(NamedTuple):
     details: str
     points: tuple[np.ndarray, np.ndarray] | None = None
     heat: tuple[np.ndarray, tuple[float, float]] | None = None
+    segments: Sequence[DrawnSegment] = ()
 
 
 def draw_panels(panels, path=None, most_columns=4):
@@ -106,8 +116,9 @@ def _panel_size(panel, num_columns):
 
 def _draw_panel(axes, panel, renderer):
     height, width = panel.image.shape[:2]
+    most_size = _RESOLUTION * axes.get_window_extent(renderer).size[::-1]
     axes.imshow(
-        _reduced(panel.image, axes.get_window_extent(renderer).size),
+        _reduced(panel.image, most_size),
         extent=(0, width, height, 0),
         aspect="auto",
     )
@@ -116,15 +127,17 @@ def _draw_panel(axes, panel, renderer):
     axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
     # A light frame shows the edges of a white image.
     axes.spines[:].set(color=_FRAME, linewidth=0.6)
+    taken = []
+    _draw_segments(axes, panel.segments, most_size, taken, renderer)
+    _draw_masks(axes, panel.objects, most_size)
     for item in panel.objects:
         _draw_box(axes, item)
     if panel.points is not None:
         _draw_points(axes, *panel.points)
-    taken = []
     # Objects drawn last are on top, and their labels are placed first.
     for item in reversed(panel.objects):
         if item.label:
-            taken.append(_draw_label(axes, item, taken, renderer))
+            taken.append(draw_label_at_box(axes, item, taken, renderer))
 
 
 def _title_width(renderer, title, details):
@@ -171,10 +184,9 @@ def _draw_title(axes, title, details):
     )
 
 
-def _reduced(image, shown_size):
-    """Reduce an image, but keep at least two pixels a side for each one that is shown."""
-    height, width = image.shape[:2]
-    factor = int(min(width / shown_size[0], height / shown_size[1]) / 2)
+def _reduced(image, most_size):
+    """Reduce an image, but to no fewer pixels than `most_size`, a height and a width."""
+    factor = int(min(np.divide(image.shape[:2], most_size)))
     return np.asarray(Image.fromarray(image).reduce(factor)) if factor > 1 else image
 
 
@@ -205,85 +217,44 @@ def _draw_points(axes, places, weights):
         # Leave out the darkest colors, which aren't visible on a dark image.
         vmin=-0.4,
         vmax=1.0,
-        edgecolors=[_OUTLINE],
+        edgecolors=[OUTLINE],
         linewidths=0.5,
     )
 
 
+def _draw_masks(axes, objects, most_size):
+    for item in objects:
+        cells = None if item.mask is None else cells_of_mask(item.mask(), most_size)
+        if cells is not None:
+            draw_mask(axes, cells, item.class_id, _MASK_OPACITY)
+
+
+def _draw_segments(axes, segments, most_size, taken, renderer):
+    """Draw segments and their names, and add the places of the names to `taken`."""
+    for item in segments:
+        mask = item.mask()
+        cells = cells_of_mask(mask, most_size)
+        if cells is None:
+            continue
+        draw_mask(axes, cells, item.class_id, _SEGMENT_OPACITY, has_outline=item.is_thing)
+        # A name needn't lie where it does to half a dot.
+        coarse = cells_of_mask(mask, most_size / 4)
+        place = draw_label_inside(axes, item, coarse, taken, renderer)
+        if place is not None:
+            taken.append(place)
+
+
 def _draw_box(axes, item):
     left, top, right, bottom = item.box_xyxy
+    width, dark_width = _BOX_WIDTHS if item.mask is None else _THIN_BOX_WIDTHS
     outline = Rectangle(
         (left, top),
         right - left,
         bottom - top,
         fill=False,
         edgecolor=class_color(item.class_id),
-        linewidth=1.7,
+        linewidth=width,
         joinstyle="round",
-        path_effects=[patheffects.withStroke(linewidth=3.3, foreground=_OUTLINE)],
+        path_effects=[patheffects.withStroke(linewidth=dark_width, foreground=OUTLINE)],
     )
     axes.add_patch(outline)
-
-
-def _draw_label(axes, item, taken, renderer):
-    """Draw a label where it covers no other one, and return its `Bbox` in dots."""
-    label = axes.text(
-        0,
-        0,
-        item.label,
-        fontsize=7,
-        color="#0b0d10",
-        va="bottom",
-        ha="left",
-        zorder=3,
-        bbox={
-            "boxstyle": "round,pad=0.22,rounding_size=0.18",
-            "facecolor": class_color(item.class_id),
-            "edgecolor": _OUTLINE,
-            "linewidth": 0.6,
-        },
-        clip_on=True,
-    )
-    label.update_bbox_position_size(renderer)
-    label_extent = label.get_bbox_patch().get_window_extent(renderer)
-    origin = axes.transData.transform((0, 0))
-    size, offset = np.array(label_extent.size), origin - np.array(label_extent.min)
-    extent = axes.get_window_extent(renderer)
-    corners = axes.transData.transform(np.reshape(item.box_xyxy, (2, 2)))
-    # The y axis of an image points down, that of the figure up.
-    box = Bbox([corners.min(axis=0), corners.max(axis=0)])
-    place = _label_place(box, size, taken, extent)
-    label.set_position(axes.transData.inverted().transform(np.array(place.min) + offset))
-    return place
-
-
-def _label_place(box, size, taken, extent):
-    """Return the first free place for a label near a box, or else the least covered one.
-
-    The box, the taken places, and the extent of the panel, which no label leaves, are `Bbox` in
-    dots, y upwards.
-    """
-    width, height = size
-    lefts = (box.x0, box.x1 - width)
-    # The upper edge of the box comes before its lower one, left before right, outside before
-    # inside.
-    at_upper_edge = itertools.product(lefts, (box.y1, box.y1 - height))
-    at_lower_edge = itertools.product(lefts, (box.y0 - height, box.y0))
-    candidates = [*at_upper_edge, *at_lower_edge]
-    best, least_cost = None, np.inf
-    for rank, corner in enumerate(candidates):
-        wanted = np.array(corner)
-        inside = np.maximum(np.minimum(wanted, np.array(extent.max) - size), extent.min)
-        place = Bbox.from_bounds(*inside, *size)
-        covered = sum(_shared_area(place, other) for other in taken)
-        # A label that is moved back into the panel is farther from its box.
-        pushed = np.abs(inside - wanted).sum() / height
-        cost = 100.0 * covered / (width * height) + 3.0 * pushed + 0.01 * rank
-        if cost < least_cost:
-            best, least_cost = place, cost
-    return best
-
-
-def _shared_area(box, other):
-    shared = Bbox.intersection(box, other)
-    return 0.0 if shared is None else shared.width * shared.height

@@ -12,6 +12,7 @@ from keras_detr.batches.arrays import numpy_parts
 from keras_detr.batches.carried_format import check_carried_format
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.batches.structure import batch_parts
+from keras_detr.visualization.drawn_objects import drawn_targets
 from keras_detr.visualization.model_predictions import plot_predictions
 
 # TensorBoard's number for this color space.
@@ -66,11 +67,11 @@ class PredictionPictures(keras.callbacks.Callback):
         self.confidence_threshold = confidence_threshold
         self.class_names = check_class_names(class_names)
         parts = numpy_parts(batch_parts(batch))
-        images, pixel_mask, boxes, classes, _, self._carried_format, _ = parts
-        objects = {"boxes": boxes[:max_images], "classes": classes[:max_images]}
-        self._batch = {"images": images[:max_images], "bounding_boxes": objects}
-        if pixel_mask is not None:
-            self._batch["pixel_mask"] = pixel_mask[:max_images]
+        self._carried_format = parts.carried_format
+        objects = drawn_targets(parts, max_images)
+        self._batch = {"images": parts.images[:max_images], "bounding_boxes": objects}
+        if parts.pixel_mask is not None:
+            self._batch["pixel_mask"] = parts.pixel_mask[:max_images]
         self._writer = None
 
     def on_train_begin(self, logs=None):

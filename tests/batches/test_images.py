@@ -5,8 +5,8 @@ import pytest
 from keras import ops
 
 from keras_detr.batches import images as images_module
-from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.images import check_images, raw_images
+from keras_detr.ops.numpy_arrays import to_numpy
 
 pytestmark = pytest.mark.every_backend
 

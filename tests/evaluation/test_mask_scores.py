@@ -13,7 +13,7 @@ from keras_detr.evaluation import (
 )
 from keras_detr.evaluation.summary import MEANINGS
 from keras_detr.inference import encode_masks, instance_masks
-from keras_detr.inference.mask_sampling import CENTER, nearest_pixels
+from keras_detr.ops.masks.mask_sampling import CENTER, nearest_pixels
 from tests.evaluation.evaluated_sets import ellipses, masks_by_pycocotools
 from tests.models.detectors import DETECTORS, HEIGHT, NUM_CLASSES, WIDTH, inputs_of, tiny_batch
 

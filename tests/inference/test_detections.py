@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from keras_detr.inference import Detections
+from keras_detr.inference import Detections, encode_masks
 from keras_detr.visualization import plot_detections
 
 SIZE = (40, 60)
@@ -148,6 +148,23 @@ def test_the_picture_is_that_of_plot_detections(tmp_path):
     texts = {text.get_text() for text in expected.axes[0].texts}
     assert {"4 objects", "photo.png", "tree 0.98", "dog 0.25"} <= texts
     assert detections(number=0).plot(image=PIXELS).axes
+
+
+def test_the_picture_has_the_masks():
+    masks = np.zeros((4, *SIZE), bool)
+    masks[0, 5:15, 5:25], masks[1, 10:35, 20:45] = True, True
+    expected = plot_detections(
+        PIXELS,
+        {"boxes": BOXES, "classes": CLASSES, "confidence": CONFIDENCE, "masks": masks},
+        "xyxy",
+        class_names=["cat", "dog", "tree"],
+        confidence_threshold=0.0,
+        title="Detections",
+    )
+    figure = detections(masks=encode_masks(masks)).plot(image=PIXELS)
+    np.testing.assert_array_equal(picture_of(figure), picture_of(expected))
+    without = picture_of(detections().plot(image=PIXELS))
+    assert (picture_of(figure) != without).any()
 
 
 @pytest.mark.parametrize("exif", ["apply", "ignore"])

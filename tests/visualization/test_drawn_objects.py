@@ -59,6 +59,17 @@ def test_boxes_without_place_are_left_out():
     assert [d.class_id for d in drawn_objects({**TRUTH, "boxes": boxes}, "xyxy", SIZE)] == [0]
 
 
+def test_masks_are_made_when_they_are_asked_for():
+    masks = np.zeros((3, 100, 100), bool)
+    masks[0, 20:40, 10:50] = True
+    found = drawn_objects({**TRUTH, "masks": masks}, "xyxy", SIZE, canvas_size=(100, 100))
+    dense = {item.class_id: item.mask() for item in found}
+    assert {mask.shape for mask in dense.values()} == {SIZE}
+    np.testing.assert_array_equal(dense[2], masks[0, :60, :80])
+    assert not dense[0].any()
+    assert all(item.mask is None for item in drawn_objects(TRUTH, "xyxy", SIZE))
+
+
 def test_no_objects():
     none = {"boxes": np.zeros((0, 4)), "classes": np.zeros((0,))}
     assert drawn_objects(none, "xyxy", SIZE) == []

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from keras_detr.visualization import plot_predictions
@@ -28,6 +29,15 @@ def test_confident_detections_alone_are_drawn(model):
     )
     shapes = [sum(len(axes.patches) for axes in f.axes) for f in (without, everything)]
     assert shapes[0] < shapes[1]
+
+
+def test_a_segmenter_is_drawn_with_masks():
+    segmenter, batch = DETECTORS["detr_segmenter"].build(), tiny_batch(batch_size=2)
+    settings = {"confidence_threshold": 0.0, "max_images": 1}
+    found = plot_predictions(segmenter, batch, **settings)
+    for shown in found.axes:
+        masks = [patch for patch in shown.patches if not isinstance(patch, Rectangle)]
+        assert any(mask.get_fill() and mask.get_alpha() == 0.4 for mask in masks)
 
 
 def test_boxes_in_another_format_are_refused(model):

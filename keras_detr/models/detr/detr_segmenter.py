@@ -50,7 +50,7 @@ class DETRSegmenter(DETR):
     model = keras_detr.DETRSegmenter.from_preset("detr_r50_panoptic")
     for found in model.detect("photo.png"):
         print(found.names, found.dense_masks().shape)
-    print(model.segment("photo.png")[0])
+    model.segment("photo.png")[0].plot("segments.png")
     ```
 
     Source: Carion et al. 2020, section 4.4; models/segmentation.py of the original.
@@ -191,7 +191,7 @@ class DETRSegmenter(DETR):
             for path, image, error in chunk:
                 size = None if image is None else tuple(image.shape[:2])
                 segments = [] if image is None else next(found)
-                results.append(PanopticSegments(path, size, segments, error))
+                results.append(PanopticSegments(path, size, segments, error, exif=exif))
         return results
 
     def checkpoint_variables(self):

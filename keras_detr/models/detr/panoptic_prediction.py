@@ -1,8 +1,8 @@
 """Predict the panoptic segments of raw images."""
 
-from keras_detr.inference.encoded_masks import encode_masks
-from keras_detr.inference.segmentation import panoptic_segments
 from keras_detr.models.task.raw_prediction import raw_predictions
+from keras_detr.ops.masks.encoded_masks import encode_masks
+from keras_detr.ops.masks.segmentation import panoptic_segments
 
 
 def segments_of_images(model, images, batch_size=None, *, confidence_threshold, fewest_pixels):

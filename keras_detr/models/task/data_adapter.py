@@ -7,7 +7,6 @@ import warnings
 import keras
 from keras import ops
 
-from keras_detr.batches.arrays import to_numpy
 from keras_detr.batches.class_names import check_same_classes
 from keras_detr.batches.dropped_boxes import DroppedBoxes
 from keras_detr.batches.image_range import image_range_of
@@ -27,6 +26,7 @@ from keras_detr.batches.structure import (
 from keras_detr.batches.training_batch import check_inputs, check_training_batch
 from keras_detr.models.task.carried_inputs import without_extra_entries
 from keras_detr.models.task.raw_images import PredictedImages
+from keras_detr.ops.numpy_arrays import to_numpy
 
 
 def split_batch(data, has_masks=False):

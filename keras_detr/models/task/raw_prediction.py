@@ -7,10 +7,10 @@ from keras_detr.batches.image_range import check_scaled, takes_raw_images
 from keras_detr.batches.image_sizes import unpadded_sizes
 from keras_detr.batches.images import raw_images
 from keras_detr.batches.shapes import check_batch_size
-from keras_detr.inference.encoded_masks import encode_masks
-from keras_detr.inference.segmentation import instance_masks
 from keras_detr.models.task.carried_inputs import with_threshold
 from keras_detr.ops.boxes import convert_box_format
+from keras_detr.ops.masks.encoded_masks import encode_masks
+from keras_detr.ops.masks.segmentation import instance_masks
 
 
 def predict_raw_images(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from faster_coco_eval.core import mask as coco_masks
 
-from keras_detr.inference.mask_sampling import checked_size
+from keras_detr.ops.masks.mask_sampling import checked_size
 
 
 def encode_masks(masks: Iterable[Any]) -> list[dict[str, Any]]:

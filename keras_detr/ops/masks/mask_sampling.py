@@ -4,8 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_detr.batches.arrays import to_numpy
-from keras_detr.batches.shapes import described
+from keras_detr.ops.numpy_arrays import to_numpy
 
 # Which point of a pixel of the original image is looked up, in halves of its side. The originals
 # take PyTorch's "nearest" for instances, and Pillow's for panoptic maps.
@@ -134,6 +133,6 @@ def checked_size(name, size):
     if array.shape != (2,) or array.dtype.kind not in "iu" or array.min() < 1:
         raise ValueError(
             f"`{name}` must be (height, width) in pixels, two integers of at least 1. Received: "
-            f"{described(size) if array.shape != (2,) else tuple(array.tolist())}."
+            f"{size!r:.80}."
         )
     return tuple(array.tolist())

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_detr.batches.arrays import to_numpy
-from keras_detr.inference.mask_sampling import (
+from keras_detr.ops.masks.mask_sampling import (
     CENTER,
     FIRST_CORNER,
     axes_of,
@@ -15,6 +14,7 @@ from keras_detr.inference.mask_sampling import (
     checked_logits,
     sample,
 )
+from keras_detr.ops.numpy_arrays import to_numpy
 
 
 def instance_masks(

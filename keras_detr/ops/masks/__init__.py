@@ -1,0 +1,1 @@
+"""Masks of objects: encoded, and from the logits that models return. NumPy only."""
