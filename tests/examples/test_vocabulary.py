@@ -21,11 +21,13 @@ COMMANDS = {
     "export": "export",
     "finetune": "train",
     "predict": "predict",
+    "segment": "predict",
     "train_coco": "train",
 }
 # Arguments of an example that its command has no use for.
 OWN = {
     "evaluate_coco": {"--split"},
+    "segment": {"--kind"},
     "train_coco": {"--backbone", "--data-dir"},
 }
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
