@@ -25,6 +25,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description="Fine-tune a detector on a folder of images.")
     parser.add_argument("data", help="the folder of images and annotations")
     parser.add_argument("--classes", nargs="+", help="only these; default: all")
+    parser.add_argument("--masks", action="store_true", help="train masks too, of COCO-JSON")
     parser.add_argument("--model", default="detr_r50", help="or folder, hf://owner/name or .keras")
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--batch-size", type=int, default=4)
@@ -36,7 +37,7 @@ def parse_arguments():
 def main():
     arguments = parse_arguments()
     keras.utils.set_random_seed(42)
-    data = load_folder(arguments.data, classes=arguments.classes, **FORMAT)
+    data = load_folder(arguments.data, classes=arguments.classes, masks=arguments.masks, **FORMAT)
     print(data)
     # Another training with the same output is refused before anything is written.
     settings = {**vars(arguments), "data": data.fingerprint, "output": None}
@@ -49,6 +50,7 @@ def main():
         arguments.model,
         num_classes=len(data.class_names),
         class_names=data.class_names,
+        masks=arguments.masks,
         preprocessor_sizes=sizes,  # Later predictions resize images in the same way.
         **FORMAT,
     )

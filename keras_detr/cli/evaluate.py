@@ -71,7 +71,7 @@ def add_arguments(parser):
 def run(arguments):
     """Print the metrics, and write them."""
     model = load(arguments.model, **FORMAT, **settings_of_load(arguments))
-    dataset, source = _load_data(arguments, model.class_names)
+    dataset, source = _load_data(arguments, model)
     batches = _batches(dataset, model, arguments)
     metrics = COCOMetrics(**FORMAT, num_classes=model.num_classes, class_names=dataset.class_names)
     with contextlib.ExitStack() as stack:
@@ -111,8 +111,11 @@ def _write(folder, metrics, curves, confidence_threshold):
     write_json(folder / "confusion_matrix.json", matrix.to_dict(), indent=None)
 
 
-def _load_data(arguments, class_names):
+def _load_data(arguments, model):
     """Return the data set, with the classes in the model's order, and what it is."""
+    class_names = model.class_names
+    # Other formats than COCO-JSON have no masks, and are scored by boxes.
+    with_masks = {"masks": model.has_masks and arguments.format in ("auto", "coco"), **FORMAT}
     if arguments.data == COCO:
         if arguments.part == "test":
             raise ValueError("COCO's test part has no annotations: pass another --part.")
@@ -122,13 +125,15 @@ def _load_data(arguments, class_names):
         dataset = load_coco(split, data_dir=arguments.data_dir, **settings)
         return dataset, f"{split} images of {COCO}"
     if arguments.annotations is not None:
-        read = functools.partial(load_coco_json, arguments.data, arguments.annotations, **FORMAT)
+        read = functools.partial(
+            load_coco_json, arguments.data, arguments.annotations, **with_masks
+        )
         dataset = _in_order(read, "class_names", class_names, arguments.annotations)
         return dataset, f"images of {arguments.annotations}"
     settings = {"format": arguments.format, "hold_out": arguments.hold_out, "seed": arguments.seed}
     if arguments.hold_out is None:
         settings |= _settings_of_training(arguments)
-    read = functools.partial(load_folder, arguments.data, **settings, **FORMAT)
+    read = functools.partial(load_folder, arguments.data, **settings, **with_masks)
     data = _in_order(read, "classes", class_names, arguments.data)
     part = arguments.part or ("valid" if data.test is None else "test")
     dataset = getattr(data, part)

@@ -54,6 +54,9 @@ def add_arguments(parser):
     data.add_argument("--format", choices=("auto", "coco", "yolo", "voc"), default="auto")
     data.add_argument("--classes", nargs="+", metavar="NAME", help="only these; default: all")
     data.add_argument(
+        "--masks", action="store_true", help="train masks too, of COCO-JSON with segmentations"
+    )
+    data.add_argument(
         "--hold-out", type=float, default=0.2, help="share, without validation data (%(default)s)"
     )
     training = parser.add_argument_group("training")
@@ -94,6 +97,7 @@ def run(arguments):
         hold_out=arguments.hold_out,
         seed=arguments.seed,
         broken_images="find",
+        masks=arguments.masks,
         **FORMAT,
     )
     print(data)
@@ -127,6 +131,7 @@ def _build_model(arguments, data):
         num_classes=len(data.class_names),
         num_queries=arguments.num_queries,
         class_names=data.class_names,
+        masks=arguments.masks,
         **FORMAT,
         **settings_of_load(arguments),
     )

@@ -36,10 +36,20 @@ def mask_losses(logits, masks, is_object):
 
 
 def _resized(maps, size):
-    """Resize (batch, objects, height, width) as torch does without `align_corners`."""
-    batch, num_objects, *old = ops.shape(maps)
-    maps = ops.reshape(maps, (batch * num_objects, *old, 1))
-    maps = ops.image.resize(
-        maps, size, interpolation="bilinear", antialias=False, data_format="channels_last"
-    )
-    return ops.reshape(maps, (batch, num_objects, *size))
+    """Resize (batch, objects, height, width) bilinearly, as torch does without `align_corners`.
+
+    Of each axis by a matrix product: `ops.image.resize` takes no size that is known only when it
+    runs, and TensorFlow's own takes 1.3 times as long with its gradient.
+    """
+    height, width = ops.shape(maps)[2:]
+    maps = ops.matmul(_interpolation(size[0], height), maps)
+    return ops.matmul(maps, ops.transpose(_interpolation(size[1], width)))
+
+
+def _interpolation(new, old):
+    """Return float32 (new, old), the shares of an axis' old values in its new ones."""
+    ratio = ops.cast(old, "float32") / ops.cast(new, "float32")
+    places = (ops.cast(ops.arange(new), "float32") + 0.5) * ratio - 0.5
+    places = ops.clip(places, 0.0, ops.cast(old - 1, "float32"))
+    distances = ops.abs(ops.expand_dims(places, 1) - ops.cast(ops.arange(old), "float32"))
+    return ops.maximum(1.0 - distances, 0.0)

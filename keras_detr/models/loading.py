@@ -7,12 +7,19 @@ from typing import Any
 
 import keras
 
+from keras_detr.models.presets.backbone_loading import at_revision
+from keras_detr.models.presets.detector_loading import find_detector_class
+from keras_detr.models.task.detector_contract import concrete_detectors
 from keras_detr.models.task.set_prediction_detector import SetPredictionDetector
 from keras_detr.ops.boxes import check_box_format
 
 
 def load(
-    source: str | os.PathLike[str], *, bounding_box_format: str | None = None, **settings: Any
+    source: str | os.PathLike[str],
+    *,
+    bounding_box_format: str | None = None,
+    masks: bool = False,
+    **settings: Any,
 ) -> SetPredictionDetector:
     """Return a detector from a `.keras` file, a folder, a registered preset or the Hub.
 
@@ -21,6 +28,8 @@ def load(
             from `save_to_preset`, a registered name such as "detr_r50", or "hf://owner/name".
         bounding_box_format: str, of what `predict` returns and `fit` takes; None is what was saved,
             and "xyxy" for a registered preset.
+        masks: bool, whether the model is to have masks: a `DETR` becomes a `DETRSegmenter` with a
+            new mask head.
         settings: further arguments of `from_preset`, such as `num_classes` and `class_names`.
 
     Returns:
@@ -29,7 +38,8 @@ def load(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file holds another kind of model, or the preset is unknown or damaged.
+        ValueError: the file holds another kind of model, the preset is unknown or damaged, or there
+            is no detector of its kind with `masks`.
 
     Example:
         ```python
@@ -44,9 +54,8 @@ def load(
     if bounding_box_format is not None:
         check_box_format(bounding_box_format)
     if not isinstance(source, (str, os.PathLike)) or pathlib.Path(source).suffix != ".keras":
-        return SetPredictionDetector.from_preset(
-            source, bounding_box_format=bounding_box_format, **settings
-        )
+        cls = _with_masks(_class_of(source, settings)) if masks else SetPredictionDetector
+        return cls.from_preset(source, bounding_box_format=bounding_box_format, **settings)
     if not pathlib.Path(source).is_file():
         raise FileNotFoundError(f"`source`: there is no file {str(source)!r}.")
     model = keras.saving.load_model(source)
@@ -55,9 +64,28 @@ def load(
             f"`source`: {str(source)!r} holds a `{type(model).__name__}`, and no detector of "
             "keras_detr."
         )
-    if not settings and bounding_box_format in (None, model.bounding_box_format):
+    cls = _with_masks(type(model)) if masks else type(model)
+    is_changed = bool(settings) or cls is not type(model)
+    if not is_changed and bounding_box_format in (None, model.bounding_box_format):
         return model
     with tempfile.TemporaryDirectory() as folder:
         preset = pathlib.Path(folder) / "preset"
         model.save_to_preset(preset)
-        return type(model).from_preset(preset, bounding_box_format=bounding_box_format, **settings)
+        return cls.from_preset(preset, bounding_box_format=bounding_box_format, **settings)
+
+
+def _class_of(source, settings):
+    """Return the class of the detector that `from_preset` would build."""
+    preset = at_revision(source, settings.get("revision"))
+    return find_detector_class(concrete_detectors(SetPredictionDetector), preset)
+
+
+def _with_masks(cls):
+    """Return a detector's class, or that of its kind with masks."""
+    found = [one for one in (cls, *concrete_detectors(cls)) if one.has_masks]
+    if not found:
+        raise ValueError(
+            f"`masks` must be False for a {cls.__name__}, which has no mask head: DETR has one, as "
+            "`DETRSegmenter`."
+        )
+    return found[0]

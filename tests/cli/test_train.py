@@ -14,7 +14,7 @@ import keras_detr
 from keras_detr import cli
 from keras_detr.cli import command
 from keras_detr.evaluation import COCOEvaluation
-from tests.datasets.folders_of_layouts import PARTS, write_coco
+from tests.datasets.folders_of_layouts import PARTS, write_coco, write_yolo
 from tests.models.detectors import patch_backbone, tiny_detr
 
 pytestmark = pytest.mark.filterwarnings(
@@ -95,6 +95,27 @@ def test_killed_resumed_and_finished(preset, tmp_path, monkeypatch, capsys):
     assert train(tmp_path / "data", output, preset, "--seed", "1") == 1
     assert "holds another training: " in capsys.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in output.rglob("*")} == before
+
+
+@pytest.mark.slow
+def test_masks_are_trained_scored_and_drawn(tmp_path, capsys):
+    write_coco(tmp_path / "data")
+    output = tmp_path / "output"
+    tiny_detr(num_queries=10).save_to_preset(tmp_path / "detector")
+    assert train(tmp_path / "data", output, str(tmp_path / "detector"), "--masks") == 0
+    assert "test images:" in capsys.readouterr().out
+    (_, line) = log_of(output)
+    assert float(line["dice_loss"]) > 0
+    assert 0 <= float(line["val_mask_AP"]) <= 1
+    assert "mask_AP" in json.loads((output / "test.json").read_text())
+    assert type(keras_detr.load(output / "model.keras")) is keras_detr.DETRSegmenter
+    evaluate = ["evaluate", str(tmp_path / "data"), "--model", str(output / "preset")]
+    assert command.main(evaluate) == 0
+    assert "masks" in capsys.readouterr().out
+    yolo = tmp_path / "yolo"
+    write_yolo(yolo)
+    assert train(yolo, tmp_path / "other", str(tmp_path / "detector"), "--masks") == 1
+    assert "masks are read from COCO-JSON only" in capsys.readouterr().err
 
 
 def test_a_config_completes_what_is_given(tmp_path):

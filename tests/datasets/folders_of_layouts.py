@@ -48,6 +48,7 @@ def write_coco(folder, parts=PARTS):
                         "image_id": image_id,
                         "category_id": ids[label],
                         "bbox": [left, top, right - left, bottom - top],
+                        "segmentation": [[left, top, right, top, right, bottom, left, bottom]],
                     }
                 )
         (folder / part / "_annotations.coco.json").write_text(json.dumps(content))

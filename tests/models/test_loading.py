@@ -60,6 +60,26 @@ def test_other_classes_keep_all_but_the_class_head(model, inputs, tmp_path):
     assert keras_detr.load(tmp_path / "detector.keras", num_queries=3).num_queries == 3
 
 
+@pytest.mark.parametrize("is_file", [True, False])
+def test_a_detector_gets_masks(is_file, model, inputs, tmp_path, caplog):
+    path = tmp_path / ("detector.keras" if is_file else "preset")
+    (model.save if is_file else model.save_to_preset)(path)
+    loaded = keras_detr.load(path, masks=True)
+    assert type(loaded) is keras_detr.DETRSegmenter
+    assert "The mask head starts anew" in caplog.text
+    expected, found = (m.predict(inputs, verbose=0) for m in (model, loaded))
+    np.testing.assert_allclose(found["boxes"], expected["boxes"], rtol=1e-5, atol=1e-3)
+    assert "mask_logits" in found
+
+
+def test_masks_that_there_are_and_that_there_are_not(tmp_path):
+    segmenter = DETECTORS["detr_segmenter"].build()
+    segmenter.save(tmp_path / "segmenter.keras")
+    assert type(keras_detr.load(tmp_path / "segmenter.keras", masks=True)) is type(segmenter)
+    with pytest.raises(ValueError, match="`masks` must be False for a DINODETR"):
+        keras_detr.load("dino_detr_r50", masks=True, load_weights=False)
+
+
 def test_a_registered_name_takes_settings():
     settings = {"load_weights": False, "num_encoder_layers": 1, "num_decoder_layers": 1}
     model = keras_detr.load("detr_r50", num_classes=3, feed_forward_dim=8, **settings)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from .detectors import DETECTORS, NUM_QUERIES, inputs_of, matching_loss, tiny_batch
+from .detectors import DETECTORS, HEIGHT, NUM_QUERIES, WIDTH, inputs_of, matching_loss, tiny_batch
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="needs tensorflow as the backend"
@@ -37,7 +37,7 @@ def relative_batch():
     boxes = batch["bounding_boxes"]["boxes"] / np.array((96, 64, 96, 64), "float32")
     classes = batch["bounding_boxes"]["classes"]
     boxes[classes < 0] = -1
-    return batch["images"], {"boxes": boxes, "classes": classes}
+    return batch["images"], {**batch["bounding_boxes"], "boxes": boxes}
 
 
 def as_dicts(images, targets):
@@ -70,9 +70,12 @@ def as_ragged(images, targets):
     boxes = tf.RaggedTensor.from_row_lengths(
         np.concatenate([row["boxes"] for row in rows]), [len(row["boxes"]) for row in rows]
     )
-    classes = boxes.with_values(np.concatenate([row["classes"] for row in rows]))
+    others = {
+        name: boxes.with_values(np.concatenate([row[name] for row in rows]))
+        for name in ("classes", "masks")
+    }
     return tf.data.Dataset.from_tensors(
-        {"images": images, "bounding_boxes": {"boxes": boxes, "classes": classes}, "image/id": 7}
+        {"images": images, "bounding_boxes": {"boxes": boxes, **others}, "image/id": 7}
     )
 
 
@@ -202,7 +205,11 @@ def test_more_objects_than_queries_in_a_compiled_step(detector):
     model = detector.build(num_encoder_layers=1, num_decoder_layers=1)
     model.compile(optimizer="sgd")
     boxes = np.tile(np.array((1, 1, 20, 20), "float32"), (1, NUM_QUERIES + 1, 1))
-    targets = {"boxes": boxes, "classes": np.zeros(boxes.shape[:2], "int32")}
+    targets = {
+        "boxes": boxes,
+        "classes": np.zeros(boxes.shape[:2], "int32"),
+        "masks": np.ones((*boxes.shape[:2], HEIGHT, WIDTH), bool),
+    }
     batch = {**inputs_of(tiny_batch(batch_size=1)), "bounding_boxes": targets}
     with pytest.raises(Exception, match=f"{NUM_QUERIES + 1} objects"):
         model.evaluate(batch, verbose=0)
@@ -213,7 +220,11 @@ def test_more_objects_than_queries_in_a_data_set(detector, settings):
     model = detector.build(num_encoder_layers=1, num_decoder_layers=1)
     model.compile(optimizer="sgd", **settings)
     boxes = np.tile(np.array((1, 1, 20, 20), "float32"), (1, NUM_QUERIES + 1, 1))
-    targets = {"boxes": boxes, "classes": np.zeros(boxes.shape[:2], "int32")}
+    targets = {
+        "boxes": boxes,
+        "classes": np.zeros(boxes.shape[:2], "int32"),
+        "masks": np.ones((*boxes.shape[:2], HEIGHT, WIDTH), bool),
+    }
     images = inputs_of(tiny_batch(batch_size=1))["images"]
     with pytest.raises(Exception, match=f"image 0 .*{NUM_QUERIES + 1} objects") as raised:
         model.evaluate(as_dicts(images, targets), verbose=0)
