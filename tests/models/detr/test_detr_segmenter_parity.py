@@ -51,9 +51,9 @@ def transformers_segmenter():
 @pytest.mark.every_backend
 @pytest.mark.parametrize("sides", [(160, 192), (160, 200)])
 def test_masks_of_all_queries(tmp_path, sides):
+    original = transformers_segmenter()
     import torch
 
-    original = transformers_segmenter()
     original.save_pretrained(tmp_path)
     settings = {"hidden_dim": SIZE, "num_heads": HEADS, "num_queries": QUERIES}
     model = DETRSegmenter(**tiny_settings({**settings, "backbone": tiny_backbone()}))
