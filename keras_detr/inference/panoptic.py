@@ -70,7 +70,7 @@ class PanopticSegments:
         """
         if self.error is not None:
             raise ValueError(f"There are no segments: {self.error}.")
-        found = np.zeros(self.image_size, np.int32)
+        found: np.ndarray = np.zeros(self.image_size, np.int32)
         for segment in self.segments:
             (mask,) = decode_masks([segment["mask"]], image_size=self.image_size)
             found[mask] = segment["id"]

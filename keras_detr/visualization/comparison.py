@@ -81,7 +81,7 @@ def plot_comparison(
             ("Predictions", y_pred, confidence_threshold),
         ):
             of_image = {key: values[i] for key, values in objects.items()}
-            settings.update(confidence_threshold=threshold, title=title)
-            panels.append(objects_panel(images[i], mask, of_image, **settings))
+            of_panel = {"confidence_threshold": threshold, "title": title}
+            panels.append(objects_panel(images[i], mask, of_image, **settings, **of_panel))
     # Many images are drawn in two columns, or the figure would be very tall.
     return draw_panels(panels, path, most_columns=2 if len(panels) <= _TALLEST else 4)

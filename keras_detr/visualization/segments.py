@@ -1,5 +1,6 @@
 """Draw what an image is divided into: a panoptic map."""
 
+import functools
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -77,7 +78,7 @@ def plot_segments(
             class_id=int(segment["class"]),
             label=segment.get("name") or class_name(int(segment["class"]), names),
             is_thing=bool(segment["is_thing"]),
-            mask=lambda number=segment["id"]: segment_map == number,
+            mask=functools.partial(np.equal, segment_map, segment["id"]),
         )
         # Names of large segments are placed first.
         for segment in sorted(segments, key=lambda segment: -areas.get(segment["id"], 0))

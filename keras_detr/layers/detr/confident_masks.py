@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from keras_detr.ops.backends import current
 from keras_detr.ops.batched_rows import batched_rows
 
 # Of an image: their maps are in memory together.
@@ -36,16 +37,15 @@ def masks_of_confident(masks_of, states, size, confidence, threshold=None):
     num_wanted = _num_wanted(confidence, threshold)
     part_numbers = ops.reshape(ops.arange(num_parts), (1, num_parts, 1, 1, 1))
 
-    def is_any_wanted(part, masks):
+    def is_any_wanted(part):
         return part * at_once < num_wanted
 
     def compute(part, masks):
         found = ops.expand_dims(masks_of(ops.take(parts, part, axis=1)), 1)
-        return part + 1, ops.where(ops.equal(part_numbers, part), found, masks)
+        return ops.where(ops.equal(part_numbers, part), found, masks)
 
     masks = ops.full((batch, num_parts, at_once, *size), _NOWHERE, dtype="float32")
-    first = ops.convert_to_tensor(0, "int32")
-    _, masks = ops.while_loop(is_any_wanted, compute, (first, masks), maximum_iterations=num_parts)
+    masks = current().repeat_while(is_any_wanted, compute, masks, num_parts)
     masks = ops.reshape(masks, (-1, num_parts * at_once, *size))
     return batched_rows(masks, ops.cast(ops.argsort(order, axis=1), "int32"))
 

@@ -102,7 +102,8 @@ class MaskHead(keras.layers.Layer):
         maps = ops.reshape(attention, (-1, *ops.shape(attention)[2:]))
         maps = ops.cast(maps, self.compute_dtype)
         first, second, *later = self.convolutions
-        of_features, of_attention = ops.split(first.kernel, [self.hidden_dim], axis=2)
+        kernel = ops.convert_to_tensor(first.kernel)
+        of_features, of_attention = kernel[:, :, : self.hidden_dim], kernel[:, :, self.hidden_dim :]
         shared = _convolve(features, of_features) + first.bias
         maps = self._normalized(0, _add(_convolve(maps, of_attention), shared, num_queries))
         maps = self._normalized(1, second(maps))

@@ -68,6 +68,28 @@ class Backend(LayerComputations):
             return in_program(*arrays)
         return ops.convert_to_tensor(on_host(*values), dtype)
 
+    def repeat_while(self, condition, body, state, most_times):
+        """Repeat a step as long as a condition holds.
+
+        Args:
+            condition: callable of a step's number, from 0 on, returns a bool scalar.
+            body: callable of the number and a tensor, returns the next tensor. Steps beyond the
+                condition do no harm.
+            state: tensor.
+            most_times: int.
+
+        Returns:
+            tensor like `state`.
+        """
+        first = ops.convert_to_tensor(0, "int32")
+        _, state = ops.while_loop(
+            lambda number, state: condition(number),
+            lambda number, state: (number + 1, body(number, state)),
+            (first, state),
+            maximum_iterations=most_times,
+        )
+        return state
+
     def known_values(self, array):
         """Return the values of a tensor as a NumPy array, `None` for a program's placeholder."""
         return None if isinstance(array, keras.KerasTensor) else ops.convert_to_numpy(array)

@@ -25,6 +25,14 @@ class TorchBackend(Backend):
     def known_number(self, scalar):
         return scalar.item()
 
+    def repeat_while(self, condition, body, state, most_times):
+        """Take all steps in an exported program, which can't ask for a value under way."""
+        if not torch.compiler.is_compiling():
+            return super().repeat_while(condition, body, state, most_times)
+        for number in range(most_times):
+            state = body(number, state)
+        return state
+
     def prediction_program(self, model, predict):
         """Export a program for each shape of a batch, and compile that.
 

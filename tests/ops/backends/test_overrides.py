@@ -32,6 +32,7 @@ OTHERS = {
     "lay_out_kernel",
     "num_replicas",
     "prediction_program",
+    "repeat_while",
     "reserve_gpus",
     "run",
     "strategy_scope",
