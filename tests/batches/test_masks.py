@@ -70,6 +70,14 @@ def test_what_is_refused(masks, message):
         check_training_batch(x, targets, 1, "xyxy", has_masks=True)
 
 
+@pytest.mark.every_backend
+def test_masks_without_boxes():
+    images, targets = batch(rows(2, 1))
+    del targets["boxes"]
+    with pytest.raises(ValueError, match=r"with 'boxes' and 'classes'.*Received"):
+        check_training_batch(images, targets, 1, "xyxy", has_masks=True)
+
+
 @pytest.mark.parametrize("is_ragged", [False, True])
 def test_tf_data(is_ragged):
     tf = pytest.importorskip("tensorflow")
