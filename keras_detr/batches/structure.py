@@ -47,13 +47,14 @@ class BatchParts(NamedTuple):
     entries: Any
 
 
-def batch_parts(batch: Any) -> BatchParts:
+def batch_parts(batch: Any, has_masks: bool = False) -> BatchParts:
     """Find images, mask, boxes and classes in a training batch.
 
     Args:
         batch: dict with "images", "bounding_boxes" and perhaps "pixel_mask", "image_id" and
             "bounding_box_format", or a tuple (x, bounding_boxes) where x is images or a dict of
             them. Further keys are left aside, except those of `row_entries`.
+        has_masks: bool, whether there must be masks.
 
     Raises:
         ValueError: something is missing, there are sample weights, or `check_images_and_mask`
@@ -71,7 +72,7 @@ def batch_parts(batch: Any) -> BatchParts:
     """
     x, bounding_boxes = training_pair(batch)
     images, pixel_mask, image_ids = input_parts(x)
-    check_bounding_boxes(bounding_boxes)
+    check_bounding_boxes(bounding_boxes, has_masks=has_masks)
     boxes, classes = bounding_boxes["boxes"], bounding_boxes["classes"]
     carried_format = x.get(FORMAT_ENTRY) if isinstance(x, dict) else None
     entries = row_entries(bounding_boxes)

@@ -9,12 +9,7 @@ from keras_detr.batches.arrays import ragged_rows
 from keras_detr.batches.carried_format import FORMAT_ENTRY
 from keras_detr.batches.row_entries import ROW_ENTRIES
 from keras_detr.batches.shapes import NO_BATCH, check_box_shapes, shape_of
-from keras_detr.batches.structure import (
-    batch_parts,
-    check_bounding_boxes,
-    input_parts,
-    training_pair,
-)
+from keras_detr.batches.structure import batch_parts, input_parts
 from keras_detr.batches.training_batch import check_inputs, check_training_batch
 from keras_detr.ops.backends import current
 from keras_detr.ops.boxes import check_box_format
@@ -87,9 +82,7 @@ def checked_training_batches(
         return checked["boxes"], checked["classes"]
 
     def checked_batch(*batch):
-        batch = batch[0] if len(batch) == 1 else batch
-        check_bounding_boxes(training_pair(batch)[1], has_masks=has_masks)
-        parts = batch_parts(batch)
+        parts = batch_parts(batch[0] if len(batch) == 1 else batch, has_masks)
         shape = check_box_shapes(parts.boxes, parts.classes, shape_of(parts.images, 4)[:1])
         inputs = parts.images, parts.pixel_mask, parts.image_ids
         rows = parts.boxes, parts.classes, *map(parts.entries.get, ROW_ENTRIES)

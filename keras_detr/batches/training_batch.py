@@ -14,7 +14,7 @@ from keras_detr.batches.images import check_images
 from keras_detr.batches.labels import check_labels, check_num_objects
 from keras_detr.batches.masks import dense_masks
 from keras_detr.batches.row_entries import check_row_entries
-from keras_detr.batches.structure import batch_parts, check_bounding_boxes, input_parts
+from keras_detr.batches.structure import batch_parts, input_parts
 from keras_detr.ops.boxes import check_box_format
 from keras_detr.ops.numpy_arrays import to_numpy
 
@@ -70,8 +70,7 @@ def check_training_batch(
         ```
     """
     check_box_format(bounding_box_format)
-    check_bounding_boxes(bounding_boxes, has_masks=has_masks)
-    parts = numpy_parts(batch_parts((x, bounding_boxes)))
+    parts = numpy_parts(batch_parts((x, bounding_boxes), has_masks))
     images, pixel_mask, boxes, classes, image_ids, carried_format, entries = parts
     check_carried_format(carried_format, bounding_box_format)
     image_ids = known_image_ids(image_ids, len(images))

@@ -34,10 +34,10 @@ NUM_FINER_MAPS = 3
 class DETRSegmenter(DETR):
     """Segment objects and stuff as a set: a `DETR` whose queries have masks too.
 
-    The backbone needs four levels. The raw outputs have "mask" too,
-    float32 (batch, queries, height / 4, width / 4): logits, positive on the object. Training
-    computes the masks of matched queries only, "matched_mask", and `predict` those of detections
-    that are confident enough, ten at a time.
+    The backbone needs four levels. The raw outputs have "mask" too, float32 (batch, queries,
+    height / 4, width / 4): logits, positive on the object. Training computes the masks of matched
+    queries only, "matched_mask", and `predict` those of detections that are confident enough, ten
+    at a time.
 
     Args:
         backbone, num_classes, bounding_box_format: as in `DETR`; so are all others.
@@ -186,8 +186,7 @@ class DETRSegmenter(DETR):
         results = []
         for chunk in image_chunks(images, exif, verbose):
             readable = [image for _, image, _ in chunk if image is not None]
-            found = segments_of_images(self, readable, batch_size, **settings) if readable else []
-            found = iter(found)
+            found = iter(segments_of_images(self, readable, batch_size, **settings))
             for path, image, error in chunk:
                 size = None if image is None else tuple(image.shape[:2])
                 segments = [] if image is None else next(found)

@@ -13,6 +13,8 @@ def segments_of_images(model, images, batch_size=None, *, confidence_threshold, 
         images, batch_size: as in `predict_raw_images`.
         confidence_threshold, fewest_pixels: as in `panoptic_segments`.
     """
+    if not images:
+        return []
     is_thing = model.is_thing or (True,) * model.num_classes
     names = model.class_names or [f"class {label}" for label in range(model.num_classes)]
     settings = {"confidence_threshold": confidence_threshold}
