@@ -27,6 +27,18 @@ class AdamWUpdate(NamedTuple):
     weight_decay: float = 0.0
 
 
+class Process(NamedTuple):
+    """Tell apart the processes that run one program together.
+
+    Attributes:
+        index: int from 0, this process.
+        count: int, all processes.
+    """
+
+    index: int
+    count: int
+
+
 class Backend(LayerComputations):
     """Compute what a backend may do faster, or must do otherwise, with `keras.ops` alone.
 
@@ -207,7 +219,7 @@ class Backend(LayerComputations):
         """
         return contextlib.nullcontext()
 
-    # Devices.
+    # Devices and processes.
 
     def reserve_gpus(self, config):
         """Keep TensorFlow off the GPUs where it only reads data.
@@ -218,6 +230,21 @@ class Backend(LayerComputations):
             config: the module `tensorflow.config`.
         """
         hide_gpus(config)
+
+    def process(self):
+        """Return the `Process` that this is, of those that train, evaluate and predict together."""
+        return Process(0, 1)
+
+    def gather_bytes(self, data):
+        """Return what all processes pass, in their order; each process calls this at one place.
+
+        Args:
+            data: bytes, of a length of its own in each process.
+
+        Returns:
+            list of bytes, the same in every process.
+        """
+        return [data]
 
     def num_replicas(self):
         """Return how many replicas run this step, each with a part of the batch.

@@ -1,0 +1,55 @@
+"""What the processes of one training do together, or leave to the first of them."""
+
+import contextlib
+import pickle
+
+from keras_detr.ops.backends import current
+
+
+def is_first_process():
+    """Return whether this process is the one that writes files, prints and downloads."""
+    return current().process().index == 0
+
+
+def gather(value):
+    """Return what each process passes, in their order; all of them must call this.
+
+    Args:
+        value: what can be pickled, such as a dict of NumPy arrays.
+
+    Returns:
+        list, the same in every process.
+    """
+    if current().process().count == 1:
+        return [value]
+    return [pickle.loads(data) for data in current().gather_bytes(pickle.dumps(value))]
+
+
+@contextlib.contextmanager
+def first_process_first():
+    """Let the first process run the block before the others do; all of them must come here.
+
+    If it fails in the first process, it fails in all: the others would wait for each other later.
+    """
+    process = current().process()
+    if process.count == 1:
+        yield
+        return
+    if process.index:
+        _raise_if_failed(gather(None)[0])
+        yield
+        return
+    error = "it was interrupted"
+    try:
+        yield
+        error = None
+    except BaseException as caught:
+        error = repr(caught)
+        raise
+    finally:
+        gather(error)
+
+
+def _raise_if_failed(error):
+    if error is not None:
+        raise RuntimeError(f"The first process has failed here, so this one stops too: {error}")
