@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_detr.losses.layer_sums import sum_by_layer
+from keras_detr.losses.layer_sums import sum_by_layer, weigh_images
 from keras_detr.losses.matching_costs import values_of_classes
 from keras_detr.losses.sigmoid_focal_loss import sigmoid_focal_loss
 
@@ -54,13 +54,14 @@ class FocalClassification:
         if_positive = -self.alpha * (1 - probability) ** self.gamma * ops.log(probability + guard)
         return if_positive - if_negative
 
-    def loss(self, logits, target_is_class, num_objects, mean_over_replicas):
+    def loss(self, logits, target_is_class, num_objects, mean_over_replicas, image_weights=None):
         """Return the focal loss of every layer, (layers,), divided by the number of objects.
 
         Arguments are those of `SoftmaxClassification.loss`, with C logits; -inf is sure to be no
         object. `mean_over_replicas` is unused: `num_objects` is global already.
         """
         losses = sigmoid_focal_loss(logits, target_is_class, self.alpha, self.gamma)
+        (losses,) = weigh_images([losses], image_weights)
         return sum_by_layer(losses) / num_objects
 
     def is_object(self, logits):

@@ -14,6 +14,7 @@ from keras_detr.losses.input_checks import (
     check_surplus,
     check_targets,
 )
+from keras_detr.losses.logged_errors import logged_errors
 from keras_detr.losses.mask_losses import mask_losses
 from keras_detr.losses.matched_pairs import box_losses, classes_of_queries, queries_of_groups
 from keras_detr.losses.matching_costs import giou_cost, l1_cost
@@ -55,6 +56,8 @@ class HungarianLoss(keras.losses.Loss):
             and "classes" int (batch, objects), 0-based, -1 for padding. Boxes are clipped to the
             image; those without area are dropped, and both are counted. Where `y_pred` has masks,
             also "masks" bool (batch, objects, image height, image width), of the padded image.
+            Optionally "image_weights" float32 (batch,): 0 for images without objects that only fill
+            up the batch, and don't count; 1 for others.
         y_pred: dict of "classification" (batch, queries, C + 1 or C) logits and "box" (batch,
             queries, 4), rel_center_xywh; optionally "aux_classification" and "aux_box" with an axis
             of decoder layers after the batch axis; optionally "encoder_classification" and
@@ -242,26 +245,29 @@ class HungarianLoss(keras.losses.Loss):
             ops.maximum(current().sum_over_replicas(num_objects), 1.0) / current().num_replicas()
         )
         queries = self._match(logits, boxes, objects, objects.classes, is_compiled_by_xla)
-        losses = self._losses(logits, boxes, objects.boxes, objects.classes, queries, divisor)
+        weights = y_true.get("image_weights")
+        compared = objects.boxes, objects.classes, queries, divisor, weights
+        losses = self._losses(logits, boxes, *compared)
         components = dict(zip(self.component_names, losses, strict=True))
         if "encoder_box" in y_pred:
-            losses = self._encoder_losses(y_pred, objects, divisor, is_compiled_by_xla)
+            losses = self._encoder_losses(y_pred, objects, divisor, weights, is_compiled_by_xla)
             components |= zip(self.encoder_component_names, losses, strict=True)
         if "denoising_box" in y_pred:
-            losses = self._denoising_losses(y_pred, objects, divisor)
+            losses = self._denoising_losses(y_pred, objects, divisor, weights)
             components |= zip(self.denoising_component_names, losses, strict=True)
         if "mask" in y_pred or "matched_mask" in y_pred:
             rows = objects.in_rows_of_targets(queries[:, -1])
             losses = self._mask_losses(y_true, y_pred, rows, divisor)
             components |= zip(self.mask_component_names, losses, strict=True)
+        last = ops.stop_gradient(logits[:, -1]), queries[:, -1]
         return {
             **components,
-            **self._errors(ops.stop_gradient(logits[:, -1]), queries[:, -1], objects),
+            **logged_errors(self.classification, *last, objects, weights),
             "clipped_boxes": objects.num_clipped,
             "dropped_boxes": objects.num_dropped,
         }
 
-    def _encoder_losses(self, y_pred, objects, divisor, is_compiled_by_xla):
+    def _encoder_losses(self, y_pred, objects, divisor, image_weights, is_compiled_by_xla):
         """Return the losses of a two-stage detector's encoder."""
         logits, boxes = (ops.expand_dims(part, 1) for part in _predictions(y_pred, "encoder_"))
         classes = objects.classes
@@ -269,14 +275,16 @@ class HungarianLoss(keras.losses.Loss):
             # One column for all objects of an image: one class' cost of each of many tokens.
             classes = ops.zeros_like(classes[:, :1])
         tokens = self._match(logits, boxes, objects, classes, is_compiled_by_xla)
-        return self._losses(logits, boxes, objects.boxes, classes, tokens, divisor)
+        compared = objects.boxes, classes, tokens, divisor, image_weights
+        return self._losses(logits, boxes, *compared)
 
-    def _denoising_losses(self, y_pred, objects, divisor):
+    def _denoising_losses(self, y_pred, objects, divisor, image_weights):
         """Return the losses of denoising queries, a mean over their groups."""
         logits, boxes = _predictions(y_pred, "denoising_")
         repeated, queries, num_groups = queries_of_groups(objects, *ops.shape(logits)[1:3])
         divisor = divisor * ops.cast(num_groups, "float32")
-        return self._losses(logits, boxes, repeated.boxes, repeated.classes, queries, divisor)
+        compared = repeated.boxes, repeated.classes, queries, divisor, image_weights
+        return self._losses(logits, boxes, *compared)
 
     def _mask_losses(self, y_true, y_pred, queries, divisor):
         """Return the losses of the masks that the last layer's matched queries predict.
@@ -294,7 +302,7 @@ class HungarianLoss(keras.losses.Loss):
         focal, dice = mask_losses(ops.cast(logits, "float32"), masks, queries >= 0)
         return self.mask_weight * focal / divisor, self.dice_weight * dice / divisor
 
-    def _losses(self, logits, boxes, object_boxes, classes, queries, divisor):
+    def _losses(self, logits, boxes, object_boxes, classes, queries, divisor, image_weights):
         """Return the weighted losses of classes, boxes and overlaps, over all layers.
 
         `classes` are (batch, objects), or (batch, 1) where an image has one class only; `queries`
@@ -302,7 +310,9 @@ class HungarianLoss(keras.losses.Loss):
         """
         num_classes = self.classification.num_classes(logits)
         targets = classes_of_queries(queries, classes, ops.shape(boxes)[2], num_classes)
-        class_losses = self.classification.loss(logits, targets, divisor, _mean_over_replicas)
+        class_losses = self.classification.loss(
+            logits, targets, divisor, _mean_over_replicas, image_weights
+        )
         l1_losses, giou_losses = box_losses(boxes, queries, object_boxes, self.area_epsilon)
         return (
             self.class_weight * ops.sum(class_losses),
@@ -327,21 +337,6 @@ class HungarianLoss(keras.losses.Loss):
             is_compiled_by_xla,
         )
         return ops.reshape(queries, (-1, num_layers, max_objects))
-
-    def _errors(self, logits, queries, objects):
-        """Return class_error and cardinality_error of one layer."""
-        of_objects = ops.take_along_axis(
-            logits, ops.expand_dims(ops.maximum(queries, 0), -1), axis=1
-        )
-        names_class = ops.equal(ops.cast(ops.argmax(of_objects, -1), "int32"), objects.classes)
-        is_right = ops.cast(ops.logical_and(names_class, objects.is_object), "float32")
-        num_objects = ops.cast(objects.num_objects, "float32")
-        accuracy = ops.sum(is_right) / ops.maximum(ops.sum(num_objects), 1.0)
-        num_predicted = ops.sum(ops.cast(self.classification.is_object(logits), "float32"), axis=-1)
-        return {
-            "class_error": 100.0 * (1.0 - accuracy),
-            "cardinality_error": ops.mean(ops.abs(num_predicted - num_objects)),
-        }
 
     def get_config(self):
         """Return the constructor's arguments."""

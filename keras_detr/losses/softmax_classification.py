@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_detr.losses.layer_sums import sum_by_layer
+from keras_detr.losses.layer_sums import sum_by_layer, weigh_images
 from keras_detr.losses.matching_costs import values_of_classes
 
 
@@ -53,7 +53,7 @@ class SoftmaxClassification:
         probabilities = ops.softmax(logits, axis=-1)[..., :-1]
         return -values_of_classes(probabilities, classes)
 
-    def loss(self, logits, target_is_class, num_objects, mean_over_replicas):
+    def loss(self, logits, target_is_class, num_objects, mean_over_replicas, image_weights=None):
         """Return the weighted cross-entropy of every layer, a mean over all queries.
 
         Args:
@@ -62,6 +62,8 @@ class SoftmaxClassification:
             num_objects: float32 scalar, the mean number of objects on a replica, at least 1.
                 Unused: the sum of weights normalizes.
             mean_over_replicas: callable that averages a tensor over the replicas of a distribution.
+            image_weights: float32 (batch,), 0 for images that only fill up the batch, 1 for others;
+                or `None`, all are 1.
 
         Returns:
             float32 (layers,). The mean over all replicas is the loss of the whole batch.
@@ -73,6 +75,7 @@ class SoftmaxClassification:
             + (1.0 - is_object) * self.no_object_weight * log_probabilities[..., -1]
         )
         weights = is_object + (1.0 - is_object) * self.no_object_weight
+        log_probability, weights = weigh_images([log_probability, weights], image_weights)
         normalizer = mean_over_replicas(sum_by_layer(weights))
         return -sum_by_layer(log_probability) / normalizer
 

@@ -6,7 +6,9 @@ from typing import Any
 from keras import ops
 
 from keras_detr.losses.hungarian_loss import HungarianLoss
+from keras_detr.models.task.carried_inputs import image_weights
 from keras_detr.models.task.loss_trackers import LossTrackers
+from keras_detr.ops.backends import current
 
 
 class DetectorObjective:
@@ -27,7 +29,8 @@ class DetectorObjective:
             optimizer: "auto" (`default_optimizer`), or any Keras optimizer.
             loss: "auto" (the paper's `HungarianLoss`), or a `HungarianLoss`.
             metrics: list of `keras.metrics.Metric`, updated with targets (rel_center_xywh) and raw
-                outputs.
+                outputs. Where several devices share a batch, targets have "image_weights" too, see
+                `HungarianLoss`.
             box_loss: not taken; KerasCV's detectors have it.
             classification_loss: not taken; KerasCV's detectors have it.
             **kwargs: of `keras.Model.compile`: `run_eagerly`, `steps_per_execution`,
@@ -63,8 +66,6 @@ class DetectorObjective:
         # Keras gets no loss: it would trace the whole model to build one that it never calls.
         super().compile(optimizer=optimizer, loss=None, **kwargs)
         self.loss = loss
-        # Keras' list begins with the mean of the loss. Looking for it takes a walk over all layers.
-        self._untracked.mean_loss = super().metrics[0]
         self._loss_trackers = LossTrackers(
             loss,
             metrics,
@@ -86,20 +87,25 @@ class DetectorObjective:
                 "`sample_weight` must be left out: sample weights aren't supported, because the "
                 "objects of a batch share one normalizer."
             )
-        targets = self.encode_targets(x, y)
         components = self.loss.components(
-            targets, y_pred, is_compiled_by_xla=bool(self.jit_compile)
+            self._compared_targets(x, y), y_pred, is_compiled_by_xla=bool(self.jit_compile)
         )
-        self._loss_trackers.update(components, batch_size=ops.shape(y_pred["box"])[0])
-        total = self.loss.total(components)
-        for penalty in self.losses:
-            total = total + ops.sum(ops.cast(penalty, "float32"))
-        return total
+        penalty = sum(ops.sum(ops.cast(penalty, "float32")) for penalty in self.losses)
+        weights = image_weights(x)
+        num_images = ops.shape(y_pred["box"])[0] if weights is None else ops.sum(weights)
+        self._loss_trackers.update(components, penalty, num_images)
+        return self.loss.total(components) + penalty / current().num_replicas()
+
+    def _compared_targets(self, x, y):
+        """Return the targets that loss and metrics compare with raw outputs."""
+        targets = self.encode_targets(x, y)
+        weights = image_weights(x)
+        return targets if weights is None else {**targets, "image_weights": weights}
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Update the metrics given to `compile`, and return all logs."""
         if self._loss_trackers.metrics:
-            targets = self.encode_targets(x, y)
+            targets = self._compared_targets(x, y)
             for metric in self._loss_trackers.metrics:
                 metric.update_state(targets, y_pred)
         return self.get_metrics_result()
@@ -116,4 +122,4 @@ class DetectorObjective:
         """The loss, its parts, and the metrics given to `compile`."""
         if not self.compiled:
             return []
-        return [self._untracked.mean_loss, *self._loss_trackers.all]
+        return self._loss_trackers.all

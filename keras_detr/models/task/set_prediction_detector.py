@@ -124,7 +124,6 @@ class SetPredictionDetector(
             attention_model=None,
             image_range=image_range_of(self, is_first_only=False),
             is_evaluating=False,
-            mean_loss=None,
             preprocessor=None,
             # The size of the batch that a line in the log was about, if there was one.
             told_unresized=[],
