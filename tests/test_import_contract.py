@@ -55,7 +55,7 @@ HOMES = {
     "supervision": ("inference/detections.py",),
     "pandas": ("inference/detections.py",),
     "torch": ("ops/backends/torch.py", "checkpoints/"),
-    "jax": ("ops/backends/jax.py",),
+    "jax": ("ops/backends/jax.py", "ops/backends/jax_devices.py"),
 }
 
 # Packages that a package of keras_detr must not import, though others may.

@@ -105,3 +105,39 @@ def learning_rate_read_once(optimizer):
         yield
     finally:
         optimizer._learning_rate = schedule
+
+
+def changed_batches(change, x, y=None, **settings):
+    """Return a data set for Keras' trainers: the batches of another, each changed.
+
+    No public data set can stand for arrays that are shuffled, loaders and `tf.data` alike, and
+    keeps Keras from dividing its batches among processes.
+
+    Args:
+        change: callable from a tuple (x, y), of NumPy arrays in nested dicts, to another.
+        x, y: what trainers take.
+        **settings: "batch_size", "shuffle" and "steps_per_epoch" of a trainer.
+    """
+    # Its home is private, so it can't be imported by name where a newer Keras has moved it.
+    from keras.src.trainers.data_adapters import get_data_adapter
+    from keras.src.trainers.data_adapters.data_adapter import DataAdapter
+
+    class ChangedBatches(DataAdapter):
+        def __init__(self, batches):
+            self._batches = batches
+
+        def get_jax_iterator(self):
+            for batch in self._batches.get_jax_iterator():
+                yield change(batch)
+
+        def __getattribute__(self, name):
+            is_own = name.startswith("_") or name == "get_jax_iterator"
+            return super().__getattribute__(name) if is_own else getattr(self._batches, name)
+
+    distribution = keras.distribution.distribution()
+    # Or Keras divides the batches too, or refuses them.
+    keras.distribution.set_distribution(None)
+    try:
+        return ChangedBatches(get_data_adapter(x, y, **settings))
+    finally:
+        keras.distribution.set_distribution(distribution)

@@ -41,6 +41,9 @@ class DetectorPrediction:
         """
         if self.predict_function is not None and not force:
             return self.predict_function
+        self.predict_function = current().prediction_function(self)
+        if self.predict_function is not None:
+            return self.predict_function
         program = None
         if self.jit_compile:
             program = current().prediction_program(self, lambda x: self.predict_step((x,)))
@@ -78,7 +81,7 @@ class DetectorPrediction:
         if is_list_of_images(x):
             return predict_raw_images(self, x, batch_size, *args, **kwargs)
         check_batch_size(batch_size)
-        with current().variables_kept(self):
+        with current().variables_kept(self), current().predicting():
             return super().predict(prediction_inputs(self, x), batch_size, *args, **kwargs)
 
     def predict_on_batch(self, x: Any) -> dict[str, Any]:

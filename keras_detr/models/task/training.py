@@ -15,6 +15,7 @@ from keras_detr.models.task.data_adapter import (
     training_batch,
     training_data,
 )
+from keras_detr.models.task.divided_batches import divided_batch, divided_data
 from keras_detr.models.task.trained_variables import build_optimizer
 from keras_detr.ops.backends import current
 from keras_detr.ops.keras_internals import is_validation_of_fit
@@ -105,13 +106,14 @@ class DetectorTraining:
         """
         check_batch_size(batch_size)
         _refuse_class_weight(kwargs)
-        x, y = training_data(self, x, y)
-        if validation_data is not None:
-            validation_data, targets = training_data(self, validation_data, is_first_checked=True)
-            validation_data = validation_data if targets is None else (validation_data, targets)
-        if y is None and not isinstance(x, keras.utils.PyDataset):
+        checked = training_data(self, x, y)
+        if checked[1] is None and not isinstance(checked[0], keras.utils.PyDataset):
             # Data sets have their own order; Keras warns if its default asks for another.
             kwargs.setdefault("shuffle", False)
+        sizes = {"batch_size": batch_size, "steps_per_epoch": kwargs.get("steps_per_epoch")}
+        x, y = divided_data(x, *checked, shuffle=kwargs.get("shuffle", True), **sizes)
+        if validation_data is not None:
+            validation_data = self._validation_data(validation_data, batch_size, kwargs)
         build_optimizer(self)
         if self.compiled:
             callbacks, initial_epoch = resumable_callbacks(self, callbacks, initial_epoch, epochs)
@@ -129,15 +131,30 @@ class DetectorTraining:
                 **kwargs,
             )
 
+    def _validation_data(self, x, batch_size, arguments):
+        """Return validation data as Keras' `fit` takes them, checked.
+
+        `arguments` are those of `fit` that have no effect here but by their names: a dict.
+        """
+        checked = training_data(self, x, is_first_checked=True)
+        x, y = divided_data(
+            x,
+            *checked,
+            batch_size=arguments.get("validation_batch_size") or batch_size,
+            steps_per_epoch=arguments.get("validation_steps"),
+        )
+        return x if y is None else (x, y)
+
     def evaluate(
         self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any
     ) -> Any:
         """Return the loss and its parts; takes what `fit` takes."""
         check_batch_size(batch_size)
-        if not is_validation_of_fit(kwargs):
-            x, y = training_data(self, x, y)
         # Of the positional arguments, `verbose` and `sample_weight` come before `steps`.
         steps = args[2] if len(args) > 2 else kwargs.get("steps")
+        if not is_validation_of_fit(kwargs):
+            checked = training_data(self, x, y)
+            x, y = divided_data(x, *checked, batch_size=batch_size, steps_per_epoch=steps)
         with current().variables_kept(self), self._evaluating(), no_warning_at_the_end(steps):
             return super().evaluate(x, y, batch_size, *args, **kwargs)
 
@@ -145,11 +162,13 @@ class DetectorTraining:
         """Take one step on a batch; takes arrays as `fit` does."""
         _refuse_class_weight(kwargs)
         build_optimizer(self)
-        return super().train_on_batch(*training_batch(self, x, y), **kwargs)
+        batch = training_batch(self, x, y)
+        return super().train_on_batch(*divided_batch(batch), **kwargs)
 
     def test_on_batch(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
         """Return the loss and its parts on a batch; takes arrays as `fit` does."""
-        return super().test_on_batch(*training_batch(self, x, y), **kwargs)
+        batch = training_batch(self, x, y)
+        return super().test_on_batch(*divided_batch(batch), **kwargs)
 
 
 def _refuse_class_weight(arguments):

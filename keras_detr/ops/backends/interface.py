@@ -4,6 +4,7 @@ import contextlib
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_detr.ops.backends.layer_computations import LayerComputations
@@ -155,6 +156,18 @@ class Backend(LayerComputations):
         """
         return None
 
+    def prediction_function(self, model):
+        """Return what Keras' trainer calls in `predict` in place of its own function, or `None`.
+
+        Args:
+            model: `keras.Model`.
+        """
+        return None
+
+    def predicting(self):
+        """Return the context in which Keras' `predict` runs."""
+        return contextlib.nullcontext()
+
     def compilable_steps(self, model):
         """Return the context in which Keras creates a model's functions for training."""
         return contextlib.nullcontext()
@@ -245,6 +258,17 @@ class Backend(LayerComputations):
             list of bytes, the same in every process.
         """
         return [data]
+
+    def num_parts(self):
+        """Return into how many equal parts the batches of `fit` and `evaluate` are divided.
+
+        1 where Keras takes batches of any size.
+        """
+        return 1
+
+    def rows_of_process(self, num_rows):
+        """Return which rows of a batch that `num_parts` divides are this process', int (rows,)."""
+        return np.arange(num_rows)
 
     def num_replicas(self):
         """Return how many replicas run this step, each with a part of the batch.

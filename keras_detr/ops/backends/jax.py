@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_detr.ops.backends import (
+    jax_devices,
     memory_saving_dropout,
     memory_saving_feed_forward,
     xla_table_rows,
@@ -68,6 +69,26 @@ class JaxBackend(Backend):
             cpu=functools.partial(xla_table_rows.weighted_row_gradients, _take, _add),
             default=super().weighted_row_gradients,
         )
+
+    def prediction_function(self, model):
+        if keras.distribution.distribution() is None:
+            return None
+        return jax_devices.DividedPrediction(model)
+
+    @contextlib.contextmanager
+    def predicting(self):
+        """Keep Keras from dividing batches: it can't divide those of any size."""
+        distribution = keras.distribution.distribution()
+        keras.distribution.set_distribution(None)
+        try:
+            yield
+        finally:
+            keras.distribution.set_distribution(distribution)
+
+    process = staticmethod(jax_devices.process)
+    gather_bytes = staticmethod(jax_devices.gather_bytes)
+    num_parts = staticmethod(jax_devices.num_parts)
+    rows_of_process = staticmethod(jax_devices.rows_of_process)
 
     @contextlib.contextmanager
     def variables_kept(self, model):
