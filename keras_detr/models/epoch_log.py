@@ -30,6 +30,9 @@ class EpochLog(keras.callbacks.Callback):
         ```
     """
 
+    # Of several processes, only the first one has it.
+    only_writes_files = True
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__()
         self.path = pathlib.Path(path)

@@ -10,6 +10,7 @@ import keras
 
 from keras_detr.checkpoints.files.atomic_files import folder_beside, is_unfinished, move_file
 from keras_detr.models.epoch_log import EpochLog
+from keras_detr.ops.processes import by_first_process, is_first_process
 
 _RECORD = "run.json"
 
@@ -55,7 +56,6 @@ class TrainingRun:
         record = self._read_record()
         self.is_finished = record["is_finished"]
         if not record["settings"]:
-            self.folder.mkdir(parents=True, exist_ok=True)
             self._write_record()
 
     def callbacks(
@@ -99,7 +99,8 @@ class TrainingRun:
         """Record that all results are written, and delete the backups."""
         self.is_finished = True
         self._write_record()
-        shutil.rmtree(self.backup_dir, ignore_errors=True)
+        if is_first_process():
+            shutil.rmtree(self.backup_dir, ignore_errors=True)
 
     def _read_record(self):
         """Return the folder's record, or an empty one if the folder may be taken."""
@@ -131,7 +132,9 @@ class TrainingRun:
         # A training that has left nothing but its record may be replaced.
         return new if differing else record
 
+    @by_first_process
     def _write_record(self):
+        self.folder.mkdir(parents=True, exist_ok=True)
         record = {"settings": self._settings, "is_finished": self.is_finished}
         path = self.folder / _RECORD
         with folder_beside(path) as beside:

@@ -1,6 +1,7 @@
 """What the processes of one training do together, or leave to the first of them."""
 
 import contextlib
+import functools
 import pickle
 
 from keras_detr.ops.backends import current
@@ -9,6 +10,24 @@ from keras_detr.ops.backends import current
 def is_first_process():
     """Return whether this process is the one that writes files, prints and downloads."""
     return current().process().index == 0
+
+
+def by_first_process(write):
+    """Let a function or method that writes files do so in the first process, and nothing elsewhere.
+
+    Other processes get `None` at once; they don't wait until the files are there.
+    """
+
+    @functools.wraps(write)
+    def call(*args, **kwargs):
+        return write(*args, **kwargs) if is_first_process() else None
+
+    return call
+
+
+def verbose_of_process(verbose):
+    """Return how much a process shows of its progress: what was asked for, or elsewhere nothing."""
+    return verbose if is_first_process() else 0
 
 
 def gather(value):

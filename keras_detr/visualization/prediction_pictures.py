@@ -47,6 +47,9 @@ class PredictionPictures(keras.callbacks.Callback):
     ```
     """
 
+    # Of several processes, only the first one has it.
+    only_writes_files = True
+
     def __init__(
         self,
         log_dir: str | os.PathLike[str],

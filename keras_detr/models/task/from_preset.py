@@ -10,6 +10,7 @@ from keras_detr.models.presets.detector_loading import find_detector_class, load
 from keras_detr.models.presets.detector_settings import without_other_classes
 from keras_detr.models.presets.saved_preset import save_preset
 from keras_detr.models.task.detector_contract import concrete_detectors
+from keras_detr.ops.processes import by_first_process
 
 
 class DetectorPresets:
@@ -79,6 +80,7 @@ class DetectorPresets:
             cls = find_detector_class(concrete_detectors(cls), preset)
         return load_detector(cls, preset, weights, load_weights, revision, arguments)
 
+    @by_first_process
     def save_to_preset(self, folder: str | os.PathLike[str]) -> None:
         """Write configuration and weights to a folder, for `from_preset`.
 

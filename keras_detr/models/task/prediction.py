@@ -15,6 +15,7 @@ from keras_detr.models.task.raw_images import (
 )
 from keras_detr.models.task.raw_prediction import predict_raw_images
 from keras_detr.ops.backends import current
+from keras_detr.ops.processes import by_first_process, verbose_of_process
 
 
 class DetectorPrediction:
@@ -53,7 +54,12 @@ class DetectorPrediction:
         return self.predict_function
 
     def predict(
-        self, x: Any, batch_size: int | None = None, *args: Any, **kwargs: Any
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        *args: Any,
+        **kwargs: Any,
     ) -> dict[str, Any]:
         """Return detections for images; takes what `fit` takes, with or without targets.
 
@@ -79,10 +85,12 @@ class DetectorPrediction:
         ```
         """
         if is_list_of_images(x):
-            return predict_raw_images(self, x, batch_size, *args, **kwargs)
+            return predict_raw_images(self, x, batch_size, verbose, *args, **kwargs)
         check_batch_size(batch_size)
+        verbose = verbose_of_process(verbose)
         with current().variables_kept(self), current().predicting():
-            return super().predict(prediction_inputs(self, x), batch_size, *args, **kwargs)
+            inputs = prediction_inputs(self, x)
+            return super().predict(inputs, batch_size, verbose, *args, **kwargs)
 
     def predict_on_batch(self, x: Any) -> dict[str, Any]:
         """Return detections for a batch, which isn't resized; takes arrays as `predict` does."""
@@ -194,6 +202,7 @@ class DetectorPrediction:
         else:
             super().__setattr__(name, value)
 
+    @by_first_process
     def export(
         self,
         filepath: str | os.PathLike[str],

@@ -1,6 +1,7 @@
 """Configuration and saving: what a `.keras` file or a preset holds of a detector."""
 
 import copy
+from typing import Any
 
 import keras
 
@@ -8,10 +9,24 @@ from keras_detr.batches.class_names import repaired_class_names
 from keras_detr.models.task.frozen_layers import apply_frozen_paths, frozen_paths
 from keras_detr.models.task.random_state import load_random_state, save_random_state
 from keras_detr.models.task.trained_variables import build_optimizer
+from keras_detr.ops.processes import by_first_process
 
 
 class DetectorSaving:
-    """Describe a detector for a file, and build and compile it again from there."""
+    """Describe a detector for a file, and build and compile it again from there.
+
+    Of several processes that train together, the first one writes.
+    """
+
+    @by_first_process
+    def save(self, filepath: Any, overwrite: bool = True, **kwargs: Any) -> None:
+        """Write the model to a `.keras` file; see `keras.Model.save`."""
+        super().save(filepath, overwrite=overwrite, **kwargs)
+
+    @by_first_process
+    def save_weights(self, filepath: Any, overwrite: bool = True, **kwargs: Any) -> None:
+        """Write weights and the optimizer's state; see `keras.Model.save_weights`."""
+        super().save_weights(filepath, overwrite=overwrite, **kwargs)
 
     def get_config(self):
         """Return the constructor's arguments, and which layers are frozen."""

@@ -7,11 +7,13 @@ from typing import Any
 from keras_detr.checkpoints import write_hub_folder
 from keras_detr.models.presets.model_card import detector_card
 from keras_detr.models.presets.uploaded_preset import upload_preset
+from keras_detr.ops.processes import by_first_process
 
 
 class DetectorSharing:
     """Upload a detector to the Hub, and write what transformers loads."""
 
+    @by_first_process
     def upload_preset(
         self,
         preset: str,
@@ -76,6 +78,7 @@ class DetectorSharing:
             replace_card=replace_card,
         )
 
+    @by_first_process
     def export_to_transformers(self, folder: str | os.PathLike[str]) -> None:
         """Write the detector to a folder that Hugging Face's transformers loads.
 

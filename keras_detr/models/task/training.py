@@ -19,6 +19,7 @@ from keras_detr.models.task.divided_batches import divided_batch, divided_data
 from keras_detr.models.task.trained_variables import build_optimizer
 from keras_detr.ops.backends import current
 from keras_detr.ops.keras_internals import is_validation_of_fit
+from keras_detr.ops.processes import verbose_of_process
 
 
 class DetectorTraining:
@@ -123,7 +124,7 @@ class DetectorTraining:
                 y,
                 batch_size,
                 epochs,
-                verbose,
+                verbose_of_process(verbose),
                 callbacks,
                 *args,
                 validation_data=validation_data,
@@ -146,17 +147,23 @@ class DetectorTraining:
         return x if y is None else (x, y)
 
     def evaluate(
-        self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        *args: Any,
+        **kwargs: Any,
     ) -> Any:
         """Return the loss and its parts; takes what `fit` takes."""
         check_batch_size(batch_size)
-        # Of the positional arguments, `verbose` and `sample_weight` come before `steps`.
-        steps = args[2] if len(args) > 2 else kwargs.get("steps")
+        # Of the positional arguments, `sample_weight` comes before `steps`.
+        steps = args[1] if len(args) > 1 else kwargs.get("steps")
         if not is_validation_of_fit(kwargs):
             checked = training_data(self, x, y)
             x, y = divided_data(x, *checked, batch_size=batch_size, steps_per_epoch=steps)
         with current().variables_kept(self), self._evaluating(), no_warning_at_the_end(steps):
-            return super().evaluate(x, y, batch_size, *args, **kwargs)
+            return super().evaluate(x, y, batch_size, verbose_of_process(verbose), *args, **kwargs)
 
     def train_on_batch(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
         """Take one step on a batch; takes arrays as `fit` does."""

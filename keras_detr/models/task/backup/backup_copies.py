@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_detr.checkpoints.files.atomic_files import folder_beside, move_folder
+from keras_detr.ops.processes import by_first_process
 
 logger = logging.getLogger("keras_detr")
 
@@ -35,6 +36,12 @@ class BackupCopies:
         self.folder = Path(folder)
         self.num_kept = num_kept
 
+    @property
+    def names(self):
+        """list of str, the copies that there are, the newest last."""
+        return [copy.name for copy in self._copies()]
+
+    @by_first_process
     def save(self, model, state):
         """Write a copy of a model and a state, JSON values and arrays; delete copies too old."""
         copies = self._copies()
@@ -75,6 +82,7 @@ class BackupCopies:
             "folder to start anew."
         ) from last_error
 
+    @by_first_process
     def delete(self):
         """Delete all copies, and the folder if nothing else is in it."""
         for copy in self._copies():

@@ -15,6 +15,7 @@ from keras_detr.models.task.finite_weights import (
     FiniteWeightsOfSteps,
     check_finite_weights,
 )
+from keras_detr.ops.processes import gather, is_first_process
 
 logger = logging.getLogger("keras_detr")
 
@@ -46,6 +47,7 @@ class TrainingBackup(keras.callbacks.Callback):
 
         The callbacks get their state at the beginning of training.
         """
+        _check_same_folder(self._copies)
         state = self._copies.restore(model)
         if state is None:
             # There is nothing, or a backup that Keras' own callback wrote.
@@ -98,7 +100,8 @@ def resumable_callbacks(model, callbacks, initial_epoch, epochs):
     """Return the callbacks of a training that can go on after an interruption.
 
     `TrainingBackup` replaces Keras' `BackupAndRestore`, and restores the model; subclasses and
-    remote folders are left to Keras. A check for NaN is the first callback.
+    remote folders are left to Keras. A check for NaN is the first callback. Of several processes,
+    only the first has callbacks that just write files.
 
     Args:
         model: `keras.Model`, compiled, its optimizer built.
@@ -119,7 +122,11 @@ def resumable_callbacks(model, callbacks, initial_epoch, epochs):
             "`callbacks` must have at most one `BackupAndRestore`: training goes on from one "
             f"place. Received {len(backups)}: {[str(backup.backup_dir) for backup in backups]}."
         )
-    others = [callback for callback in callbacks if callback not in backups]
+    others = [
+        callback
+        for callback in callbacks
+        if callback not in backups and (is_first_process() or not _writes_files(callback))
+    ]
     if backups:
         if not any(isinstance(callback, keras.callbacks.History) for callback in others):
             # Keras would add its own after the backup.
@@ -130,10 +137,31 @@ def resumable_callbacks(model, callbacks, initial_epoch, epochs):
     return [_finite_weights(others), *others, *backups], initial_epoch
 
 
+def _check_same_folder(copies):
+    """Raise a ValueError in all processes unless all see the same copies."""
+    names = gather(copies.names)
+    if any(others != names[0] for others in names):
+        raise ValueError(
+            f"`backup_dir` {str(copies.folder)!r} must be one folder that all processes share, as "
+            "the first one writes the backups and all of them read. They see different files: "
+            f"{names}."
+        )
+
+
 def _is_replaced(callback):
     return type(callback) is keras.callbacks.BackupAndRestore and "://" not in str(
         callback.backup_dir
     )
+
+
+def _writes_files(callback):
+    """Return whether a callback does nothing but write what the first process' writes too."""
+    kinds = (
+        keras.callbacks.CSVLogger,
+        keras.callbacks.RemoteMonitor,
+        keras.callbacks.TensorBoard,
+    )
+    return isinstance(callback, kinds) or getattr(callback, "only_writes_files", False)
 
 
 def _finite_weights(callbacks):
