@@ -20,7 +20,10 @@ def by_first_process(write):
 
     @functools.wraps(write)
     def call(*args, **kwargs):
-        return write(*args, **kwargs) if is_first_process() else None
+        if not is_first_process():
+            return None
+        with current().alone():
+            return write(*args, **kwargs)
 
     return call
 
@@ -42,6 +45,23 @@ def gather(value):
     if current().process().count == 1:
         return [value]
     return [pickle.loads(data) for data in current().gather_bytes(pickle.dumps(value))]
+
+
+@contextlib.contextmanager
+def naming_process():
+    """Add to an error in the block which process it is of, and what to do, if there are several."""
+    try:
+        yield
+    except Exception as error:
+        process = current().process()
+        if process.count > 1:
+            error.add_note(
+                f"This was process {process.index} of {process.count}, counted from 0. If its error "
+                "speaks of a connection or of a heartbeat, another one has stopped first, and its "
+                "own messages say why. Start all of them again: with "
+                "`keras.callbacks.BackupAndRestore` the training goes on from the last backup."
+            )
+        raise
 
 
 @contextlib.contextmanager

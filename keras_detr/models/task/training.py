@@ -19,7 +19,7 @@ from keras_detr.models.task.divided_batches import divided_batch, divided_data
 from keras_detr.models.task.trained_variables import build_optimizer
 from keras_detr.ops.backends import current
 from keras_detr.ops.keras_internals import is_validation_of_fit
-from keras_detr.ops.processes import verbose_of_process
+from keras_detr.ops.processes import naming_process, verbose_of_process
 
 
 class DetectorTraining:
@@ -118,7 +118,8 @@ class DetectorTraining:
         build_optimizer(self)
         if self.compiled:
             callbacks, initial_epoch = resumable_callbacks(self, callbacks, initial_epoch, epochs)
-        with current().variables_kept(self), no_warning_at_the_end(kwargs.get("steps_per_epoch")):
+        at_the_end = no_warning_at_the_end(kwargs.get("steps_per_epoch"))
+        with naming_process(), current().variables_kept(self), at_the_end:
             return super().fit(
                 x,
                 y,

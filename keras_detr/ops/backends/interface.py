@@ -164,10 +164,6 @@ class Backend(LayerComputations):
         """
         return None
 
-    def predicting(self):
-        """Return the context in which Keras' `predict` runs."""
-        return contextlib.nullcontext()
-
     def compilable_steps(self, model):
         """Return the context in which Keras creates a model's functions for training."""
         return contextlib.nullcontext()
@@ -247,6 +243,10 @@ class Backend(LayerComputations):
     def process(self):
         """Return the `Process` that this is, of those that train, evaluate and predict together."""
         return Process(0, 1)
+
+    def alone(self):
+        """Return the context in which this process computes without the others."""
+        return contextlib.nullcontext()
 
     def gather_bytes(self, data):
         """Return what all processes pass, in their order; each process calls this at one place.

@@ -76,8 +76,8 @@ class JaxBackend(Backend):
         return jax_devices.DividedPrediction(model)
 
     @contextlib.contextmanager
-    def predicting(self):
-        """Keep Keras from dividing batches: it can't divide those of any size."""
+    def alone(self):
+        """Take the distribution away, by which Keras creates arrays that all processes share."""
         distribution = keras.distribution.distribution()
         keras.distribution.set_distribution(None)
         try:

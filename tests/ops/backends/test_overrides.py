@@ -20,6 +20,7 @@ pytestmark = pytest.mark.every_backend
 
 # These don't return the same as the reference; the files of this folder test each.
 OTHERS = {
+    "alone",
     "call_on_host",
     "call_where_fastest",
     "check_export",
@@ -33,7 +34,6 @@ OTHERS = {
     "lay_out_kernel",
     "num_parts",
     "num_replicas",
-    "predicting",
     "prediction_function",
     "prediction_program",
     "process",
