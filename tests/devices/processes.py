@@ -69,7 +69,10 @@ def finish(processes, folder, timeout=240, expected=0):
         for process in processes:
             process.kill()
             process.wait()
-    texts = {path.name: path.read_text(errors="replace") for path in sorted(pathlib.Path(folder).glob("?.[oe]*"))}
+    texts = {
+        path.name: path.read_text(errors="replace")
+        for path in sorted(pathlib.Path(folder).glob("?.[oe]*"))
+    }
     told = "\n".join(f"--- {name}\n{text[-3000:]}" for name, text in texts.items())
     is_right = all(code != 0 if expected is None else code == expected for code in codes)
     assert is_right, f"exit codes {codes}\n{told}"

@@ -1,0 +1,86 @@
+"""Several devices and processes of JAX compute what one does."""
+
+import importlib.util
+import pathlib
+import time
+
+import numpy as np
+import pytest
+
+import keras_detr
+from tests.devices.processes import finish, start
+from tests.quick_compilation import XLA_FLAGS
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax isn't installed"),
+]
+FOLDER = pathlib.Path(__file__).parent
+
+
+def script(name):
+    return (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+
+
+def assert_same(found, expected, names):
+    for name in names:
+        largest = np.abs(expected[name]).max()
+        np.testing.assert_allclose(
+            found[name], expected[name], rtol=1e-5, atol=1e-5 * max(1.0, largest), err_msg=name
+        )
+
+
+@pytest.mark.parametrize("detector", ["detr_segmenter", "dino_detr"])
+def test_four_devices_compute_what_one_does(detector, tmp_path):
+    flags = f"{XLA_FLAGS} --xla_force_host_platform_device_count=4"
+    arguments = detector, str(tmp_path)
+    processes = start(script("jax_devices"), 1, tmp_path, "jax", *arguments, XLA_FLAGS=flags)
+    finish(processes, tmp_path)
+    one, four = (np.load(tmp_path / f"{name}.npz") for name in ("one", "four"))
+    assert one["fit loss"][1] < one["fit loss"][0]
+    assert set(one) == set(four)
+    assert_same(four, one, set(one))
+
+
+def test_a_process_dies_and_the_training_goes_on(tmp_path):
+    """Of two processes one is killed; started again, they end as one process does."""
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    alone.mkdir()
+    together.mkdir()
+    code = script("jax_processes")
+    one = start(code, 1, alone, "jax", str(alone), "live", XLA_FLAGS=XLA_FLAGS)
+    first, second = start(code, 2, together, "jax", str(together), "die", XLA_FLAGS=XLA_FLAGS)
+    second.wait(240)
+    begin = time.monotonic()
+    first.wait(240)
+    assert time.monotonic() - begin < 60
+    assert first.returncode != 0
+    errors = (together / "0.err").read_text(errors="replace")
+    assert "This was process 0 of 2" in errors
+    assert "Start all of them again" in errors
+    assert [path.name for path in (together / "backup").iterdir()] == ["00000000"]
+    shown = finish(one, alone)
+    assert "Epoch 3" in shown[0]
+
+    again = start(code, 2, together, "jax", str(together), "live", XLA_FLAGS=XLA_FLAGS)
+    shown = finish(again, together)
+    assert "Epoch 2/3" in shown[0]
+    assert "Epoch 1/3" not in shown[0]
+    assert "Epoch" not in shown[1]
+    expected, *found = (
+        np.load(path) for path in (alone / "0.npz", *sorted(together.glob("*.npz")))
+    )
+    assert len(found) == 2
+    assert "fit val_AP" in expected
+    names = [name for name in expected if not name.startswith("predict")]
+    for index, own in enumerate(found):
+        assert_same(own, expected, names)
+        for name in ("predict boxes", "predict confidence"):
+            # Each process has predicted images of its own.
+            assert len(own[name]) == 3
+            if index == 0:
+                assert_same(own, expected, [name])
+    assert not np.allclose(found[0]["predict boxes"], found[1]["predict boxes"])
+    assert (together / "log.csv").read_text().count("\n") == 4
+    model = keras_detr.load(together / "model.keras")
+    np.testing.assert_array_equal(model.trainable_variables[0], found[0]["weight 0"])
