@@ -57,7 +57,7 @@ def naming_process():
         if process.count > 1:
             error.add_note(
                 f"This was process {process.index} of {process.count}, counted from 0. If the "
-                "error speaks of a connection or of a heartbeat, another one has stopped first, and "
+                "error speaks of a connection or of a heartbeat, another one stopped first, and "
                 "its own messages say why. Start all of them again: with "
                 "`keras.callbacks.BackupAndRestore` the training goes on from the last backup."
             )
