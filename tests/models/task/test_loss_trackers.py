@@ -37,17 +37,20 @@ def test_one_for_each_part():
     def names(*args, **kwargs):
         return [tracker.name for tracker in LossTrackers(*args, **kwargs).all]
 
-    assert names(loss) == PARTS + ERRORS
-    assert names(loss, [metric], use_two_stage=True) == PARTS + ENCODER_PARTS + ERRORS + ["mine"]
-    assert names(None, [metric], use_two_stage=True) == ["mine"]
+    assert names(loss) == ["loss", *PARTS, *ERRORS]
+    two_stage = names(loss, [metric], use_two_stage=True)
+    assert two_stage == ["loss", *PARTS, *ENCODER_PARTS, *ERRORS, "mine"]
+    assert names(None, [metric], use_two_stage=True) == ["loss", "mine"]
 
 
 def test_means_weigh_images_and_counts_add_up():
     trackers = LossTrackers(HungarianLoss.detr(), use_two_stage=True)
     names = PARTS + ENCODER_PARTS + ERRORS
     for value, batch_size in ((1.0, 3), (5.0, 1)):
-        trackers.update({name: ops.convert_to_tensor(value) for name in names}, batch_size)
+        components = {name: ops.convert_to_tensor(value) for name in names}
+        trackers.update(components, 0.5, batch_size)
     results = {tracker.name: float(tracker.result()) for tracker in trackers.all}
+    assert results.pop("loss") == 2.0 * 6 + 0.5
     assert results == {name: 6.0 if name.endswith("_boxes") else 2.0 for name in names}
 
 
