@@ -9,9 +9,11 @@ import keras
 from keras_detr.batches.class_names import check_same_classes
 from keras_detr.batches.image_range import image_range_of
 from keras_detr.evaluation.coco_metrics import COCOMetrics
-from keras_detr.evaluation.detector_evaluation import check_batch, each_batch, evaluate_batches
+from keras_detr.evaluation.detector_evaluation import check_batch, evaluate_batches
 from keras_detr.evaluation.mask_scores import MaskScores
+from keras_detr.evaluation.shared_batches import SharedBatches
 from keras_detr.evaluation.summary import class_table, f1_line, summary_table
+from keras_detr.ops.processes import failing_together, is_first_process
 
 
 class COCOEvaluation(keras.callbacks.Callback):
@@ -29,12 +31,16 @@ class COCOEvaluation(keras.callbacks.Callback):
     between repeat the last result. A repeated value is no improvement, so `ModelCheckpoint` saves
     only evaluated epochs, and `EarlyStopping` counts all epochs.
 
+    Where several processes train together, each predicts its share of the batches, see
+    `evaluate_detector`; all log the figures of all images, and the first prints them.
+
     A metric is NaN if the data set has no such objects, for example no small ones. Don't monitor
     it then: Keras never finds a number better than NaN.
 
     Args:
         batches: batches of validation images, see `evaluate_detector`. They are read once for each
-            evaluation, and only one of them is in memory. They should contain COCO's crowds.
+            evaluation, and only one of them is in memory. They should contain COCO's crowds. Every
+            process gets the same.
         every: int, the number of epochs from one evaluation to the next.
         per_class: bool, whether the AP of each class is shown, and logged as "val_AP/<name>" and
             "val_mask_AP/<name>"; names are the model's `class_names`, or the numbers of the
@@ -88,8 +94,9 @@ class COCOEvaluation(keras.callbacks.Callback):
         _check_detector(self.model)
         check_same_classes(self.batches, self.model)
         self._masks = MaskScores(self.model)
-        for batch in itertools.islice(each_batch(self.batches), 1):
-            check_batch(self.model, batch, self._masks, image_range_of(self.model))
+        with failing_together():
+            for batch in itertools.islice(SharedBatches(self.batches), 1):
+                check_batch(self.model, batch, self._masks, image_range_of(self.model))
         self._figures = None
 
     def on_epoch_end(self, epoch, logs=None):
@@ -139,7 +146,7 @@ class COCOEvaluation(keras.callbacks.Callback):
             tables.append(class_table(by_class, f1_by_class, masks_by_class))
         # What was found isn't kept while the model trains.
         self._masks.reset()
-        if self.verbose:
+        if self.verbose and is_first_process():
             # The progress bar of `fit` hasn't ended its line.
             print("", f"Epoch {number}, in percent", *tables, sep="\n", flush=True)
         return figures

@@ -1,5 +1,6 @@
 """COCO's metrics of masks, as pycocotools computes them for the type "segm"."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from keras_detr.evaluation.class_evaluation import (
     figures_per_class,
     twelve_figures,
 )
+from keras_detr.evaluation.collected_images import CollectedImages, numbered_rows
 from keras_detr.evaluation.metric_inputs import (
     check_classes,
     check_finite,
@@ -21,7 +23,7 @@ from keras_detr.ops.masks.encoded_masks import decode_masks
 from keras_detr.ops.numpy_arrays import to_numpy
 
 
-class COCOMaskMetrics:
+class COCOMaskMetrics(CollectedImages):
     """Collect true and detected masks batch by batch, and evaluate them as COCO does.
 
     It is `COCOMetrics` for masks: an object is found if the IoU of the masks is high enough, and
@@ -53,19 +55,9 @@ class COCOMaskMetrics:
     """
 
     def __init__(self, *, num_classes: int, class_names: Sequence[str] | None = None) -> None:
+        super().__init__()
         self.num_classes = num_classes
         self.class_names = check_class_names(class_names, num_classes)
-        self.reset_state()
-
-    def reset_state(self) -> None:
-        """Forget all images."""
-        self._image_sizes: dict[int, tuple[int, int]] = {}
-        self._num_images = 0
-        self._true_rows: list[np.ndarray] = []
-        self._true_masks: list[Any] = []
-        self._rows: list[np.ndarray] = []
-        self._masks: list[Any] = []
-        self._evaluation = None
 
     def update_state(
         self, y_true: Mapping[str, Any], y_pred: Mapping[str, Any], image_sizes: Any = None
@@ -94,34 +86,24 @@ class COCOMaskMetrics:
         if image_sizes is not None:
             lengths["image_sizes"] = len(image_sizes)
         check_lengths(**lengths)
-        true_rows, true_masks, rows, masks, sizes = [], [], [], [], {}
+        images = []
         for index in range(num_images):
-            image_id = self._num_images + index
             image_size = None if image_sizes is None else to_numpy(image_sizes[index])
-            truth, masks_of_image = self._real_objects("y_true", y_true, index)
-            pixels = _areas("y_true", masks_of_image, image_size)
-            size = _only_size("y_true", masks_of_image, None)
+            truth, true_masks = self._real_objects("y_true", y_true, index)
+            pixels = _areas("y_true", true_masks, image_size)
+            size = _only_size("y_true", true_masks, None)
             area = truth.get("area", pixels)
             check_finite("y_true", "area", area)
             is_crowd = truth.get("is_crowd", np.zeros(len(pixels)))
-            true_rows.append(_columns(image_id, truth["classes"], area, is_crowd))
-            true_masks += masks_of_image
-            found, masks_of_image = self._real_objects("y_pred", y_pred, index)
-            pixels = _areas("y_pred", masks_of_image, image_size)
-            size = _only_size("y_pred", masks_of_image, size)
+            true_rows = _columns(truth["classes"], area, is_crowd)
+            found, masks = self._real_objects("y_pred", y_pred, index)
+            pixels = _areas("y_pred", masks, image_size)
+            size = _only_size("y_pred", masks, size)
             check_finite("y_pred", "confidence", found["confidence"])
-            rows.append(_columns(image_id, found["classes"], pixels, found["confidence"]))
-            masks += masks_of_image
-            if size is not None:
-                sizes[image_id] = size
+            rows = _columns(found["classes"], pixels, found["confidence"])
+            images.append((true_rows, true_masks, rows, masks, size))
         # A batch is added only if all of it is valid.
-        self._true_rows += true_rows
-        self._true_masks += true_masks
-        self._rows += rows
-        self._masks += masks
-        self._image_sizes |= sizes
-        self._num_images += num_images
-        self._evaluation = None
+        self.add_images(images)
 
     def result(self) -> dict[str, float]:
         """Return COCO's twelve metrics of masks.
@@ -155,19 +137,15 @@ class COCOMaskMetrics:
         return {key: value[is_real] for key, value in image.items()}, real_masks
 
     def _evaluated(self):
-        if not self._num_images:
-            raise ValueError(
-                "There is nothing to score: `update_state` was called with no image. Check that "
-                "the data set isn't empty."
-            )
         if self._evaluation is None:
+            true_rows, true_masks, rows, masks, sizes = self._entries()
             self._evaluation = evaluate_masks_by_class(
-                np.concatenate(self._true_rows),
-                self._true_masks,
-                np.concatenate(self._rows),
-                self._masks,
+                numbered_rows(true_rows),
+                list(itertools.chain(*true_masks)),
+                numbered_rows(rows),
+                list(itertools.chain(*masks)),
                 self.num_classes,
-                self._image_sizes,
+                {image: size for image, size in enumerate(sizes) if size is not None},
             )
         return self._evaluation
 
@@ -205,5 +183,5 @@ def _areas(argument, masks, image_size):
     return np.array(areas, float)
 
 
-def _columns(image_id, *columns):
-    return np.column_stack([np.full(len(columns[0]), image_id), *columns]).astype(np.float64)
+def _columns(*columns):
+    return np.column_stack(columns).astype(np.float64)

@@ -11,6 +11,7 @@ from keras_detr.evaluation.class_evaluation import (
     figures_per_class,
     twelve_figures,
 )
+from keras_detr.evaluation.collected_images import CollectedImages, numbered_rows
 from keras_detr.evaluation.confusion_matrix import ConfusionMatrix, confusion_of
 from keras_detr.evaluation.detection_curves import DetectionCurves, curves_of
 from keras_detr.evaluation.metric_inputs import (
@@ -23,7 +24,7 @@ from keras_detr.ops.boxes import check_box_format, convert_box_format
 from keras_detr.ops.numpy_arrays import to_numpy
 
 
-class COCOMetrics:
+class COCOMetrics(CollectedImages):
     """Collect true and detected boxes batch by batch, and evaluate them as COCO does.
 
     All images count, also those without objects, and so does class 0. As COCO's rules say, boxes
@@ -61,19 +62,12 @@ class COCOMetrics:
         num_classes: int,
         class_names: Sequence[str] | None = None,
     ) -> None:
+        super().__init__()
         box_format = check_box_format(bounding_box_format)
         self.bounding_box_format = bounding_box_format
         self.num_classes = num_classes
         self.class_names = check_class_names(class_names, num_classes)
         self._is_relative = box_format.is_relative
-        self.reset_state()
-
-    def reset_state(self) -> None:
-        """Forget all images."""
-        self._num_images = 0
-        self._true_boxes: list[np.ndarray] = []
-        self._detections: list[np.ndarray] = []
-        self._evaluation = None
 
     def update_state(
         self, y_true: Mapping[str, Any], y_pred: Mapping[str, Any], image_sizes: Any = None
@@ -105,17 +99,13 @@ class COCOMetrics:
         if image_sizes is not None:
             lengths["image_sizes"] = len(image_sizes)
         check_lengths(**lengths)
-        true_boxes, detections = [], []
+        images = []
         for index in range(num_images):
             size = None if image_sizes is None else to_numpy(image_sizes[index])
-            image_id = self._num_images + index
-            true_boxes.append(self._true_rows(objects_of_image(y_true, index), size, image_id))
-            detections.append(self._detection_rows(objects_of_image(y_pred, index), size, image_id))
+            true_rows = self._true_rows(objects_of_image(y_true, index), size)
+            images.append((true_rows, self._detection_rows(objects_of_image(y_pred, index), size)))
         # A batch is added only if all of it is valid.
-        self._true_boxes += true_boxes
-        self._detections += detections
-        self._num_images += num_images
-        self._evaluation = None
+        self.add_images(images)
 
     def result(self) -> dict[str, float]:
         """Return COCO's twelve metrics.
@@ -185,41 +175,35 @@ class COCOMetrics:
             true_boxes, detections, self._names(), confidence_threshold, iou_threshold
         )
 
-    def _true_rows(self, image, size, image_id):
-        rows, is_real = self._real_objects("y_true", image, size, image_id)
-        area = image["area"][is_real] if "area" in image else rows[:, 4] * rows[:, 5]
+    def _true_rows(self, image, size):
+        rows, is_real = self._real_objects("y_true", image, size)
+        area = image["area"][is_real] if "area" in image else rows[:, 3] * rows[:, 4]
         is_crowd = image["is_crowd"][is_real] if "is_crowd" in image else np.zeros(len(rows))
         check_finite("y_true", "area", area)
         return np.column_stack([rows, area, is_crowd])
 
-    def _detection_rows(self, image, size, image_id):
-        rows, is_real = self._real_objects("y_pred", image, size, image_id)
+    def _detection_rows(self, image, size):
+        rows, is_real = self._real_objects("y_pred", image, size)
         confidence = image["confidence"][is_real]
         check_finite("y_pred", "confidence", confidence)
         return np.column_stack([rows, confidence])
 
-    def _real_objects(self, argument, image, size, image_id):
-        """Return rows of image, class, x, y, width, height, and which objects aren't padding."""
+    def _real_objects(self, argument, image, size):
+        """Return rows of class, x, y, width, height, and which objects aren't padding."""
         image = {**image, "boxes": image["boxes"].astype(np.float64).reshape(-1, 4)}
         classes = check_classes(argument, "boxes", image, self.num_classes)
         is_real = classes >= 0
         boxes = image["boxes"][is_real]
         check_finite(argument, "boxes", boxes)
         boxes = convert_box_format(boxes, self.bounding_box_format, "xywh", size, np.stack)
-        image_ids = np.full(len(boxes), image_id)
-        return np.column_stack([image_ids, classes[is_real], boxes]), is_real
+        return np.column_stack([classes[is_real], boxes]), is_real
 
     def _names(self):
         return self.class_names or tuple(str(label) for label in range(self.num_classes))
 
     def _rows(self):
         """Return all true boxes and all detections, as `evaluate_by_class` takes them."""
-        if not self._num_images:
-            raise ValueError(
-                "There is nothing to score: `update_state` was called with no image. Check that "
-                "the data set isn't empty."
-            )
-        return np.concatenate(self._true_boxes), np.concatenate(self._detections)
+        return tuple(map(numbered_rows, self._entries()))
 
     def _evaluated(self):
         if self._evaluation is None:

@@ -11,8 +11,10 @@ from keras_detr.batches.structure import input_parts
 from keras_detr.batches.training_batch import check_training_batch
 from keras_detr.evaluation.coco_metrics import COCOMetrics
 from keras_detr.evaluation.mask_scores import MaskScores, MaskSizes, masks_of_originals
+from keras_detr.evaluation.shared_batches import SharedBatches
 from keras_detr.ops.boxes import convert_box_format
 from keras_detr.ops.numpy_arrays import to_numpy
+from keras_detr.ops.processes import failing_together, is_first_process
 
 
 def evaluate_detector(
@@ -35,6 +37,11 @@ def evaluate_detector(
     and the width each. True masks that were enlarged with their image become what they were, so the
     figures of COCO's images, which DETR enlarges, are those of the original masks.
 
+    Where several processes run together, all of them call this with the same batches. Each predicts
+    its share, every n-th batch of n processes, and all return the figures of all images, those that
+    one process would. If an error occurs in one, all of them raise. Batches with an attribute
+    `is_part_of_process` that is true are read whole: they are the process' own part.
+
     Args:
         model: a detector with `predict_on_batch`, `num_classes` and `bounding_box_format`.
         batches: iterable or `keras.utils.PyDataset` of batches as the data sets and `PadToCanvas`
@@ -42,11 +49,12 @@ def evaluate_detector(
             height and width of the original images, and "bounding_boxes" in the model's format.
             Their "area" and "is_crowd" are COCO's; areas are scaled with the image. "masks" are
             bool (batch, N, height, width) of the padded images.
-        verbose: int, 1 shows a progress bar.
+        verbose: int, 1 shows a progress bar, in the first process.
         metrics: `COCOMetrics("rel_xyxy", ...)` to update, for more than the twelve metrics; it
-            holds all images after this call. None creates one.
+            holds all images after this call, in every process. None creates one.
         mask_metrics: `COCOMaskMetrics` to update, likewise; for models with masks only.
-        on_batch: function of a batch and its detections, called after each batch. Detections are
+        on_batch: function of a batch and its detections, called after each batch that this process
+            predicts. Detections are
             NumPy arrays as `predict` returns them, with "boxes" xyxy in pixels of the original
             images; and where masks are scored also "masks", a list for each image, of encoded masks
             of its original size, see `keras_detr.inference.encode_masks`, or None for padding.
@@ -56,6 +64,7 @@ def evaluate_detector(
         "mask_AP50" and so on.
 
     Raises:
+        RuntimeError: there is an error in another process.
         ValueError: there are no images, a batch lacks an entry, its images, boxes or masks aren't
             as `fit` takes them, its `class_names` aren't the model's, only some batches have masks,
             `metrics` takes another format, or there are `mask_metrics` and the model has no masks.
@@ -81,10 +90,23 @@ def evaluate_detector(
 def evaluate_batches(model, batches, metrics, masks, verbose=0, on_batch=None):
     """Do what `evaluate_detector` does, with `COCOMetrics` and `MaskScores`."""
     check_same_classes(batches, model)
-    progress = keras.utils.Progbar(_length(batches), verbose=verbose, unit_name="batch")
-    num_batches = 0
+    shared = SharedBatches(batches)
+    collections = [(one, one.num_images) for one in (metrics, masks.metrics) if one is not None]
+    # An error in the batches of one process ends the evaluation in all.
+    with failing_together():
+        ends = _evaluate_own(model, shared, metrics, masks, verbose, on_batch)
+    masks.agree()
+    shared.gather_images(collections, ends)
+    return {**metrics.result(), **masks.result()}
+
+
+def _evaluate_own(model, batches, metrics, masks, verbose, on_batch):
+    """Evaluate the batches of this process, and return how many images there were after each."""
+    verbose = verbose if is_first_process() else 0
+    progress = keras.utils.Progbar(batches.num_batches(), verbose=verbose, unit_name="batch")
+    ends, num_before = [], metrics.num_images
     predict = _PaddedBatches(model)
-    for batch in each_batch(batches):
+    for batch in batches:
         true_masks = check_batch(model, batch, masks).get("masks")
         images, pixel_mask, _ = input_parts(batch)
         inputs = {"images": to_numpy(images)}
@@ -117,20 +139,11 @@ def evaluate_batches(model, batches, metrics, masks, verbose=0, on_batch=None):
             scale = original_size[:, None, [1, 0, 1, 0]]
             on_batch(batch, {**detections, "boxes": detections["boxes"] * scale})
         progress.add(1)
-        num_batches += 1
-    if progress.target is None and num_batches:
+        ends.append(metrics.num_images - num_before)
+    if progress.target is None and ends:
         # If the number of batches wasn't known, the bar has to be ended.
-        progress.update(num_batches, finalize=True)
-    return {**metrics.result(), **masks.result()}
-
-
-def each_batch(batches):
-    """Yield the batches of an iterable or of a `keras.utils.PyDataset`."""
-    if isinstance(batches, keras.utils.PyDataset):
-        for index in range(batches.num_batches):
-            yield batches[index]
-    else:
-        yield from batches
+        progress.update(len(ends), finalize=True)
+    return ends
 
 
 def check_batch(model, batch, masks, image_range=None):
@@ -186,12 +199,3 @@ class _PaddedBatches:
             inputs = {name: value[rows] for name, value in inputs.items()}
         found = self.model.predict_on_batch(inputs)
         return {name: to_numpy(value)[:number] for name, value in found.items()}
-
-
-def _length(batches):
-    if isinstance(batches, keras.utils.PyDataset):
-        return batches.num_batches
-    try:
-        return len(batches)
-    except TypeError:
-        return None

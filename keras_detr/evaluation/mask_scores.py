@@ -10,8 +10,13 @@ from keras_detr.evaluation.summary import MASK_PREFIX
 from keras_detr.ops.masks.encoded_masks import encode_masks
 from keras_detr.ops.masks.mask_sampling import CENTER, nearest_pixels
 from keras_detr.ops.masks.segmentation import instance_masks
+from keras_detr.ops.processes import gather
 
 logger = logging.getLogger("keras_detr")
+
+_BOTH_KINDS = (
+    "All batches must have 'masks' in their 'bounding_boxes', or none. Received both kinds."
+)
 
 
 class MaskSizes(NamedTuple):
@@ -71,10 +76,7 @@ class MaskScores:
         if self._are_in_batches is None:
             self._are_in_batches = has_masks
         if has_masks != self._are_in_batches:
-            raise ValueError(
-                "All batches must have 'masks' in their 'bounding_boxes', or none. Received both "
-                "kinds."
-            )
+            raise ValueError(_BOTH_KINDS)
         if not has_masks and not self._is_told:
             self._is_told = True
             logger.warning(
@@ -82,6 +84,17 @@ class MaskScores:
                 "the batches have no 'masks'. Load them with `masks=True`."
             )
         return has_masks
+
+    def agree(self):
+        """Find out whether masks are scored in a process that had no batch; all processes call it.
+
+        Raises:
+            ValueError: the batches of some processes have masks, and those of others haven't.
+        """
+        kinds = {kind for kind in gather(self._are_in_batches) if kind is not None}
+        if len(kinds) > 1:
+            raise ValueError(_BOTH_KINDS)
+        self._are_in_batches = kinds.pop() if kinds else None
 
     def update(self, truth, detections, sizes):
         """Add a batch with masks.

@@ -33,8 +33,9 @@ class HungarianLoss(keras.losses.Loss):
     detector's encoder predicts; in Deformable DETR every object has class 0 there, because its
     tokens only tell objects from background. Denoising queries need no matching: each was made of
     an object, which the positive ones are to find and the negative ones to reject.
-    Under `tf.distribute` sums are divided by counts over all replicas, so that several devices
-    compute what one would.
+    Under `tf.distribute` and `torch.distributed` sums are divided by counts over all replicas, so
+    that several devices compute what one would. A part of the loss is then the replica's: the mean
+    over all of them is that of the whole batch.
 
     Args:
         classification: what separates the families: `SoftmaxClassification` (DETR) or
@@ -181,7 +182,7 @@ class HungarianLoss(keras.losses.Loss):
         return self.total(self.components(y_true, y_pred))
 
     def total(self, components: Mapping[str, Any]) -> Any:
-        """Add up what `components` returned, scaled as Keras' distributed trainers expect."""
+        """Add up what `components` returned, scaled for the way replicas combine gradients."""
         names = (
             *self.component_names,
             *self.encoder_component_names,
@@ -189,7 +190,7 @@ class HungarianLoss(keras.losses.Loss):
             *self.mask_component_names,
         )
         total = sum(components[name] for name in names if name in components)
-        return total / current().num_replicas()
+        return current().loss_of_replica(total)
 
     def match(
         self,

@@ -89,6 +89,36 @@ def first_process_first():
         gather(error)
 
 
+@contextlib.contextmanager
+def failing_together():
+    """Run a block in all processes; all of them must come here.
+
+    If it fails in one, it fails in all, once they are through: the others would wait for that one
+    later.
+    """
+    error = "it was interrupted"
+    try:
+        yield
+        error = None
+    except BaseException as caught:
+        error = repr(caught)
+        raise
+    finally:
+        errors = gather(error)
+    check_outcomes(errors)
+
+
+def check_outcomes(errors):
+    """Raise a RuntimeError if a process has failed.
+
+    Args:
+        errors: sequence of str, one for each process, `None` where there is no error.
+    """
+    for index, error in enumerate(errors):
+        if error is not None:
+            raise RuntimeError(f"Process {index} has failed here, so this one stops too: {error}")
+
+
 def _raise_if_failed(error):
     if error is not None:
         raise RuntimeError(f"The first process has failed here, so this one stops too: {error}")

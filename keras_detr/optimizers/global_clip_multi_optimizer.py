@@ -20,7 +20,8 @@ class GlobalClipMultiOptimizer(keras.optimizers.MultiOptimizer):
     """Clip the norm of all gradients at once, then let each variable's own optimizer step.
 
     Keras' `MultiOptimizer` would leave each of its optimizers to clip the gradients that it sees,
-    which are not all. Under `tf.distribute` the norm is that of the summed gradients.
+    which are not all. Where replicas train together, the norm is that of the whole batch's
+    gradients.
 
     Args:
         optimizer_map: `keras.optimizers.OptimizerMap`, or a callable from variables to optimizers.
@@ -104,7 +105,7 @@ class GlobalClipMultiOptimizer(keras.optimizers.MultiOptimizer):
 
 def _clip_by_global_norm(grads, clip_norm):
     totals = [
-        ops.cast(current().sum_over_replicas(ops.convert_to_tensor(grad)), "float32")
+        ops.cast(current().gradient_of_batch(ops.convert_to_tensor(grad)), "float32")
         for grad in grads
         if grad is not None
     ]

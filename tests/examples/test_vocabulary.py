@@ -23,6 +23,7 @@ COMMANDS = {
     "predict": "predict",
     "segment": "predict",
     "train_coco": "train",
+    "train_ddp": "train",
 }
 # Arguments of an example that its command has no use for.
 OWN = {

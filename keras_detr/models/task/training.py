@@ -46,6 +46,31 @@ class DetectorTraining:
         with self._evaluating():
             return super().test_step(*state, self._step_data(data, training=False))
 
+    def training_pair(self, batch: Any) -> tuple[Any, Any]:
+        """Return what a training loop of your own passes to the model, and then to `compute_loss`.
+
+        `fit` does this by itself.
+
+        Args:
+            batch: arrays as `fit` takes them: a dict, or a pair.
+
+        Returns:
+            pair of inputs, which carry the targets along where the detector reads them in training
+            (denoising queries, masks), and of bounding boxes.
+
+        Raises:
+            ValueError: the batch doesn't fit the model.
+
+        Example:
+            ```python
+            model.compile()
+            inputs, bounding_boxes = model.training_pair(next(iter(train_batches)))
+            y_pred = model(inputs, training=True)
+            print(float(model.compute_loss(inputs, bounding_boxes, y_pred)))
+            ```
+        """
+        return self._step_data(training_batch(self, batch), training=True)
+
     def _step_data(self, data, training):
         """Return the pair of inputs, with targets where the detector reads them, and targets."""
         inputs, bounding_boxes = split_batch(training_pair(data), self.has_masks)
@@ -102,9 +127,12 @@ class DetectorTraining:
         Raises:
             ValueError: targets don't fit the model, an image has a NaN, layers were frozen or
                 unfrozen since the first step, or none of the existing backups can be loaded.
+            NotImplementedError: on torch, there are several processes, which Keras 3.15 can't train
+                together; `training_pair` is for a loop that does.
             FloatingPointError: after an epoch the weights hold a NaN. No callback has seen that
                 epoch, so `ModelCheckpoint` hasn't saved it.
         """
+        current().check_training()
         check_batch_size(batch_size)
         _refuse_class_weight(kwargs)
         checked = training_data(self, x, y)
@@ -157,6 +185,7 @@ class DetectorTraining:
         **kwargs: Any,
     ) -> Any:
         """Return the loss and its parts; takes what `fit` takes."""
+        current().check_training()
         check_batch_size(batch_size)
         # Of the positional arguments, `sample_weight` comes before `steps`.
         steps = args[1] if len(args) > 1 else kwargs.get("steps")
@@ -168,6 +197,7 @@ class DetectorTraining:
 
     def train_on_batch(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
         """Take one step on a batch; takes arrays as `fit` does."""
+        current().check_training()
         _refuse_class_weight(kwargs)
         build_optimizer(self)
         batch = training_batch(self, x, y)
@@ -175,6 +205,7 @@ class DetectorTraining:
 
     def test_on_batch(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
         """Return the loss and its parts on a batch; takes arrays as `fit` does."""
+        current().check_training()
         batch = training_batch(self, x, y)
         return super().test_on_batch(*divided_batch(batch), **kwargs)
 

@@ -279,8 +279,43 @@ class Backend(LayerComputations):
         return 1
 
     def sum_over_replicas(self, value):
-        """Sum a float tensor, of the same shape on every replica, over all of them."""
+        """Sum a float tensor, of the same shape on every replica, over all of them.
+
+        All replicas call this at one place. It isn't for what gradients pass through.
+        """
         return value
+
+    def loss_of_replica(self, loss):
+        """Scale the loss that a replica computes for the way in which gradients are combined.
+
+        Args:
+            loss: float tensor whose mean over the replicas is the loss of the whole batch.
+
+        Returns:
+            tensor like `loss`, of which a replica computes its gradients: divided by the number of
+            replicas where these are summed (`tf.distribute`), and as it is where they are averaged
+            (`torch.nn.parallel.DistributedDataParallel`).
+        """
+        return loss
+
+    def gradient_of_batch(self, gradient):
+        """Return the gradient to the loss of the whole batch, from what an optimizer gets.
+
+        Args:
+            gradient: tensor, the gradient to a variable as `optimizer.apply` gets it: a replica's
+                own (`tf.distribute`, whose optimizers sum them), or combined already
+                (`DistributedDataParallel`, whose `backward` does).
+
+        Returns:
+            tensor like `gradient`, the same on every replica.
+        """
+        return gradient
+
+    def check_training(self):
+        """Raise `NotImplementedError`, saying what to do, unless Keras trains on all processes.
+
+        `fit`, `evaluate` and the like call this.
+        """
 
 
 def program_key(function, arrays, settings):

@@ -218,6 +218,12 @@ class TensorFlowBackend(Backend):
             return value
         return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
 
+    def loss_of_replica(self, loss):
+        return loss / self.num_replicas()
+
+    def gradient_of_batch(self, gradient):
+        return self.sum_over_replicas(gradient)
+
 
 def _after(tensor, other):
     """Return a tensor once another is computed."""

@@ -9,11 +9,12 @@ import keras
 import scipy.sparse
 import torch
 from keras import ops
+from torch import distributed
 from torch.nn import functional
 from torch.optim.adamw import adamw
 
 from keras_detr.ops.backends import memory_saving_dropout, memory_saving_feed_forward
-from keras_detr.ops.backends.interface import Backend
+from keras_detr.ops.backends.interface import Backend, Process
 from keras_detr.ops.backends.program_cache import ProgramCache
 
 
@@ -239,6 +240,56 @@ class TorchBackend(Backend):
                 maximize=False,
                 fused=is_contiguous,
             )
+
+    # Devices and processes.
+
+    def process(self):
+        """Return this process of torch's default group, or the only one where there is none."""
+        if not _has_group():
+            return super().process()
+        return Process(distributed.get_rank(), distributed.get_world_size())
+
+    def gather_bytes(self, data):
+        if not _has_group():
+            return super().gather_bytes(data)
+        gathered = [b""] * distributed.get_world_size()
+        distributed.all_gather_object(gathered, data)
+        return gathered
+
+    def num_replicas(self):
+        """Return the number of processes: each computes with one device."""
+        return self.process().count
+
+    def sum_over_replicas(self, value):
+        if self.num_replicas() == 1:
+            return value
+        total = value.detach().clone()
+        if distributed.get_backend() == "nccl":
+            # It sums what is on GPUs only.
+            total = total.to("cuda")
+        distributed.all_reduce(total)
+        return total.to(value.device)
+
+    def check_training(self):
+        """Raise unless there is one process, or Keras has a distribution for all of them.
+
+        Keras 3.15 has none on torch. Those after it have, and wrap the model themselves
+        (github.com/keras-team/keras, pull request 23316).
+        """
+        process = self.process()
+        if process.count == 1 or keras.distribution.distribution() is not None:
+            return
+        raise NotImplementedError(
+            f"This is process {process.index} of {process.count} of torch.distributed, and Keras "
+            "would train or evaluate in each of them apart from the others. Write a loop with "
+            "torch.nn.parallel.DistributedDataParallel, as examples/train_ddp.py does and the "
+            'guide "Devices and hosts" explains; or use JAX, where `fit` trains on several devices '
+            "and hosts: set the environment variable KERAS_BACKEND=jax."
+        )
+
+
+def _has_group():
+    return distributed.is_available() and distributed.is_initialized()
 
 
 def _tensors_in_one_order(update):
