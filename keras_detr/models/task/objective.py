@@ -94,7 +94,7 @@ class DetectorObjective:
         weights = image_weights(x)
         num_images = ops.shape(y_pred["box"])[0] if weights is None else ops.sum(weights)
         self._loss_trackers.update(components, penalty, num_images)
-        return self.loss.total(components) + penalty / current().num_replicas()
+        return self.loss.total(components) + current().loss_of_replica(penalty)
 
     def _compared_targets(self, x, y):
         """Return the targets that loss and metrics compare with raw outputs."""
