@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_detr import ContrastiveDenoising
+from keras_detr.ops.backends.jax_devices import DividedPrediction
 from tests.models.detectors import DETECTORS, inputs_of, tiny_batch
 
 
@@ -32,6 +33,8 @@ def results(name):
         logs = model.evaluate(x, y, batch_size=4, verbose=0, return_dict=True)
         found |= {f"evaluate {key}": value for key, value in logs.items()}
         found |= {f"predict {key}": value for key, value in model.predict(x, 4, verbose=0).items()}
+        has_distribution = keras.distribution.distribution() is not None
+        assert isinstance(model.predict_function, DividedPrediction) == has_distribution
     logs = model.fit(x, y, batch_size=4, epochs=2, shuffle=False, verbose=0).history
     found |= {f"fit {key}": value for key, value in logs.items()}
     weights = map(keras.ops.convert_to_numpy, model.trainable_variables)

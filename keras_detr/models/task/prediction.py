@@ -88,6 +88,8 @@ class DetectorPrediction:
             return predict_raw_images(self, x, batch_size, verbose, *args, **kwargs)
         check_batch_size(batch_size)
         verbose = verbose_of_process(verbose)
+        # Now, as it depends on what there is beside this process.
+        self.make_predict_function()
         with current().variables_kept(self), current().alone():
             inputs = prediction_inputs(self, x)
             return super().predict(inputs, batch_size, verbose, *args, **kwargs)

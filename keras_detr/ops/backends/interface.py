@@ -262,9 +262,9 @@ class Backend(LayerComputations):
     def num_parts(self):
         """Return into how many equal parts the batches of `fit` and `evaluate` are divided.
 
-        1 where Keras takes batches of any size.
+        `None` where Keras divides batches of any size itself, or none.
         """
-        return 1
+        return None
 
     def rows_of_process(self, num_rows):
         """Return which rows of a batch that `num_parts` divides are this process', int (rows,)."""

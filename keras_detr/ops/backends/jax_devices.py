@@ -30,7 +30,7 @@ def gather_bytes(data):
 def num_parts():
     """See `Backend.num_parts`."""
     distribution = keras.distribution.distribution()
-    return 1 if distribution is None else _axis_size(distribution)
+    return None if distribution is None else _axis_size(distribution)
 
 
 def rows_of_process(num_rows):
@@ -41,6 +41,23 @@ def rows_of_process(num_rows):
     sharding = distribution.get_data_layout((num_rows,)).backend_layout
     slices = sharding.addressable_devices_indices_map((num_rows,)).values()
     return np.unique(np.concatenate([np.arange(num_rows)[rows] for rows in slices]))
+
+
+def check_variables(variables):
+    """Raise a `NotImplementedError` if there are several processes, and parts of variables in each.
+
+    No process could save them, or predict with them.
+    """
+    if process().count == 1:
+        return
+    divided = [v.path for v in variables if not v.value.is_fully_replicated]
+    if divided:
+        raise NotImplementedError(
+            "`keras.distribution.ModelParallel` must leave the whole model on each device where "
+            "there are several processes: none of them could save it, or predict. Use "
+            "`DataParallel`, or one process for all devices of a host. Received a layout that "
+            f"divides {len(divided)} variables, such as {divided[0]!r}."
+        )
 
 
 class DividedPrediction:
@@ -96,12 +113,6 @@ class DividedPrediction:
 
     def _on_own_devices(self, array):
         """Return an array that all devices hold, as those of this process do."""
-        if not array.is_fully_replicated:
-            raise NotImplementedError(
-                "Prediction needs all of a model's variables in each process, and `ModelParallel` "
-                "has divided some of them among several. Predict in a process of its own, from the "
-                "saved weights."
-            )
         parts = [shard.data for shard in array.addressable_shards]
         return jax.make_array_from_single_device_arrays(array.shape, self._replicated, parts)
 
