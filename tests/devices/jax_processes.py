@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_detr.evaluation import COCOEvaluation
+from keras_detr.models import EpochLog
 from tests.models.detectors import DETECTORS, inputs_of, tiny_batch
 
-FORMAT = {"bounding_box_format": "xyxy"}
 COUNT, INDEX = int(os.environ["PROCESS_COUNT"]), int(os.environ["PROCESS_INDEX"])
 
 
@@ -46,7 +46,7 @@ def main(folder, is_to_die):
     callbacks = [
         COCOEvaluation(elements.batch(2)),
         keras.callbacks.ModelCheckpoint(folder / "model.keras"),
-        keras.callbacks.CSVLogger(folder / "log.csv"),
+        EpochLog(folder / "log.csv"),
         keras.callbacks.BackupAndRestore(folder / "backup", delete_checkpoint=False),
     ]
     callbacks += [Death()] * is_to_die
