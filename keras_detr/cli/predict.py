@@ -10,6 +10,7 @@ import pathlib
 from keras_detr.cli.arguments import add_model, add_short_side, settings_of_load, sizes_of
 from keras_detr.cli.json_files import write_json
 from keras_detr.models import load
+from keras_detr.ops.printable_text import counted
 from keras_detr.preprocessing import DETRPreprocessor
 
 
@@ -47,7 +48,7 @@ def run(arguments):
     path = folder / "detections.json"
     write_json(path, [found.to_dict() for found in results])
     num_broken = sum(found.error is not None for found in results)
-    print(f"{len(results) - num_broken} images -> {path}, {num_broken} broken")
+    print(f"{counted(len(results) - num_broken, 'image')} -> {path}, {num_broken} broken")
     return int(num_broken > 0)
 
 

@@ -32,6 +32,7 @@ from keras_detr.cli.json_files import write_json
 from keras_detr.datasets import load_folder
 from keras_detr.evaluation import COCOEvaluation, evaluate_detector, summary_table
 from keras_detr.models import TrainingRun, load
+from keras_detr.ops.printable_text import counted
 from keras_detr.optimizers import warmup_cosine
 from keras_detr.preprocessing import DETRPreprocessor, evaluation_batches, training_batches
 from keras_detr.visualization import plot_batch, plot_history, plot_predictions
@@ -160,7 +161,8 @@ def _train(model, data, training_run, arguments):
     print(f"what it is trained on -> {picture}", flush=True)
     steps = -(-data.train.report.num_images // batch_size)
     num_steps = steps * arguments.epochs
-    print(f"{arguments.epochs} epochs of {steps} steps; AP stays near 0 for some hundred steps")
+    plan = f"{counted(arguments.epochs, 'epoch')} of {counted(steps, 'step')}"
+    print(f"{plan}; AP stays near 0 for some hundred steps")
     scale = arguments.learning_rate / PAPER_RATE
     averages, swaps = {}, []
     if arguments.ema is not None:

@@ -15,7 +15,7 @@ from keras_detr.datasets.folder_layouts import readers_of_parts
 from keras_detr.datasets.image_files import checked_folder
 from keras_detr.datasets.record_parts import held_out, in_order_of_names, of_classes
 from keras_detr.datasets.records_dataset import check_options, dataset_from_records
-from keras_detr.ops.printable_text import printable
+from keras_detr.ops.printable_text import counted, printable
 
 logger = logging.getLogger("keras_detr")
 
@@ -64,9 +64,10 @@ class FolderData:
             title = f"{name}, held out of train" if self.is_held_out and name == "valid" else name
             crowds = report.num_crowds_left_out
             lines.append(
-                f"{title}: {report.num_images} images, {report.num_empty_images} of them empty; "
-                f"{report.num_boxes} boxes; left out {report.num_images_dropped} images and "
-                f"{report.num_boxes_dropped} boxes"
+                f"{title}: {counted(report.num_images, 'image')}, {report.num_empty_images} of "
+                f"them empty; {counted(report.num_boxes, 'box')}; left out "
+                f"{counted(report.num_images_dropped, 'image')} and "
+                f"{counted(report.num_boxes_dropped, 'box')}"
                 + (f", and {crowds} that stand for crowds" if crowds else "")
             )
             counts = [f"{name} {count}" for name, count in report.num_boxes_by_class.items()]

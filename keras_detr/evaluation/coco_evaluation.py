@@ -65,6 +65,9 @@ class COCOEvaluation(keras.callbacks.Callback):
         ```
     """
 
+    # At the end of an epoch: `fit` says so where averages come into their place later.
+    reads_weights = True
+
     def __init__(
         self,
         batches: Any,

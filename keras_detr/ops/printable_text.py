@@ -10,3 +10,9 @@ def printable(text):
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text
     )
+
+
+def counted(number, noun):
+    """Return a number and what it counts: "1 image", "2 images", "0 boxes"."""
+    ending = "" if number == 1 else "es" if noun.endswith("x") else "s"
+    return f"{number} {noun}{ending}"

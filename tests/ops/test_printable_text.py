@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from keras_detr.datasets import load_coco_json
-from keras_detr.ops.printable_text import printable
+from keras_detr.ops.printable_text import counted, printable
 from keras_detr.preprocessing.image_reading import read_image
 
 
@@ -41,3 +41,11 @@ def test_file_names_forge_no_lines(tmp_path, caplog):
         assert "\x1b" not in text
         assert "\r" not in text
         assert not any(line.startswith("ERROR: forged") for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "expected"),
+    [(1, "image", "1 image"), (0, "image", "0 images"), (1, "box", "1 box"), (2, "box", "2 boxes")],
+)
+def test_counted(number, noun, expected):
+    assert counted(number, noun) == expected

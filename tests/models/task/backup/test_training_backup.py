@@ -323,6 +323,34 @@ def test_a_backup_that_keras_wrote_is_taken(tmp_path):
     assert not (tmp_path / "backup" / "latest.weights.h5").exists()
 
 
+class Reader(Figures):
+    reads_weights = True
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        ([Reader], "Reader comes before `SwapEMAWeights`"),
+        ([Reader, keras.callbacks.ModelCheckpoint], "Reader and ModelCheckpoint come before"),
+        ([Figures], None),
+    ],
+)
+def test_callbacks_that_would_see_weights_before_their_averages_are_named(
+    before, told, tmp_path, caplog
+):
+    def made(kind):
+        return kind(tmp_path / "m.keras") if kind is keras.callbacks.ModelCheckpoint else kind()
+
+    swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    resumable_callbacks(small_model(), [*map(made, before), swap, Reader()], 0, 1)
+    messages = [record.message for record in caplog.records]
+    assert [told in message for message in messages] == [True] * (told is not None)
+    caplog.clear()
+    resumable_callbacks(small_model(), [swap, *map(made, before)], 0, 1)
+    assert not caplog.records
+
+
 @pytest.mark.once
 def test_a_list_of_keras_passes_through():
     callbacks = keras.callbacks.CallbackList([Figures()])
