@@ -43,6 +43,7 @@ HOMES = {
     # SavedModel and LiteRT are formats of TensorFlow.
     "tensorflow": (
         "ops/backends/tensorflow.py",
+        "ops/backends/tensorflow_devices.py",
         "batches/tf_data.py",
         "preprocessing/",
         "datasets/",

@@ -107,15 +107,41 @@ def learning_rate_read_once(optimizer):
         optimizer._learning_rate = schedule
 
 
-def changed_batches(change, x, y=None, **settings):
+class BuiltOnce:
+    """Don't build a model again when it trains, which stands before Keras' class.
+
+    Keras would build its list of metrics, of which a detector has none, from a batch. Under
+    TensorFlow's strategies for several processes it fails at that (keras#20585).
+    """
+
+    def _maybe_symbolic_build(self, *args, **kwargs):
+        if not self.built:
+            super()._maybe_symbolic_build(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def without_strategy(model):
+    """Let Keras' trainer for TensorFlow forget the strategy in which a model was built.
+
+    It has no public way to predict on one process' own batches.
+    """
+    strategy, model._distribute_strategy = model._distribute_strategy, None
+    try:
+        yield
+    finally:
+        model._distribute_strategy = strategy
+
+
+def changed_batches(x, y=None, *, change_arrays, change_tensors, **settings):
     """Return a data set for Keras' trainers: the batches of another, each changed.
 
     No public data set can stand for arrays that are shuffled, loaders and `tf.data` alike, and
     keeps Keras from dividing its batches among processes.
 
     Args:
-        change: callable from a tuple (x, y), of NumPy arrays in nested dicts, to another.
         x, y: what trainers take.
+        change_arrays: callable from a tuple (x, y), of arrays in nested dicts, to another, for JAX.
+        change_tensors: the same for TensorFlow, of its tensors.
         **settings: "batch_size", "shuffle" and "steps_per_epoch" of a trainer.
     """
     # Its home is private, so it can't be imported by name where a newer Keras has moved it.
@@ -128,10 +154,23 @@ def changed_batches(change, x, y=None, **settings):
 
         def get_jax_iterator(self):
             for batch in self._batches.get_jax_iterator():
-                yield change(batch)
+                yield change_arrays(batch)
+
+        def get_tf_dataset(self):
+            from keras.src.utils.module_utils import tensorflow as tf
+
+            dataset = self._batches.get_tf_dataset()
+            policies = tf.data.experimental.AutoShardPolicy
+            options = tf.data.Options()
+            if dataset.options().experimental_distribute.auto_shard_policy == policies.AUTO:
+                # Of files each process would read some, and make other batches of them.
+                options.experimental_distribute.auto_shard_policy = policies.DATA
+            # Without a Python branch on a tensor there is nothing to rewrite, which takes seconds.
+            change = tf.autograph.experimental.do_not_convert(lambda *batch: change_tensors(batch))
+            return dataset.map(change).with_options(options)
 
         def __getattribute__(self, name):
-            is_own = name.startswith("_") or name == "get_jax_iterator"
+            is_own = name.startswith("_") or name in ("get_jax_iterator", "get_tf_dataset")
             return super().__getattribute__(name) if is_own else getattr(self._batches, name)
 
     distribution = keras.distribution.distribution()

@@ -1,8 +1,11 @@
 """Batches of `fit` and `evaluate` that several devices share, whatever their number of images."""
 
+import functools
 import zlib
 
+import keras
 import numpy as np
+from keras import ops
 
 from keras_detr.batches.structure import training_pair
 from keras_detr.models.task.carried_inputs import with_image_weights
@@ -12,51 +15,91 @@ from keras_detr.ops.numpy_arrays import to_numpy
 from keras_detr.ops.processes import gather
 
 
-def divided_data(data, x, y=None, **settings):
+def divided_data(model, x, y=None, **settings):
     """Return data of which each batch can be divided among all devices.
 
     Args:
-        data: what the user passed, a data set or arrays; `is_part_of_process` is an attribute of a
-            data set with this process' rows of each batch.
-        x, y: what `training_data` made of it.
+        model: `SetPredictionDetector`.
+        x, y: what `training_data` returned.
         **settings: of `changed_batches`.
 
     Returns:
-        pair of `x` and `y`, as they are where Keras divides batches itself, or none.
+        pair of `x` and `y`, as they are where batches aren't divided.
     """
-    if current().num_parts() is None:
+    num_parts = current().num_parts(model)
+    if num_parts is None:
         return x, y
-    divide = BatchDivision(getattr(data, "is_part_of_process", False))
-    return changed_batches(divide, x, y, **settings), None
+    changes = {
+        "change_arrays": BatchDivision(num_parts),
+        "change_tensors": functools.partial(filled_batch, num_parts=num_parts, library=ops),
+    }
+    return changed_batches(x, y, **changes, **settings), None
 
 
 class BatchDivision:
-    """Divide batches as `divided_batch` does, after a look at whether all processes have the same.
+    """Give a process its rows of each batch, after a look at whether all have the same batches.
 
     Args:
-        is_part_of_process: bool, as in `divided_batch`.
+        num_parts: int, of which each batch has a multiple of rows.
 
     Raises:
         ValueError: on a call, in all processes: the first batches differ.
     """
 
-    def __init__(self, is_part_of_process):
-        self._is_part_of_process = is_part_of_process
+    def __init__(self, num_parts):
+        self._num_parts = num_parts
         self._is_checked = False
 
     def __call__(self, batch):
         if not self._is_checked:
-            _check_same_batches(batch, self._is_part_of_process)
+            _check_same_batches(batch)
             self._is_checked = True
-        return divided_batch(batch, self._is_part_of_process)
+        return rows_of_process(filled_batch(batch, self._num_parts))
 
 
-def _check_same_batches(batch, is_part_of_process):
+def divided_batch(model, batch):
+    """Return a batch of arrays, a pair, as `divided_data` does its batches."""
+    num_parts = current().num_parts(model)
+    return batch if num_parts is None else rows_of_process(filled_batch(batch, num_parts))
+
+
+def filled_batch(batch, num_parts, library=np):
+    """Return a batch, filled up so that its rows can be divided.
+
+    Images that fill it up have no objects, and the weight 0 among those that inputs carry along.
+
+    Args:
+        batch: tuple of inputs and dense bounding boxes.
+        num_parts: int, by which the number of rows is to be divisible.
+        library: `numpy` or `keras.ops`, for arrays or tensors.
+    """
+    inputs, targets = training_pair(batch)
+    if library is np:
+        inputs, targets = keras.tree.map_structure(to_numpy, (inputs, targets))
+    inputs = inputs if isinstance(inputs, dict) else {"images": inputs}
+    number = library.shape(targets["classes"])[0]
+    places = library.arange(-(-number // num_parts) * num_parts)
+    # The last image is repeated: it is finite, and its mask isn't empty.
+    rows = library.minimum(places, number - 1)
+    inputs, targets = keras.tree.map_structure(
+        lambda array: library.take(array, rows, axis=0), (inputs, targets)
+    )
+    is_real = places < number
+    classes = library.where(library.expand_dims(is_real, 1), targets["classes"], -1)
+    weights = is_real.astype("float32") if library is np else ops.cast(is_real, "float32")
+    return with_image_weights(inputs, weights), {**targets, "classes": classes}
+
+
+def rows_of_process(batch):
+    """Return this process' rows of a batch of arrays."""
+    rows = current().rows_of_process(len(batch[1]["classes"]))
+    return keras.tree.map_structure(lambda array: array[rows], batch)
+
+
+def _check_same_batches(batch):
     inputs, targets = training_pair(batch)
     images = inputs["images"] if isinstance(inputs, dict) else inputs
-    seen = [tuple(images.shape)]
-    if not is_part_of_process:
-        seen.append(zlib.crc32(to_numpy(targets["boxes"]).tobytes()))
+    seen = tuple(images.shape), zlib.crc32(to_numpy(targets["boxes"]).tobytes())
     by_process = gather(seen)
     if any(others != seen for others in by_process):
         raise ValueError(
@@ -65,38 +108,3 @@ def _check_same_batches(batch, is_part_of_process):
             "`keras.utils.set_random_seed(0)` first in all processes. Received shapes of images "
             f"and checksums of boxes: {by_process}."
         )
-
-
-def divided_batch(batch, is_part_of_process=False):
-    """Return this process' rows of a batch, filled up so that devices divide it.
-
-    It stays as it is where Keras divides batches itself, or none.
-
-    Images that fill it up have no objects, and the weight 0 among those that inputs carry along.
-
-    Args:
-        batch: tuple of inputs and dense bounding boxes, arrays.
-        is_part_of_process: bool, whether these are this process' rows already.
-    """
-    num_parts = current().num_parts()
-    if num_parts is None:
-        return batch
-    inputs, targets = training_pair(batch)
-    inputs = _arrays(inputs if isinstance(inputs, dict) else {"images": inputs})
-    targets = _arrays(targets)
-    if is_part_of_process:
-        num_parts = max(1, num_parts // current().process().count)
-    number = len(targets["classes"])
-    size = -(-number // num_parts) * num_parts
-    own = np.arange(size) if is_part_of_process else current().rows_of_process(size)
-    # The last image is repeated: it is finite, and its mask isn't empty.
-    rows = slice(None) if len(own) == number else np.minimum(own, number - 1)
-    inputs = {name: array[rows] for name, array in inputs.items()}
-    targets = {name: array[rows] for name, array in targets.items()}
-    is_real = own < number
-    targets["classes"] = np.where(is_real[:, None], targets["classes"], -1)
-    return with_image_weights(inputs, is_real.astype("float32")), targets
-
-
-def _arrays(entries):
-    return {name: to_numpy(array) for name, array in entries.items()}

@@ -90,7 +90,7 @@ class DetectorPrediction:
         verbose = verbose_of_process(verbose)
         # Now, as it depends on what there is beside this process.
         self.make_predict_function()
-        with current().variables_kept(self), current().alone():
+        with current().variables_kept(self), current().predicting(self):
             inputs = prediction_inputs(self, x)
             return super().predict(inputs, batch_size, verbose, *args, **kwargs)
 

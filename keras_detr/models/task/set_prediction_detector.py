@@ -25,6 +25,7 @@ from keras_detr.models.task.raw_images import PREPROCESSOR_SIZES, check_preproce
 from keras_detr.models.task.saving import DetectorSaving
 from keras_detr.models.task.sharing import DetectorSharing
 from keras_detr.models.task.training import DetectorTraining
+from keras_detr.ops.backends import current
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 
 
@@ -99,6 +100,7 @@ class SetPredictionDetector(
         preprocessor_sizes: Sequence[int | None] | None = PREPROCESSOR_SIZES,
         **kwargs: Any,
     ) -> None:
+        current().join_processes()
         check_box_format(bounding_box_format)
         check_preprocessor_sizes(preprocessor_sizes)
         if not isinstance(num_classes, int) or num_classes < 1:

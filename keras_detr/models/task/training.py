@@ -18,11 +18,11 @@ from keras_detr.models.task.data_adapter import (
 from keras_detr.models.task.divided_batches import divided_batch, divided_data
 from keras_detr.models.task.trained_variables import build_optimizer
 from keras_detr.ops.backends import current
-from keras_detr.ops.keras_internals import is_validation_of_fit
+from keras_detr.ops.keras_internals import BuiltOnce, is_validation_of_fit
 from keras_detr.ops.processes import naming_process, verbose_of_process
 
 
-class DetectorTraining:
+class DetectorTraining(BuiltOnce):
     """Train and evaluate on batches of any structure, whatever backend runs the steps."""
 
     @contextlib.contextmanager
@@ -38,13 +38,15 @@ class DetectorTraining:
     def train_step(self, *args):
         """Take one step; batches may be KerasCV's dict as well as a pair."""
         *state, data = args
-        return super().train_step(*state, self._step_data(data, training=True))
+        logs = super().train_step(*state, self._step_data(data, training=True))
+        return current().logs_of_replica(logs)
 
     def test_step(self, *args):
         """Evaluate one batch; batches may be KerasCV's dict as well as a pair."""
         *state, data = args
         with self._evaluating():
-            return super().test_step(*state, self._step_data(data, training=False))
+            logs = super().test_step(*state, self._step_data(data, training=False))
+            return current().logs_of_replica(logs)
 
     def training_pair(self, batch: Any) -> tuple[Any, Any]:
         """Return what a training loop of your own passes to the model, and then to `compute_loss`.
@@ -140,7 +142,7 @@ class DetectorTraining:
             # Data sets have their own order; Keras warns if its default asks for another.
             kwargs.setdefault("shuffle", False)
         sizes = {"batch_size": batch_size, "steps_per_epoch": kwargs.get("steps_per_epoch")}
-        x, y = divided_data(x, *checked, shuffle=kwargs.get("shuffle", True), **sizes)
+        x, y = divided_data(self, *checked, shuffle=kwargs.get("shuffle", True), **sizes)
         if validation_data is not None:
             validation_data = self._validation_data(validation_data, batch_size, kwargs)
         build_optimizer(self)
@@ -168,7 +170,7 @@ class DetectorTraining:
         """
         checked = training_data(self, x, is_first_checked=True)
         x, y = divided_data(
-            x,
+            self,
             *checked,
             batch_size=arguments.get("validation_batch_size") or batch_size,
             steps_per_epoch=arguments.get("validation_steps"),
@@ -191,7 +193,7 @@ class DetectorTraining:
         steps = args[1] if len(args) > 1 else kwargs.get("steps")
         if not is_validation_of_fit(kwargs):
             checked = training_data(self, x, y)
-            x, y = divided_data(x, *checked, batch_size=batch_size, steps_per_epoch=steps)
+            x, y = divided_data(self, *checked, batch_size=batch_size, steps_per_epoch=steps)
         with current().variables_kept(self), self._evaluating(), no_warning_at_the_end(steps):
             return super().evaluate(x, y, batch_size, verbose_of_process(verbose), *args, **kwargs)
 
@@ -201,13 +203,13 @@ class DetectorTraining:
         _refuse_class_weight(kwargs)
         build_optimizer(self)
         batch = training_batch(self, x, y)
-        return super().train_on_batch(*divided_batch(batch), **kwargs)
+        return super().train_on_batch(*divided_batch(self, batch), **kwargs)
 
     def test_on_batch(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
         """Return the loss and its parts on a batch; takes arrays as `fit` does."""
         current().check_training()
         batch = training_batch(self, x, y)
-        return super().test_on_batch(*divided_batch(batch), **kwargs)
+        return super().test_on_batch(*divided_batch(self, batch), **kwargs)
 
 
 def _refuse_class_weight(arguments):

@@ -244,9 +244,20 @@ class Backend(LayerComputations):
         """Return the `Process` that this is, of those that train, evaluate and predict together."""
         return Process(0, 1)
 
+    def join_processes(self):
+        """Note the distribution in whose scope a model is built, or refuse it.
+
+        Raises:
+            NotImplementedError: it can't train.
+        """
+
     def alone(self):
         """Return the context in which this process computes without the others."""
         return contextlib.nullcontext()
+
+    def predicting(self, model):
+        """Return the context in which Keras' `predict` runs, with a `prediction_function`."""
+        return self.alone()
 
     def gather_bytes(self, data):
         """Return what all processes pass, in their order; each process calls this at one place.
@@ -259,10 +270,10 @@ class Backend(LayerComputations):
         """
         return [data]
 
-    def num_parts(self):
-        """Return into how many equal parts the batches of `fit` and `evaluate` are divided.
+    def num_parts(self, model):
+        """Return into how many equal parts a model's batches are divided in `fit` and `evaluate`.
 
-        `None` where Keras divides batches of any size itself, or none.
+        `None` where they aren't, and may have any size.
         """
         return None
 
@@ -297,6 +308,14 @@ class Backend(LayerComputations):
             (`torch.nn.parallel.DistributedDataParallel`).
         """
         return loss
+
+    def logs_of_replica(self, logs):
+        """Return the logs of a step, the same on all replicas, as Keras' trainer can combine them.
+
+        Args:
+            logs: dict of float scalars.
+        """
+        return logs
 
     def gradient_of_batch(self, gradient):
         """Return the gradient to the loss of the whole batch, from what an optimizer gets.

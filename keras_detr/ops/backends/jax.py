@@ -87,8 +87,10 @@ class JaxBackend(Backend):
 
     process = staticmethod(jax_devices.process)
     gather_bytes = staticmethod(jax_devices.gather_bytes)
-    num_parts = staticmethod(jax_devices.num_parts)
     rows_of_process = staticmethod(jax_devices.rows_of_process)
+
+    def num_parts(self, model):
+        return jax_devices.num_parts()
 
     @contextlib.contextmanager
     def variables_kept(self, model):

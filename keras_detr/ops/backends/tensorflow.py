@@ -12,11 +12,13 @@ from keras_detr.ops.backends import (
     memory_saving_attention,
     memory_saving_dropout,
     memory_saving_feed_forward,
+    tensorflow_devices,
     tensorflow_norms,
     xla_table_rows,
 )
 from keras_detr.ops.backends.interface import Backend, program_key
 from keras_detr.ops.backends.program_cache import ProgramCache
+from keras_detr.ops.keras_internals import without_strategy
 
 # A loop of XLA runs on one core; TensorFlow runs several programs at a time.
 NUM_PARALLEL_PROGRAMS = 4
@@ -35,6 +37,7 @@ class TensorFlowBackend(Backend):
 
     def __init__(self):
         self._programs = ProgramCache()
+        self._workers = tensorflow_devices.Workers()
 
     # Programs and the host.
 
@@ -205,6 +208,29 @@ class TensorFlowBackend(Backend):
         return super().strategy_scope(model) if strategy is None else strategy.scope()
 
     # Several devices.
+
+    def prediction_function(self, model):
+        if self.num_parts(model) is None:
+            return None
+        return tensorflow_devices.DividedPrediction(model)
+
+    def num_parts(self, model):
+        return tensorflow_devices.num_parts(model.distribute_strategy)
+
+    def predicting(self, model):
+        """Keep Keras from dividing batches, and from giving a process those of another."""
+        return without_strategy(model)
+
+    def join_processes(self):
+        self._workers.join()
+
+    def process(self):
+        return self._workers.process()
+
+    def gather_bytes(self, data):
+        return self._workers.gather_bytes(data)
+
+    logs_of_replica = staticmethod(tensorflow_devices.logs_of_replica)
 
     def reserve_gpus(self, config):
         """Leave the GPUs to TensorFlow, which computes with them."""
