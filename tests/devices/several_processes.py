@@ -1,20 +1,18 @@
-"""Train in one or several processes of JAX, until one is killed; a script, run by its test."""
+"""Train in one or several processes, until one is killed; a script, run by its test."""
 
 import os
 import pathlib
 import signal
 import sys
 
-import jax
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_detr.evaluation import COCOEvaluation
 from keras_detr.models import EpochLog
+from tests.devices.joining import COUNT, INDEX, all_processes
 from tests.models.detectors import DETECTORS, inputs_of, tiny_batch
-
-COUNT, INDEX = int(os.environ["PROCESS_COUNT"]), int(os.environ["PROCESS_INDEX"])
 
 
 class Death(keras.callbacks.Callback):
@@ -31,14 +29,11 @@ class Death(keras.callbacks.Callback):
 def main(folder, is_to_die):
     """Train, and write what each process has in the end to "<index>.npz"."""
     folder = pathlib.Path(folder)
-    if COUNT > 1:
-        address = os.environ["ADDRESSES"].split(",")[0]
-        # As keras.distribution.initialize does, but for the time until a lost process is noticed.
-        jax.distributed.initialize(address, COUNT, INDEX, heartbeat_timeout_seconds=10)
-        keras.distribution.set_distribution(keras.distribution.DataParallel())
+    scope = all_processes()
     keras.utils.set_random_seed(0)
-    model = DETECTORS["detr"].build(num_decoder_layers=1)
-    model.compile(optimizer=keras.optimizers.SGD(0.1))
+    with scope:
+        model = DETECTORS["detr"].build(num_decoder_layers=1)
+        model.compile(optimizer=keras.optimizers.SGD(0.1))
     batch = {**tiny_batch(batch_size=7), "image_size": np.full((7, 2), (64, 96))}
     # What every process gets: batches of four and of three images, the last without objects.
     pairs = tf.data.Dataset.from_tensor_slices((inputs_of(batch), batch["bounding_boxes"]))
