@@ -27,7 +27,7 @@ def train(model, batches_of, valid, steps, epochs, path):
     replica = DistributedDataParallel(model)  # Every process gets the weights of the first.
     variables = model.trainable_variables
     for epoch in range(int(model.optimizer.iterations) // steps, epochs):
-        total = torch.zeros((), device=variables[0].value.device)
+        model.reset_metrics()
         for batch in batches_of(epoch):
             inputs, bounding_boxes = model.training_pair(batch)
             loss = model.compute_loss(inputs, bounding_boxes, replica(inputs, training=True))
@@ -35,11 +35,10 @@ def train(model, batches_of, valid, steps, epochs, path):
             loss.backward()  # Averages the gradients of all processes.
             with torch.no_grad():
                 model.optimizer.apply([variable.value.grad for variable in variables], variables)
-            total += loss.detach() / steps / distributed.get_world_size()
-        distributed.all_reduce(total)
+        loss = float(model.get_metrics_result()["loss"])  # The mean over all processes.
         figures = keras_detr.evaluation.evaluate_detector(model, valid)
         if distributed.get_rank() == 0:
-            print(f"epoch {epoch + 1}: loss {total:.6f}, AP {figures['AP']:.6f}", flush=True)
+            print(f"epoch {epoch + 1}: loss {loss:.6f}, AP {figures['AP']:.6f}", flush=True)
             model.save(path.with_name("unfinished.keras"))
             path.with_name("unfinished.keras").replace(path)
         distributed.barrier()

@@ -14,7 +14,7 @@ from keras_detr.evaluation.mask_scores import MaskScores, MaskSizes, masks_of_or
 from keras_detr.evaluation.shared_batches import SharedBatches
 from keras_detr.ops.boxes import convert_box_format
 from keras_detr.ops.numpy_arrays import to_numpy
-from keras_detr.ops.processes import failing_together, is_first_process
+from keras_detr.ops.processes import failing_together, verbose_of_process
 
 
 def evaluate_detector(
@@ -39,8 +39,9 @@ def evaluate_detector(
 
     Where several processes run together, all of them call this with the same batches. Each predicts
     its share, every n-th batch of n processes, and all return the figures of all images, those that
-    one process would. If an error occurs in one, all of them raise. Batches with an attribute
-    `is_part_of_process` that is true are read whole: they are the process' own part.
+    one process would. If an error occurs in one, all of them raise. Where `batches` have an
+    attribute `is_part_of_process` that is true, they hold the process' own rows of each batch, and
+    all are predicted.
 
     Args:
         model: a detector with `predict_on_batch`, `num_classes` and `bounding_box_format`.
@@ -102,7 +103,7 @@ def evaluate_batches(model, batches, metrics, masks, verbose=0, on_batch=None):
 
 def _evaluate_own(model, batches, metrics, masks, verbose, on_batch):
     """Evaluate the batches of this process, and return how many images there were after each."""
-    verbose = verbose if is_first_process() else 0
+    verbose = verbose_of_process(verbose)
     progress = keras.utils.Progbar(batches.num_batches(), verbose=verbose, unit_name="batch")
     ends, num_before = [], metrics.num_images
     predict = _PaddedBatches(model)

@@ -11,9 +11,9 @@ from keras_detr.ops.processes import gather
 class SharedBatches:
     """Share batches among the processes that evaluate together.
 
-    Batch n is evaluated by process n modulo the number of processes. Batches with an attribute
-    `is_part_of_process` that is true are this process' part already, of a data set of which the
-    processes take one image in turn; each reads all of its own.
+    Batch n is evaluated by process n modulo the number of processes. Where `batches` have an
+    attribute `is_part_of_process` that is true, they hold this process' rows of each batch, and the
+    process evaluates all of them.
 
     Args:
         batches: iterable or `keras.utils.PyDataset`, the same in every process or a part.
@@ -21,8 +21,8 @@ class SharedBatches:
 
     def __init__(self, batches):
         self._batches = batches
-        self._is_part = bool(getattr(batches, "is_part_of_process", False))
-        self._index, self._count = (0, 1) if self._is_part else current().process()
+        is_part = getattr(batches, "is_part_of_process", False)
+        self._index, self._count = (0, 1) if is_part else current().process()
 
     def __iter__(self):
         """Yield this process' batches."""
@@ -58,9 +58,8 @@ class SharedBatches:
         own = []
         for metrics, num_before in collections:
             images = metrics.take_images(num_before)
-            all_ends = range(1, len(images) + 1) if self._is_part else ends
-            own.append([images[slice(*pair)] for pair in itertools.pairwise([0, *all_ends])])
-        for (metrics, _), *groups in zip(collections, *gather(own), strict=True):
-            # The first group of each process, then the second of each, and so on.
-            for group in itertools.chain(*itertools.zip_longest(*groups, fillvalue=[])):
-                metrics.add_images(group)
+            own.append([images[slice(*pair)] for pair in itertools.pairwise([0, *ends])])
+        for (metrics, _), *batches in zip(collections, *gather(own), strict=True):
+            # The first batch of each process, then the second of each, and so on.
+            for images in itertools.chain(*itertools.zip_longest(*batches, fillvalue=[])):
+                metrics.add_images(images)

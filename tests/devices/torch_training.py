@@ -155,6 +155,10 @@ def check_backend(index):
     value = torch.tensor([1.0, 10.0 * index], requires_grad=True)
     assert backend.sum_over_replicas(value).tolist() == [2.0, 10.0]
     assert value.tolist() == [1.0, 10.0 * index]
+    with backend.alone():
+        assert backend.process() == (0, 1)
+        assert backend.gather_bytes(b"x") == [b"x"]
+        assert backend.sum_over_replicas(value) is value
     # As they are: `DistributedDataParallel` averages gradients, and has done so.
     assert backend.loss_of_replica(value) is value
     assert backend.gradient_of_batch(value) is value

@@ -21,6 +21,8 @@ from keras_detr.ops.backends.program_cache import ProgramCache
 class TorchBackend(Backend):
     """Compute on torch, which compiles nothing by itself."""
 
+    _is_alone = False
+
     # Programs.
 
     def known_number(self, scalar):
@@ -245,14 +247,23 @@ class TorchBackend(Backend):
 
     def process(self):
         """Return this process of torch's default group, or the only one where there is none."""
-        if not _has_group():
+        if self._is_alone or not _has_group():
             return super().process()
         return Process(distributed.get_rank(), distributed.get_world_size())
 
+    @contextlib.contextmanager
+    def alone(self):
+        was_alone, self._is_alone = self._is_alone, True
+        try:
+            yield
+        finally:
+            self._is_alone = was_alone
+
     def gather_bytes(self, data):
-        if not _has_group():
+        count = self.process().count
+        if count == 1:
             return super().gather_bytes(data)
-        gathered = [b""] * distributed.get_world_size()
+        gathered = [b""] * count
         distributed.all_gather_object(gathered, data)
         return gathered
 
