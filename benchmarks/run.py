@@ -41,7 +41,16 @@ COLUMNS = (
     "to fastest peer",
 )
 HERE = pathlib.Path(__file__).parent
-PACKAGES = ("keras", "tensorflow", "jax", "torch", "transformers", "keras-hub", "pycocotools")
+PACKAGES = (
+    "keras",
+    "tensorflow",
+    "jax",
+    "torch",
+    "torchvision",
+    "transformers",
+    "keras-hub",
+    "pycocotools",
+)
 ONE_IMAGE = {"batch": 1, "height": 800, "width": 1066}
 MANY_IMAGES = {"batch": 8, "height": 512, "width": 512, "is_masked": True}
 TRAINING = {"mode": "training", "batch": 2, "height": 512, "width": 640}
@@ -132,7 +141,7 @@ WORKS = {
         ),
     ),
     "starting": Work("starting", {}, True),
-    "data pipeline, 32 images": Work("data_pipeline", {"folder": None}, True),
+    "data pipeline, 256 images": Work("data_pipeline", {"folder": None}, True),
     "COCO evaluation, 5000 images": Work("coco_evaluation", {"num_images": 5000}),
     "COCO evaluation, 200 images": Work("coco_evaluation", {"num_images": 200}, True),
 }

@@ -57,6 +57,7 @@ class ResizingLayer(BoxAwareLayer):
 
     def transform_images(self, images, parameters):
         size = parameters["size"]
+        images = tf.cast(images, tf.float32)
         # Without shrinking there is nothing to antialias, and TensorFlow is five times as fast.
         resized = tf.cond(
             tf.reduce_all(size >= tf.shape(images)[:2]),
