@@ -36,8 +36,8 @@ class Process(NamedTuple):
         count: int, all processes.
     """
 
-    index: int
-    count: int
+    index: int  # type: ignore[assignment]  # A method of tuples.
+    count: int  # type: ignore[assignment]
 
 
 class Backend(LayerComputations):
