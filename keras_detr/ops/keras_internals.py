@@ -120,16 +120,16 @@ class BuiltOnce:
 
 
 @contextlib.contextmanager
-def without_strategy(model):
-    """Let Keras' trainer for TensorFlow forget the strategy in which a model was built.
+def with_strategy(model, strategy):
+    """Let Keras' trainer for TensorFlow take another strategy than that of the model.
 
     It has no public way to predict on one process' own batches.
     """
-    strategy, model._distribute_strategy = model._distribute_strategy, None
+    own, model._distribute_strategy = model._distribute_strategy, strategy
     try:
         yield
     finally:
-        model._distribute_strategy = strategy
+        model._distribute_strategy = own
 
 
 def changed_batches(x, y=None, *, change_arrays, change_tensors, **settings):

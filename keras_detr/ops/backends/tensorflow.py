@@ -18,7 +18,7 @@ from keras_detr.ops.backends import (
 )
 from keras_detr.ops.backends.interface import Backend, program_key
 from keras_detr.ops.backends.program_cache import ProgramCache
-from keras_detr.ops.keras_internals import without_strategy
+from keras_detr.ops.keras_internals import with_strategy
 
 # A loop of XLA runs on one core; TensorFlow runs several programs at a time.
 NUM_PARALLEL_PROGRAMS = 4
@@ -219,7 +219,7 @@ class TensorFlowBackend(Backend):
 
     def predicting(self, model):
         """Keep Keras from dividing batches, and from giving a process those of another."""
-        return without_strategy(model)
+        return with_strategy(model, tensorflow_devices.default_strategy())
 
     def join_processes(self):
         self._workers.join()

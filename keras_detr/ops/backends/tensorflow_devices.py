@@ -123,6 +123,13 @@ def num_parts(strategy):
     return None if number == 1 else number
 
 
+def default_strategy():
+    """Return the strategy of no scope, also where there is one."""
+    # Scopes are those of a graph.
+    with tf.Graph().as_default():
+        return tf.distribute.get_strategy()
+
+
 def logs_of_replica(logs):
     """See `Backend.logs_of_replica`: of workers, Keras takes the mean over a first axis."""
     if isinstance(tf.distribute.get_strategy(), _Workers):
