@@ -36,9 +36,18 @@ def assert_same(found, expected, names):
         )
 
 
-@pytest.mark.parametrize("detector", ["detr_segmenter", "dino_detr"])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_several_devices_compute_what_one_does(backend, detector, tmp_path):
+def test_several_devices_compute_what_one_does(backend, tmp_path):
+    check_devices(backend, "detr_segmenter", tmp_path)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax isn't installed")
+def test_several_devices_denoise_as_one_does(tmp_path):
+    """On TensorFlow, tests/models/test_distribution.py compares them."""
+    check_devices("jax", "dino_detr", tmp_path)
+
+
+def check_devices(backend, detector, tmp_path):
     flags = f"{XLA_FLAGS} --xla_force_host_platform_device_count=4"
     arguments = detector, str(tmp_path)
     processes = start(script("devices"), 1, tmp_path, backend, *arguments, XLA_FLAGS=flags)
