@@ -3,7 +3,8 @@
 The folder holds COCO-JSON, YOLO or Pascal VOC annotations, which are recognized; see
 `keras_detr.datasets.load_folder`. Without a validation part, a fifth of the training images is held
 out. The defaults suit small data sets: published weights, a frozen backbone below 1,000 images,
-learning rates that warm up and then fall to 0, and an end after ten epochs without a better AP.
+learning rates that warm up and then fall to 0, and an end after ten epochs without a better AP,
+once AP can say something.
 
 --output gets: batch.png, what the model is trained on (look at it while it trains); model.keras,
 with the best validation AP, and the folder preset of the same; log.csv, a line an epoch, and
@@ -39,6 +40,10 @@ from keras_detr.visualization import plot_batch, plot_history, plot_predictions
 
 FEW_IMAGES = 1000
 FEW_BOXES = 10
+# Before these many steps AP says nothing, and epochs without a better one aren't counted.
+FIRST_STEPS = 500
+# What a model that has learned nothing may find by chance.
+CHANCE_AP = 0.001
 # The rates of `default_optimizer` are multiplied by --learning-rate divided by this one.
 PAPER_RATE = 1e-4
 
@@ -72,7 +77,11 @@ def add_arguments(parser):
         "--train-backbone", action="store_true", help=f"even below {FEW_IMAGES} images"
     )
     training.add_argument(
-        "--patience", type=int, default=10, help="epochs without a better AP (%(default)s)"
+        "--patience",
+        type=int,
+        default=10,
+        help=f"end after so many epochs without a better AP, beyond the first {FIRST_STEPS} steps "
+        "(%(default)s)",
     )
     training.add_argument(
         "--ema",
@@ -179,15 +188,34 @@ def _train(model, data, training_run, arguments):
         callbacks=[
             *swaps,
             COCOEvaluation(valid),
-            *training_run.callbacks(patience=arguments.patience, tensorboard=arguments.tensorboard),
+            *training_run.callbacks(
+                patience=arguments.patience,
+                patience_from_epoch=FIRST_STEPS // steps,
+                tensorboard=arguments.tensorboard,
+            ),
             _told_time(arguments.epochs),
         ],
     )
     plot_history(history, path=training_run.folder / "history.png")
-    aps = history.history["val_AP"]
-    print(f"best AP {max(aps):.3f}, of epoch {aps.index(max(aps)) + 1} -> {training_run.best_path}")
-    if not max(aps):
-        print(f"AP is still 0, so the model is of the first epoch. {_way_on(arguments)}")
+    print(*_ending(history.history["val_AP"], training_run.best_path, arguments), sep="\n")
+
+
+def _ending(aps, best_path, arguments):
+    """Return lines about how a training ended, from the AP of each epoch."""
+    best = max(aps)
+    lines = [f"best AP {best:.3f}, of epoch {aps.index(best) + 1} -> {best_path}"]
+    if len(aps) < arguments.epochs:
+        lines.insert(
+            0,
+            f"ended after epoch {len(aps)} of {arguments.epochs}: {arguments.patience} without a "
+            "better AP (--patience)",
+        )
+    if best < CHANCE_AP:
+        lines.append(
+            'AP is still about 0, and the model has hardly learned yet: see "My AP is 0" in the '
+            f"documentation. {_way_on(arguments)}"
+        )
+    return lines
 
 
 def _way_on(arguments):

@@ -63,6 +63,7 @@ class TrainingRun:
         monitor: str = "val_AP",
         mode: str = "max",
         patience: int | None = None,
+        patience_from_epoch: int = 0,
         tensorboard: bool = False,
     ) -> list[Any]:
         """Return callbacks that keep the results in the folder, and let an interrupted run go on.
@@ -73,6 +74,8 @@ class TrainingRun:
             monitor: str, the figure by which the best model is kept.
             mode: "max" or "min", which figure is best.
             patience: int, after how many epochs without a better figure training ends; or `None`.
+            patience_from_epoch: int, the first epoch that counts, from 0 on: AP is 0 for the first
+                hundreds of steps.
             tensorboard: bool, whether to write logs for TensorBoard too.
 
         Returns:
@@ -86,7 +89,11 @@ class TrainingRun:
             keras.callbacks.TerminateOnNaN(raise_error=True),
         ]
         if patience is not None:
-            callbacks.append(keras.callbacks.EarlyStopping(patience=patience, **figure))
+            callbacks.append(
+                keras.callbacks.EarlyStopping(
+                    patience=patience, start_from_epoch=patience_from_epoch, **figure
+                )
+            )
         if tensorboard:
             callbacks.append(keras.callbacks.TensorBoard(self.folder / "tensorboard"))
         # It keeps its files until `finish`, when all results are written.

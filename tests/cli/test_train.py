@@ -168,3 +168,25 @@ def test_a_config_that_cannot_be_used(content, tmp_path, capsys):
 def test_data_is_needed(capsys):
     assert command.main(["train"]) == 1
     assert "--config or --resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("aps", "epochs", "told"),
+    [
+        ([0.2, 0.5, 0.4], 3, ["best AP 0.500, of epoch 2 -> m"]),
+        ([0.2, 0.1], 9, ["ended after epoch 2 of 9: 1 without a better", "best AP 0.200"]),
+        ([0.0, 5e-6], 2, ["best AP 0.000, of epoch 2", "AP is still about 0, and the model has"]),
+    ],
+)
+def test_how_a_training_ended(aps, epochs, told):
+    arguments = argparse.Namespace(epochs=epochs, patience=1, data="d", output="o")
+    lines = cli.train._ending(aps, "m", arguments)
+    assert len(lines) == len(told)
+    assert all(line.startswith(start) for line, start in zip(lines, told, strict=True))
+
+
+def test_epochs_before_ap_says_something_do_not_end_a_training(tmp_path):
+    run = keras_detr.models.TrainingRun(tmp_path / "run", {})
+    callbacks = run.callbacks(patience=3, patience_from_epoch=7)
+    (stopping,) = [c for c in callbacks if isinstance(c, keras.callbacks.EarlyStopping)]
+    assert (stopping.patience, stopping.start_from_epoch) == (3, 7)
