@@ -14,6 +14,7 @@ import pytest
 from keras_detr.ops.keras_internals import (
     JointUpdates,
     adam_states,
+    changed_batches,
     flatten_layers,
     is_asked_by_keras,
     is_validation_of_fit,
@@ -44,6 +45,8 @@ USED = {
     "_use_weight_decay": lambda: adamw()[0],
     "_learning_rate": lambda: adamw()[0],
     "_backend_update_step": lambda: adamw()[0],
+    "_distribute_strategy": keras.Model,
+    "_maybe_symbolic_build": keras.Model,
     "_optimizer_map": lambda: keras.optimizers.MultiOptimizer(lambda variable: adamw()[0]),
 }
 
@@ -253,3 +256,17 @@ def overridden_names(cls):
         for name in vars(cls)
         if re.fullmatch(PRIVATE_NAME, name) and any(name in vars(base) for base in of_keras)
     }
+
+
+def test_batches_of_arrays_are_changed_for_each_backend():
+    def with_double(batch):
+        x, y = batch[:2]
+        return x, {"y": y["y"], "double": 2 * x["x"]}
+
+    x, y = {"x": np.arange(5.0)}, {"y": np.arange(5)}
+    settings = {"change_arrays": with_double, "change_tensors": with_double}
+    batches = changed_batches(x, y, **settings, batch_size=2, shuffle=False)
+    assert batches.num_batches == 3
+    for read in (batches.get_jax_iterator, batches.get_tf_dataset):
+        found = [np.asarray(targets["double"]).tolist() for _, targets in read()]
+        assert found == [[0.0, 2.0], [4.0, 6.0], [8.0]]
