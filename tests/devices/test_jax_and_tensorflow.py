@@ -53,7 +53,7 @@ def check_devices(backend, detector, tmp_path):
     processes = start(script("devices"), 1, tmp_path, backend, *arguments, XLA_FLAGS=flags)
     finish(processes, tmp_path)
     one, several = (np.load(tmp_path / f"{name}.npz") for name in ("one", "several"))
-    assert one["fit loss"][1] < one["fit loss"][0]
+    assert abs(one["fit loss"][1] - one["fit loss"][0]) > 0.1  # The weights have moved.
     assert set(one) == set(several)
     names = set(one) - {"is divided"}
     if len(names) < len(one):
