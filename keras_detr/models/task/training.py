@@ -83,13 +83,19 @@ class DetectorTraining(BuiltOnce):
 
     def make_train_function(self, force=False):
         """Create the function that `fit` calls with each batch, compiled where that is possible."""
-        with current().compilable_steps(self):
-            return super().make_train_function(force)
+        if self.train_function is None or force:
+            with current().compilable_steps(self):
+                super().make_train_function(force)
+            self.train_function = current().executions(self, self.train_function, True)
+        return self.train_function
 
     def make_test_function(self, force=False):
         """Create the function that `evaluate` calls with each batch, likewise."""
-        with current().compilable_steps(self):
-            return super().make_test_function(force)
+        if self.test_function is None or force:
+            with current().compilable_steps(self):
+                super().make_test_function(force)
+            self.test_function = current().executions(self, self.test_function, False)
+        return self.test_function
 
     def fit(
         self,

@@ -168,6 +168,19 @@ class Backend(LayerComputations):
         """Return the context in which Keras creates a model's functions for training."""
         return contextlib.nullcontext()
 
+    def executions(self, model, function, is_training):
+        """Return what takes `model.steps_per_execution` steps, from Keras' function that does.
+
+        Args:
+            model: `keras.Model`.
+            function: callable of an iterator of batches to logs.
+            is_training: bool, whether steps update the variables.
+
+        Raises:
+            ValueError: `compile` got what the backend can't do in such steps.
+        """
+        return function
+
     def check_export(self):
         """Raise `NotImplementedError`, saying what to do, unless programs can be exported."""
         raise NotImplementedError(

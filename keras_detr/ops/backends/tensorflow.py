@@ -214,6 +214,12 @@ class TensorFlowBackend(Backend):
             return None
         return tensorflow_devices.DividedPrediction(model)
 
+    def executions(self, model, function, is_training):
+        if self.num_parts(model) is None:
+            return function
+        tensorflow_devices.check_steps(model, is_training)
+        return tensorflow_devices.StepByStep(model, function)
+
     def num_parts(self, model):
         return tensorflow_devices.num_parts(model.distribute_strategy)
 

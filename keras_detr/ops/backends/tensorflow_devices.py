@@ -1,5 +1,7 @@
 """How `tf.distribute` strategies share the work of a model among devices and processes."""
 
+import contextlib
+import inspect
 import weakref
 
 import numpy as np
@@ -22,6 +24,7 @@ class Workers:
 
     def __init__(self):
         self._strategy = None
+        self._gather = None
 
     def join(self):
         """Remember the strategy in whose scope this is, and refuse those that can't train."""
@@ -34,36 +37,88 @@ class Workers:
                     "`MultiWorkerMirroredStrategy` for several hosts; or JAX, where "
                     "`keras.distribution.DataParallel` does both."
                 )
-        if isinstance(strategy, _Workers):
-            self._strategy = weakref.ref(strategy)
+        self._find()
 
     def process(self):
         """Return this `Process`."""
         strategy = self._find()
-        if strategy is None:
+        resolver = None if strategy is None else strategy.cluster_resolver
+        jobs = tf.train.ClusterSpec({}) if resolver is None else resolver.cluster_spec()
+        # A cluster may have a chief, which comes before its workers.
+        tasks = [(job, task) for job in sorted(jobs.jobs) for task in range(jobs.num_tasks(job))]
+        if not tasks:
             return Process(0, 1)
-        index = strategy.cluster_resolver.task_id
-        count = strategy.num_replicas_in_sync // _num_local(strategy)
-        return Process(index, count)
+        return Process(tasks.index((resolver.task_type, resolver.task_id)), len(tasks))
 
     def gather_bytes(self, data):
         """See `Backend.gather_bytes`."""
-        strategy = self._find()
-        if strategy is None:
+        if self.process().count == 1:
             return [data]
-        lengths = _gathered(strategy, np.array([len(data)], "int32"))
-        # There is no collective operation on bytes.
-        padded = data + bytes(-len(data) % 4)
-        numbers = _gathered(strategy, np.frombuffer(padded, "int32"))
-        ends = np.cumsum(-(-lengths // 4))
-        parts = np.split(numbers, ends[:-1])
-        return [part.tobytes()[:length] for part, length in zip(parts, lengths, strict=True)]
+        # There is no collective operation on bytes, and none on nothing at all.
+        words = np.frombuffer(data + bytes(4 - len(data) % 4), "int32")
+        sizes = self._gather(np.array([len(data), len(words)], "int32")).numpy().reshape(-1, 2)
+        parts = np.split(self._gather(words).numpy(), np.cumsum(sizes[:-1, 1]))
+        found = [part.tobytes()[:size] for part, size in zip(parts, sizes[:, 0], strict=True)]
+        # All replicas of a process have passed the same.
+        return found[:: len(found) // self.process().count]
 
     def _find(self):
+        known = None if self._strategy is None else self._strategy()
         strategy = tf.distribute.get_strategy()
-        if isinstance(strategy, _Workers):
-            return strategy
-        return None if self._strategy is None else self._strategy()
+        if not isinstance(strategy, _Workers) or strategy is known:
+            return known
+        self._strategy = weakref.ref(strategy)
+        self._gather = _gathering_program(self._strategy)
+        return strategy
+
+
+def check_steps(model, is_training):
+    """Raise a ValueError if `compile` got what TensorFlow's replicas can't do in a step."""
+    use = "or train on one device, or on JAX's devices with `keras.distribution.DataParallel`"
+    if model.jit_compile:
+        raise ValueError(
+            "`jit_compile=True` isn't possible with `tf.distribute`, whose replicas can't work "
+            f"together in a program of XLA. Leave it out in `compile`, {use}."
+        )
+    optimizers = [model.optimizer, *getattr(model.optimizer, "optimizers", ())]
+    if is_training and any(
+        getattr(optimizer, "gradient_accumulation_steps", None) for optimizer in optimizers
+    ):
+        raise ValueError(
+            "`gradient_accumulation_steps` isn't possible with `tf.distribute`, whose replicas "
+            f"can't combine gradients in some steps only. Leave it out of the optimizer, {use}."
+        )
+
+
+class StepByStep:
+    """Take the steps of an execution one by one, each in a program.
+
+    Within a program's loop TensorFlow's replicas can't combine what they compute.
+
+    Args:
+        model: `keras.Model`.
+        execute: callable of an iterator of batches to logs, Keras' function for the model.
+    """
+
+    def __init__(self, model, execute):
+        self._model = model
+        self._execute = execute
+
+    def __call__(self, iterator):
+        """Take `model.steps_per_execution` steps, or fewer where batches end, and return logs."""
+        if inspect.isgenerator(iterator):
+            # Of `train_on_batch`: there Keras has a loop of Python.
+            return self._execute(iterator)
+        number = self._model.steps_per_execution
+        self._model.steps_per_execution = 1
+        try:
+            logs = self._execute(iterator)
+            with contextlib.suppress(StopIteration, tf.errors.OutOfRangeError):
+                for _ in range(number - 1):
+                    logs = self._execute(iterator)
+            return logs
+        finally:
+            self._model.steps_per_execution = number
 
 
 class DividedPrediction:
@@ -142,12 +197,22 @@ def _num_local(strategy):
     return len(strategy.extended.worker_devices)
 
 
-def _gathered(strategy, array):
-    """Return the int32 arrays of all processes, one after the other."""
+def _gathering_program(reference):
+    """Return a program that puts the int32 vectors of all replicas one after the other.
 
-    def of_replica(context):
-        is_first = context.replica_id_in_sync_group % _num_local(strategy) == 0
-        return tf.constant(array if is_first else array[:0])
+    TensorFlow's own function of a strategy would be traced at each call.
 
-    values = strategy.experimental_distribute_values_from_function(of_replica)
-    return strategy.gather(values, axis=0).numpy()
+    Args:
+        reference: weak reference of a strategy.
+    """
+
+    def of_replica(vector):
+        # The copy is on the replica's device.
+        return tf.distribute.get_replica_context().all_gather(tf.identity(vector), axis=0)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], "int32")], autograph=False)
+    def gather(vector):
+        strategy = reference()
+        return strategy.experimental_local_results(strategy.run(of_replica, (vector,)))[0]
+
+    return gather

@@ -27,6 +27,7 @@ OTHERS = {
     "check_training",
     "compilable_steps",
     "dropout",
+    "executions",
     "dropout_mask",
     "gather_bytes",
     "global_norm",

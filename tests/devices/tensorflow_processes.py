@@ -1,0 +1,123 @@
+"""Train in one or several processes of TensorFlow; a script, run by its test."""
+
+import contextlib
+import json
+import os
+import pathlib
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_detr import ContrastiveDenoising
+from keras_detr.ops.backends import current
+from keras_detr.ops.processes import first_process_first, gather
+from tests.models.detectors import DETECTORS, inputs_of, tiny_batch
+
+COUNT, INDEX = int(os.environ["PROCESS_COUNT"]), int(os.environ["PROCESS_INDEX"])
+
+
+def all_processes():
+    """Let the processes meet, the first as chief, and return the scope that models are built in."""
+    if COUNT == 1:
+        return contextlib.nullcontext()
+    chief, *workers = os.environ["ADDRESSES"].split(",")
+    kind, number = ("worker", INDEX - 1) if INDEX else ("chief", 0)
+    os.environ["TF_CONFIG"] = json.dumps(
+        {
+            "cluster": {"chief": [chief], "worker": workers},
+            "task": {"type": kind, "index": number},
+        }
+    )
+    return tf.distribute.MultiWorkerMirroredStrategy().scope()
+
+
+def built(name):
+    """Return a model, compiled."""
+    keras.utils.set_random_seed(0)
+    settings = {"num_decoder_layers": 1}
+    if DETECTORS[name].has_denoising:
+        settings["denoising"] = ContrastiveDenoising(label_noise_ratio=0, box_noise_scale=0)
+    model = DETECTORS[name].build(**settings)
+    # A new deformable detector samples at the very centers of pixels, where its gradient jumps.
+    generator = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        value = keras.ops.convert_to_numpy(variable)
+        variable.assign(value + generator.normal(0, 0.02, value.shape))
+    # Programs take longer to compile than the few steps; so there is one, for what has several
+    # processes and executions.
+    is_compiled = COUNT > 1 and DETECTORS[name].has_denoising
+    settings = {"run_eagerly": not is_compiled, "steps_per_execution": 2 if is_compiled else 1}
+    model.compile(optimizer=keras.optimizers.SGD(0.1), **settings)
+    return model
+
+
+def trained(model):
+    """Return arrays by name: logs and weights after two epochs of a batch of four and one of one.
+
+    The last image has no objects.
+    """
+    batch = tiny_batch(batch_size=5)
+    # A function of Python, as loaders have, in each process for all images.
+    pairs = tf.data.Dataset.from_tensor_slices((inputs_of(batch), batch["bounding_boxes"]))
+    pairs = pairs.map(lambda x, y: (with_python(x), y)).batch(4)
+    logs = model.fit(pairs, epochs=2, verbose=0).history
+    weights = map(keras.ops.convert_to_numpy, model.trainable_variables)
+    return {f"fit {key}": value for key, value in logs.items()} | {
+        f"weight {index}": value for index, value in enumerate(weights)
+    }
+
+
+def with_python(inputs):
+    """Return inputs whose images have passed through NumPy."""
+    images = tf.numpy_function(lambda array: array + np.float32(1), [inputs["images"]], tf.float32)
+    return {**inputs, "images": tf.ensure_shape(images, inputs["images"].shape)}
+
+
+def predicted(model):
+    """Return arrays by name, of as many images as this process' index says, and two more."""
+    images = inputs_of(tiny_batch(batch_size=5))
+    own = {name: array[: INDEX + 2] for name, array in images.items()}
+    found = {f"predict {key}": value for key, value in model.predict(own, 2, verbose=0).items()}
+    if INDEX == 0:
+        model.preprocessor = None
+        assert len(model.detect([images["images"][0].astype("uint8")])) == 1
+    return found
+
+
+def check_processes():
+    """Check what the backend says of two processes."""
+    assert current().process() == (INDEX, 2)
+    # Of any lengths, also none at all.
+    assert current().gather_bytes(b"\x00x" * INDEX) == [b"", b"\x00x"]
+    assert current().gather_bytes(b"") == [b"", b""]
+    assert gather({"index": np.array([INDEX])}) == [{"index": 0}, {"index": 1}]
+    try:
+        with first_process_first():
+            if INDEX == 0:
+                raise ValueError("The disk is full.")
+    except (RuntimeError, ValueError) as error:
+        assert "The disk is full." in str(error)
+        assert isinstance(error, RuntimeError) == bool(INDEX)
+    else:
+        raise AssertionError("The first process failed, and this one didn't.")
+
+
+def main(folder):
+    """Write "<detector>_<index>.npz"."""
+    scope = all_processes()
+    # Detectors may also be used where they are built.
+    with scope:
+        for name in ("detr_segmenter", "dino_detr"):
+            model = built(name)
+            results = trained(model)
+            if not DETECTORS[name].has_denoising:
+                results |= predicted(model)
+            np.savez(pathlib.Path(folder) / f"{name}_{INDEX}.npz", **results)
+    if COUNT > 1:
+        check_processes()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
