@@ -47,7 +47,7 @@ def test_pictures_and_json_of_files(model, tmp_path, capsys):
     arguments = ["predict", str(folder), "--model", model, "--output", str(output)]
     assert command.main([*arguments, "--confidence-threshold", "0"]) == 1
     said = capsys.readouterr().out
-    assert "1 images -> " in said
+    assert "1 image -> " in said
     assert "1 broken" in said
     found = {entry["path"].rsplit("/", 1)[-1]: entry for entry in content(output)}
     assert found["broken.jpg"]["error"]

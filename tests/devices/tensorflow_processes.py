@@ -33,22 +33,18 @@ def all_processes():
     return tf.distribute.MultiWorkerMirroredStrategy().scope()
 
 
-def built(name):
-    """Return a model, compiled."""
+def built():
+    """Return a detector with denoising queries, compiled."""
     keras.utils.set_random_seed(0)
-    settings = {"num_decoder_layers": 1}
-    if DETECTORS[name].has_denoising:
-        settings["denoising"] = ContrastiveDenoising(label_noise_ratio=0, box_noise_scale=0)
-    model = DETECTORS[name].build(**settings)
+    denoising = ContrastiveDenoising(label_noise_ratio=0, box_noise_scale=0)
+    model = DETECTORS["dino_detr"].build(num_decoder_layers=1, denoising=denoising)
     # A new deformable detector samples at the very centers of pixels, where its gradient jumps.
     generator = np.random.default_rng(0)
     for variable in model.trainable_variables:
         value = keras.ops.convert_to_numpy(variable)
         variable.assign(value + generator.normal(0, 0.02, value.shape))
-    # Programs take longer to compile than the few steps; so there is one, for what has several
-    # processes and executions.
-    is_compiled = COUNT > 1 and DETECTORS[name].has_denoising
-    settings = {"run_eagerly": not is_compiled, "steps_per_execution": 2 if is_compiled else 1}
+    # A program takes longer to compile than one process takes for the few steps.
+    settings = {"steps_per_execution": 2} if COUNT > 1 else {"run_eagerly": True}
     model.compile(optimizer=keras.optimizers.SGD(0.1), **settings)
     return model
 
@@ -75,8 +71,11 @@ def with_python(inputs):
     return {**inputs, "images": tf.ensure_shape(images, inputs["images"].shape)}
 
 
-def predicted(model):
+def predicted():
     """Return arrays by name, of as many images as this process' index says, and two more."""
+    keras.utils.set_random_seed(0)
+    model = DETECTORS["detr"].build(num_decoder_layers=1)
+    model.compile(run_eagerly=True)
     images = inputs_of(tiny_batch(batch_size=5))
     own = {name: array[: INDEX + 2] for name, array in images.items()}
     found = {f"predict {key}": value for key, value in model.predict(own, 2, verbose=0).items()}
@@ -105,16 +104,11 @@ def check_processes():
 
 
 def main(folder):
-    """Write "<detector>_<index>.npz"."""
-    scope = all_processes()
+    """Write "<index>.npz"."""
     # Detectors may also be used where they are built.
-    with scope:
-        for name in ("detr_segmenter", "dino_detr"):
-            model = built(name)
-            results = trained(model)
-            if not DETECTORS[name].has_denoising:
-                results |= predicted(model)
-            np.savez(pathlib.Path(folder) / f"{name}_{INDEX}.npz", **results)
+    with all_processes():
+        results = trained(built()) | predicted()
+    np.savez(pathlib.Path(folder) / f"{INDEX}.npz", **results)
     if COUNT > 1:
         check_processes()
 
