@@ -2,7 +2,7 @@
 
     torchrun --nproc-per-node 2 examples/train_ddp.py my_data --model deformable_detr_r50
 
-Every process trains on its own part of the images, and all evaluate together. Started again after
+Every process trains on its own rows of each batch, and all evaluate together. Started again after
 an interruption, it goes on after the last complete epoch. Copy it and change it.
 """
 
@@ -56,11 +56,10 @@ def main():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group()  # NCCL for tensors on GPUs, gloo for others.
     index, count = distributed.get_rank(), distributed.get_world_size()
-    keras.utils.set_random_seed(42)  # The same in all, whose parts are of one random order.
+    keras.utils.set_random_seed(42)  # The same in all, which read parts of the same batches.
     data = keras_detr.datasets.load_folder(arguments.data, **FORMAT)
-    settings = {"batch_size": arguments.batch_size, "max_boxes": data.train.report.most_boxes}
-    own = data.train.shard(count, index)
-    own = keras_detr.preprocessing.training_batches(own, seed=index, **settings, **FORMAT)
+    batches = {"batch_size": count * arguments.batch_size, "seed": 42, "process": (index, count)}
+    own = keras_detr.preprocessing.training_batches(data.train, **batches, **FORMAT)
     valid = keras_detr.preprocessing.evaluation_batches(data.valid, **FORMAT)
     steps = max(1, data.train.report.num_images // (count * arguments.batch_size))
     path = pathlib.Path(arguments.output) / "model.keras"

@@ -11,6 +11,7 @@ from keras_detr.datasets.image_files import decode_jpeg, with_fallback
 from keras_detr.ops.backends import current
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 from keras_detr.preprocessing.assertions import checked
+from keras_detr.preprocessing.undecoded_elements import UndecodedElements
 
 # Encoded images are shuffled, about 0.2 MB each: decoded ones would be many times as large.
 _SHUFFLE_BUFFER = 1000
@@ -63,17 +64,18 @@ def elements_from_builder(
             result["bounding_boxes"]["masks"] = _masks(features, objects, result["image_size"])
         return result
 
+    def examples(seed=None):
+        dataset = builder.as_dataset(
+            split=split,
+            shuffle_files=is_shuffled,
+            read_config=tfds.ReadConfig(add_tfds_id=False, shuffle_seed=seed),
+            decoders={name: tfds.decode.SkipDecoding() for name in encoded},
+        )
+        return dataset.shuffle(_SHUFFLE_BUFFER, seed) if is_shuffled else dataset
+
     current().reserve_gpus(tf.config)
-    read_config = tfds.ReadConfig(add_tfds_id=False)
-    dataset = builder.as_dataset(
-        split=split,
-        shuffle_files=is_shuffled,
-        read_config=read_config,
-        decoders={name: tfds.decode.SkipDecoding() for name in encoded},
-    )
-    if is_shuffled:
-        dataset = dataset.shuffle(_SHUFFLE_BUFFER)
-    dataset = dataset.map(element, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = examples().map(element, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset.undecoded = UndecodedElements(examples, _encoded_size, element)
     names = builder.info.features[objects_key]["label"].names
     dataset.class_names = list(check_class_names(names, what="The classes of the data set"))
     return dataset
@@ -85,6 +87,19 @@ def _decoded(decode, content, name, kind):
         return checked(no_pixels, False, ["The image", name, f"can't be decoded as {kind}."])
 
     return with_fallback(decode, fail, content)
+
+
+def _encoded_size(features):
+    """Return the int32 (height, width) of an example's image, from its header if it is a JPEG's."""
+
+    def size_in_header(content):
+        return tf.io.extract_jpeg_shape(content)[:2]
+
+    def size_of_pixels(content):
+        # TensorFlow decodes images of other kinds too.
+        return tf.shape(_decoded(decode_jpeg, content, features["image/filename"], "JPEG"))[:2]
+
+    return with_fallback(size_in_header, size_of_pixels, features["image"])
 
 
 def _element(features, objects, bounding_box_format):

@@ -17,6 +17,7 @@ from keras_detr.ops.backends import current
 from keras_detr.ops.boxes import check_box_format, convert_box_format
 from keras_detr.preprocessing.assertions import checked
 from keras_detr.preprocessing.exif_orientation import check_exif
+from keras_detr.preprocessing.undecoded_elements import UndecodedElements
 
 logger = logging.getLogger("keras_detr")
 
@@ -153,11 +154,18 @@ def _elements(images, boxes, bounding_box_format, shuffle_files, broken, has_mas
             FORMAT_ENTRY: tf.constant(bounding_box_format),
         }
 
-    rows = tf.data.Dataset.range(len(images))
-    if shuffle_files:
-        rows = rows.shuffle(len(images))
-    dataset = rows.map(element, num_parallel_calls=tf.data.AUTOTUNE)
-    return dataset.filter(_has_pixels) if broken.is_skipped else dataset
+    def rows_in_order(seed=None):
+        rows = tf.data.Dataset.range(len(images))
+        return rows.shuffle(len(images), seed) if shuffle_files else rows
+
+    dataset = rows_in_order().map(element, num_parallel_calls=tf.data.AUTOTUNE)
+    if broken.is_skipped:
+        # Which ones are left is known only after all are decoded.
+        return dataset.filter(_has_pixels)
+    dataset.undecoded = UndecodedElements(
+        rows_in_order, lambda row: tf.gather(image_sizes, row), element
+    )
+    return dataset
 
 
 @tf.autograph.experimental.do_not_convert

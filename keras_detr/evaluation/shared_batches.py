@@ -11,9 +11,10 @@ from keras_detr.ops.processes import gather
 class SharedBatches:
     """Share batches among the processes that evaluate together.
 
-    Batch n is evaluated by process n modulo the number of processes. Where `batches` have an
-    attribute `is_part_of_process` that is true, they hold this process' rows of each batch, and the
-    process evaluates all of them.
+    Batch n is evaluated by process n modulo the number of processes. Data sets with a function
+    `batches_of_process`, as `evaluation_batches` returns them, read no others. Where `batches` have
+    an attribute `is_part_of_process` that is true, they hold this process' rows of each batch, and
+    the process evaluates all of them.
 
     Args:
         batches: iterable or `keras.utils.PyDataset`, the same in every process or a part.
@@ -21,8 +22,13 @@ class SharedBatches:
 
     def __init__(self, batches):
         self._batches = batches
-        is_part = getattr(batches, "is_part_of_process", False)
-        self._index, self._count = (0, 1) if is_part else current().process()
+        process = current().process()
+        self._index, self._count = process
+        if process.count > 1 and hasattr(batches, "batches_of_process"):
+            self._batches = batches.batches_of_process(process)
+            self._index, self._count = 0, 1
+        elif getattr(batches, "is_part_of_process", False):
+            self._index, self._count = 0, 1
 
     def __iter__(self):
         """Yield this process' batches."""

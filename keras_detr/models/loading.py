@@ -9,8 +9,10 @@ import keras
 
 from keras_detr.models.presets.backbone_loading import at_revision
 from keras_detr.models.presets.detector_loading import find_detector_class
+from keras_detr.models.presets.saved_preset import save_preset
 from keras_detr.models.task.detector_contract import concrete_detectors
 from keras_detr.models.task.set_prediction_detector import SetPredictionDetector
+from keras_detr.ops.backends import current
 from keras_detr.ops.boxes import check_box_format
 
 
@@ -70,7 +72,9 @@ def load(
         return model
     with tempfile.TemporaryDirectory() as folder:
         preset = pathlib.Path(folder) / "preset"
-        model.save_to_preset(preset)
+        # Not `model.save_to_preset`, which writes in one process only, and this folder is its own.
+        with current().alone():
+            save_preset(model, preset)
         return cls.from_preset(preset, bounding_box_format=bounding_box_format, **settings)
 
 

@@ -132,7 +132,7 @@ def with_strategy(model, strategy):
         model._distribute_strategy = own
 
 
-def changed_batches(x, y=None, *, change_arrays, change_tensors, **settings):
+def changed_batches(x, y=None, *, change_arrays, change_tensors, divide_tensors=None, **settings):
     """Return a data set for Keras' trainers: the batches of another, each changed.
 
     No public data set can stand for arrays that are shuffled, loaders and `tf.data` alike, and
@@ -142,6 +142,8 @@ def changed_batches(x, y=None, *, change_arrays, change_tensors, **settings):
         x, y: what trainers take.
         change_arrays: callable from a tuple (x, y), of arrays in nested dicts, to another, for JAX.
         change_tensors: the same for TensorFlow, of its tensors.
+        divide_tensors: callable from a `tf.data.Dataset` of changed batches to what TensorFlow's
+            trainer takes; `None` lets it divide the batches of all processes.
         **settings: "batch_size", "shuffle" and "steps_per_epoch" of a trainer.
     """
     # Its home is private, so it can't be imported by name where a newer Keras has moved it.
@@ -167,7 +169,8 @@ def changed_batches(x, y=None, *, change_arrays, change_tensors, **settings):
                 options.experimental_distribute.auto_shard_policy = policies.DATA
             # Without a Python branch on a tensor there is nothing to rewrite, which takes seconds.
             change = tf.autograph.experimental.do_not_convert(lambda *batch: change_tensors(batch))
-            return dataset.map(change).with_options(options)
+            changed = dataset.map(change).with_options(options)
+            return changed if divide_tensors is None else divide_tensors(changed)
 
         def __getattribute__(self, name):
             is_own = name.startswith("_") or name in ("get_jax_iterator", "get_tf_dataset")

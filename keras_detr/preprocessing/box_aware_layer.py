@@ -145,6 +145,18 @@ class BoxAwareLayer(keras.layers.Layer):
             result["bounding_boxes"] = boxes
         return result
 
+    def size_after(self, size):
+        """Return the size that an image of a size comes out with, without its pixels.
+
+        Args:
+            size: int32 tensor (2,), height and width in pixels.
+
+        Returns:
+            int32 tensor (2,). It is drawn, if it is random, as it is at the call.
+        """
+        image = tf.zeros((size[0], size[1], 0), tf.uint8)
+        return tf.shape(self({"images": image})["images"])[:2]
+
     def get_config(self):
         return {**super().get_config(), "bounding_box_format": self.bounding_box_format}
 

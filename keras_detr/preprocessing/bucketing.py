@@ -119,15 +119,7 @@ def bucketed_batches(
 
     @tf.autograph.experimental.do_not_convert
     def canvas_of(element):
-        size = tf.shape(element["images"], tf.int64)[:2]
-        fits = tf.reduce_all(size <= table, axis=1)
-        message = [
-            "bucketed_batches: an image of (height, width)",
-            size,
-            f"fits on none of `canvases` {canvases}. Resize images before, with "
-            "`ResizeShortestSide`, or add a larger canvas.",
-        ]
-        return checked(tf.argmax(fits), tf.reduce_any(fits), message)
+        return smallest_canvas(tf.shape(element["images"])[:2], canvases)
 
     @tf.autograph.experimental.do_not_convert
     def batch_of(index, window):
@@ -155,6 +147,23 @@ def bucketed_batches(
     if len(row_counts) == 1 or "bounding_boxes" not in batches.element_spec:
         return batches
     return batches.map(functools.partial(_without_spare_rows, row_counts))
+
+
+def smallest_canvas(size, canvases):
+    """Return the place of the first canvas that holds an image, int64, or raise an error.
+
+    Args:
+        size: int32 tensor (2,), height and width in pixels.
+        canvases: list of (height, width), smallest first.
+    """
+    fits = tf.reduce_all(size <= tf.constant(canvases, tf.int32), axis=1)
+    message = [
+        "bucketed_batches: an image of (height, width)",
+        size,
+        f"fits on none of `canvases` {canvases}. Resize images before, with `ResizeShortestSide`, "
+        "or add a larger canvas.",
+    ]
+    return checked(tf.argmax(fits), tf.reduce_any(fits), message)
 
 
 def _by_area(canvases):

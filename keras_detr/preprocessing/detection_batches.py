@@ -5,10 +5,16 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_detr.ops.backends.interface import Process
 from keras_detr.preprocessing.bucketing import bucketed_batches, scaled_canvases
 from keras_detr.preprocessing.detr_augmentation import DETRAugmentation
 from keras_detr.preprocessing.random_draws import map_with_seeds
 from keras_detr.preprocessing.resize_shortest_side import ResizeShortestSide
+from keras_detr.preprocessing.undecoded_elements import (
+    augmented_part,
+    common_seed,
+    decoded_batches,
+)
 
 
 def training_batches(
@@ -19,28 +25,40 @@ def training_batches(
     bounding_box_format: str,
     max_boxes: int | Sequence[int] | None = None,
     seed: int | None = None,
+    process: Sequence[int] | None = None,
 ) -> Any:
     """Return endless batches with the papers' augmentation.
 
     Pass `steps_per_epoch` to `fit`: the images of the data set divided by `batch_size`.
+
+    Where several processes train together, `fit` lets each read and decode only its own rows of
+    every batch. Together they have the batches that one process would make with the same seed. A
+    data set that isn't just as its loader returned it, or skips broken images, is read whole by
+    each, as are batches that aren't just as this function returned them.
 
     Args:
         dataset: tf.data.Dataset of unbatched elements, as the loaders of `keras_detr.datasets`
             return it, in random order.
         sizes: pair of int, pixels: the largest short side, and the long side's limit. Those of
             `model.preprocessor_sizes` suit the weights of a preset; smaller ones are faster.
-        batch_size: int, images a batch.
+        batch_size: int, images a batch, of all processes together.
         bounding_box_format: str, the format of the data set's boxes.
         max_boxes: int or sequence of int, see `bucketed_batches`; None is the most boxes of an
-            image, which the data set's `report` knows.
-        seed: int or None; of the augmentation, which depends on it and on the order of the images
-            only. Each iterator is augmented anew: the second epoch isn't the first.
+            image, which the data set's `report` knows. Several processes pad to the largest.
+        seed: int or None; of the augmentation and, for a data set as its loader returned it, of
+            the order of the images. Each iterator is augmented anew: the second epoch isn't the
+            first. None: several processes get that of the first.
+        process: pair of int, the index of this process, from 0, and how many there are: these rows
+            of each batch are read and returned, for a training loop of your own. None: all rows,
+            of which `fit` takes the process' own.
 
     Returns:
         tf.data.Dataset of padded batches, for `fit`, with the `class_names` of the data set.
 
     Raises:
-        ValueError: `max_boxes` is None, and the data set has no report.
+        ValueError: `max_boxes` is None, and the data set has no report; or `process` is given, and
+            is no such pair, has no `seed` beside it, the data set can't be read in parts, or
+            `batch_size` can't be divided so.
 
     Example:
         ```python
@@ -55,8 +73,33 @@ def training_batches(
     """
     augmentation = DETRAugmentation.scaled_to(sizes, bounding_box_format=bounding_box_format)
     max_boxes = _most_boxes(dataset, max_boxes)
-    elements = map_with_seeds(augmentation, dataset.repeat(), seed)
-    return _padded(elements, dataset, sizes, batch_size, max_boxes)
+    undecoded = getattr(dataset, "undecoded", None)
+
+    def rows_of(process, seed):
+        elements = augmented_part(
+            undecoded, augmentation, _canvases(sizes), batch_size, process, seed
+        )
+        # Rows of one batch must have the same shape in all processes.
+        padded = max_boxes if process.count == 1 or isinstance(max_boxes, int) else max(max_boxes)
+        batches = _padded(elements, dataset, sizes, batch_size // process.count, padded)
+        batches.is_part_of_process = process.count > 1
+        return batches
+
+    def rows_of_process(process):
+        if batch_size % process.count:
+            return None
+        return rows_of(process, common_seed(undecoded, seed))
+
+    if process is not None:
+        process = _checked_process(process, undecoded, batch_size, seed)
+        batches = rows_of(process, seed)
+    elif undecoded is None:
+        elements = map_with_seeds(augmentation, dataset.repeat(), seed)
+        batches = _padded(elements, dataset, sizes, batch_size, max_boxes)
+    else:
+        batches = rows_of(Process(0, 1), seed)
+        batches.rows_of_process = rows_of_process
+    return batches
 
 
 def evaluation_batches(
@@ -68,6 +111,9 @@ def evaluation_batches(
     max_boxes: int | Sequence[int] | None = None,
 ) -> Any:
     """Return batches of the images as they are, resized as for prediction, each image once.
+
+    Where several processes evaluate together, `evaluate_detector` and `COCOEvaluation` let each
+    read and decode only the batches that it predicts, of a data set as its loader returned it.
 
     Arguments and errors that aren't listed are those of `training_batches`.
 
@@ -97,16 +143,55 @@ def evaluation_batches(
             "`batch_size` must be None where `sizes` is: images that aren't resized have no common "
             f"size. Received: {batch_size!r}."
         )
-    elements = dataset
+    resize = None
     if sizes is not None:
         short_side, longest_side = sizes
         resize = ResizeShortestSide(
             short_side, longest_side=longest_side, bounding_box_format=bounding_box_format
         )
+    most_boxes = None if batch_size is None else _most_boxes(dataset, max_boxes)
+
+    def batches_of(elements):
+        if batch_size is None:
+            return _prefetched(elements.batch(1), dataset)
+        return _padded(elements, dataset, sizes, batch_size, most_boxes)
+
+    def batches_of_process(process):
+        canvases = None if batch_size is None else _canvases(sizes)
+        return batches_of(decoded_batches(dataset.undecoded, resize, canvases, batch_size, process))
+
+    elements = dataset
+    if resize is not None:
         elements = dataset.map(resize, num_parallel_calls=tf.data.AUTOTUNE)
-    if batch_size is None:
-        return _prefetched(elements.batch(1), dataset)
-    return _padded(elements, dataset, sizes, batch_size, _most_boxes(dataset, max_boxes))
+    batches = batches_of(elements)
+    if hasattr(dataset, "undecoded"):
+        batches.batches_of_process = batches_of_process
+    return batches
+
+
+def _checked_process(process, undecoded, batch_size, seed):
+    """Return the argument `process` as a `Process`."""
+    pair = tuple(process)
+    if len(pair) != 2 or not 0 <= pair[0] < pair[1]:
+        raise ValueError(
+            "`process` must be the index of a process, from 0, and the number of all processes. "
+            f"Received: {process!r}."
+        )
+    if undecoded is None:
+        raise ValueError(
+            "`process` must be None for a data set that can't be read in parts. Pass the data set "
+            "as its loader returned it: `map` and `take` lose what that needs, and with "
+            "`broken_images='skip'` nobody knows before which images are left; 'find' does. "
+            f"Received: {process!r}."
+        )
+    if batch_size % pair[1]:
+        raise ValueError(
+            "`batch_size` is the number of images that all processes have together, and must be "
+            f"divisible by their number, {pair[1]}. Received: {batch_size!r}."
+        )
+    if seed is None:
+        raise ValueError("`seed` must be an int where `process` is given. Received: None.")
+    return Process(*pair)
 
 
 def _most_boxes(dataset, max_boxes):
@@ -124,11 +209,15 @@ def _most_boxes(dataset, max_boxes):
 
 def _padded(elements, dataset, sizes, batch_size, max_boxes):
     """Return batches on a few canvases of elements that are resized to `sizes` at most."""
-    short_side, longest_side = sizes
-    canvases = scaled_canvases(short_side, longest_side=longest_side)
+    canvases = _canvases(sizes)
     # Nobody has chosen the canvases who could choose better ones, so they aren't measured.
     batches = bucketed_batches(elements, canvases, batch_size, max_boxes=max_boxes, num_measured=0)
     return _prefetched(batches, dataset)
+
+
+def _canvases(sizes):
+    short_side, longest_side = sizes
+    return scaled_canvases(short_side, longest_side=longest_side)
 
 
 def _prefetched(batches, dataset):

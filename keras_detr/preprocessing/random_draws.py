@@ -1,6 +1,7 @@
 """Random numbers for functions mapped by tf.data."""
 
 import contextvars
+import functools
 import itertools
 import random
 
@@ -58,6 +59,16 @@ def map_with_seeds(function, dataset, seed=None):
     Returns:
         tf.data.Dataset.
     """
+    return with_seeds(dataset, seed).map(
+        functools.partial(drawing_from, function), num_parallel_calls=tf.data.AUTOTUNE
+    )
+
+
+def with_seeds(dataset, seed=None):
+    """Return a data set of pairs of an element and its seed, int64 (2,), for `drawing_from`.
+
+    Arguments are those of `map_with_seeds`.
+    """
     generator = _new_generator(seed)
 
     def seeds_of(first):
@@ -67,15 +78,19 @@ def map_with_seeds(function, dataset, seed=None):
     first = tf.data.Dataset.range(1).map(lambda _: generator.uniform_full_int([2], tf.int64))
     infinite = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
     seeds = first.flat_map(seeds_of).apply(infinite)
+    return tf.data.Dataset.zip(dataset, seeds)
 
-    def mapped(element, seed):
-        token = _element.set((seed, itertools.count()))
-        try:
-            return function(element)
-        finally:
-            _element.reset(token)
 
-    return tf.data.Dataset.zip(dataset, seeds).map(mapped, num_parallel_calls=tf.data.AUTOTUNE)
+def drawing_from(function, element, seed):
+    """Call a function of an element, whose `RandomDraws` draw by a seed.
+
+    The same function draws the same by the same seed, whatever the pixels and the boxes are.
+    """
+    token = _element.set((seed, itertools.count()))
+    try:
+        return function(element)
+    finally:
+        _element.reset(token)
 
 
 def spread_seed(seed, number):

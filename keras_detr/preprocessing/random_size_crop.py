@@ -65,10 +65,10 @@ class RandomSizeCrop(BoxAwareLayer):
         return {"start": start, "size": size}
 
     def transform_images(self, images, parameters):
-        return tf.image.crop_to_bounding_box(images, *parameters["start"], *parameters["size"])
+        return images[_region(parameters)]
 
     def transform_masks(self, masks, parameters):
-        return self.transform_images(masks[..., None], parameters)[..., 0]
+        return masks[:, *_region(parameters)]
 
     def transform_boxes(self, boxes, parameters):
         start, size = (tf.cast(parameters[key], boxes.dtype) for key in ("start", "size"))
@@ -93,3 +93,9 @@ class RandomSizeCrop(BoxAwareLayer):
     def _draw_side(self, image_side):
         lowest = tf.minimum(self.min_size, image_side)
         return self._draws.whole_number(lowest, tf.minimum(self.max_size, image_side))
+
+
+def _region(parameters):
+    """Return the slices of rows and of columns that are cut out."""
+    pairs = zip(parameters["start"], parameters["size"], strict=True)
+    return tuple(slice(start, start + size) for start, size in pairs)

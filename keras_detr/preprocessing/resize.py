@@ -57,8 +57,11 @@ class ResizingLayer(BoxAwareLayer):
 
     def transform_images(self, images, parameters):
         size = parameters["size"]
+        if images.shape[-1] == 0:  # An image that stands for its size, see `size_after`.
+            return tf.zeros((size[0], size[1], 0))
+        # TensorFlow resizes float32 more than twice as fast as uint8, and without shrinking, where
+        # there is nothing to antialias, five times as fast again.
         images = tf.cast(images, tf.float32)
-        # Without shrinking there is nothing to antialias, and TensorFlow is five times as fast.
         resized = tf.cond(
             tf.reduce_all(size >= tf.shape(images)[:2]),
             lambda: tf.image.resize(images, size, "bilinear"),

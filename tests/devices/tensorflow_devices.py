@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_detr.ops.backends import current
+from keras_detr.ops.backends.tensorflow_devices import divided_rows
 from tests.models.detectors import DETECTORS, inputs_of, tiny_batch
 
 
@@ -77,6 +78,14 @@ def main():
     ):
         for name in one:
             np.testing.assert_allclose(other[name], one[name], rtol=1e-5, atol=1e-5)
+
+    # Rows that a process has read are shared by its own replicas.
+    pairs = tf.data.Dataset.zip(tf.data.Dataset.range(8), tf.data.Dataset.range(8))
+    found = [
+        [rows.numpy().tolist() for rows in two.experimental_local_results(x)]
+        for x, _ in divided_rows(two, pairs.batch(4))
+    ]
+    assert found == [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]
 
     assert "jit_compile=True" in error_of(fit_in, two, jit_compile=True)
     assert "gradient_accumulation_steps" in error_of(fit_in, two, accumulate=2)

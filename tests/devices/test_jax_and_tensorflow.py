@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 import keras_detr
+from tests.datasets.folders_of_layouts import write_coco
 from tests.devices.processes import finish, start
 from tests.quick_compilation import XLA_FLAGS
 
 pytestmark = pytest.mark.slow
 FOLDER = pathlib.Path(__file__).parent
+SQUARE = (48, 48), [(0, 16, 12, 48, 36), (1, 6, 8, 24, 32)]
 BACKENDS = [
     pytest.param(
         name,
@@ -105,3 +107,34 @@ def test_a_process_dies_and_the_training_goes_on(backend, tmp_path):
     assert (together / "log.csv").read_text().count("\n") == 4
     model = keras_detr.load(together / "model.keras")
     np.testing.assert_array_equal(model.trainable_variables[0], found[0]["weight 0"])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_processes_that_read_their_own_rows_train_as_one(backend, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    write_coco(
+        data,
+        {
+            "train": dict.fromkeys(("a.png", "b.png", "c.png", "d.png", "e.png"), SQUARE),
+            "valid": {"f.png": SQUARE},
+        },
+    )
+    running = []
+    for count in (1, 2):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        arguments = str(data), str(folder)
+        running.append(
+            (
+                start(script("own_rows"), count, folder, backend, *arguments, XLA_FLAGS=XLA_FLAGS),
+                folder,
+            )
+        )
+    for processes, folder in running:
+        finish(processes, folder)
+    expected = np.load(tmp_path / "1" / "0.npz")
+    for index in range(2):
+        found = np.load(tmp_path / "2" / f"{index}.npz")
+        assert set(found) == set(expected)
+        assert_same(found, expected, expected)

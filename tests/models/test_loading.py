@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 import keras_detr
+from keras_detr.ops.backends import current
+from keras_detr.ops.backends.interface import Process
 
 from .detectors import DETECTORS, inputs_of, tiny_batch
 
@@ -48,6 +50,13 @@ def test_another_format_of_boxes(is_file, model, inputs, tmp_path):
     np.testing.assert_allclose(boxes[..., 2:] * scale[:, None], sizes, rtol=1e-4, atol=1e-3)
     with pytest.raises(ValueError, match="`bounding_box_format`"):
         keras_detr.load(path, bounding_box_format="corners")
+
+
+def test_every_process_loads_with_other_settings(model, tmp_path, monkeypatch):
+    model.save(tmp_path / "detector.keras")
+    monkeypatch.setattr(current(), "process", lambda: Process(1, 2))
+    loaded = keras_detr.load(tmp_path / "detector.keras", num_queries=3)
+    assert loaded.num_queries == 3
 
 
 def test_other_classes_keep_all_but_the_class_head(model, inputs, tmp_path):

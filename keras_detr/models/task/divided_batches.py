@@ -9,52 +9,79 @@ from keras import ops
 
 from keras_detr.batches.structure import training_pair
 from keras_detr.models.task.carried_inputs import with_image_weights
+from keras_detr.models.task.data_adapter import training_data
 from keras_detr.ops.backends import current
 from keras_detr.ops.keras_internals import changed_batches
 from keras_detr.ops.numpy_arrays import to_numpy
 from keras_detr.ops.processes import gather
 
 
-def divided_data(model, x, y=None, **settings):
+def checked_data(model, x, y=None, is_first_checked=False):
+    """Return what `training_data` does, and whether these are the rows of this process only.
+
+    Of a data set with a function `rows_of_process`, as `training_batches` returns it, each of
+    several processes reads its own rows.
+
+    Raises:
+        ValueError: see `training_data`; or `x` was made to be the rows of one process.
+    """
+    if current().num_parts(model) is None:
+        return *training_data(model, x, y, is_first_checked), False
+    if getattr(x, "is_part_of_process", False):
+        raise ValueError(
+            "`x` must be the batches of all processes together, of which each trains on its rows. "
+            "Leave out the argument `process` of `training_batches`: `fit` lets each process read "
+            "its own rows only. Received the rows of one process."
+        )
+    process, rows_of_process = current().process(), getattr(x, "rows_of_process", None)
+    is_possible = process.count > 1 and rows_of_process is not None
+    own = rows_of_process(process) if is_possible else None
+    is_own = own is not None
+    return *training_data(model, own if is_own else x, y, is_first_checked), is_own
+
+
+def divided_data(model, x, y, is_own, **settings):
     """Return data of which each batch can be divided among all devices.
 
     Args:
         model: `SetPredictionDetector`.
-        x, y: what `training_data` returned.
+        x, y, is_own: what `checked_data` returned.
         **settings: of `changed_batches`.
 
     Returns:
         pair of `x` and `y`, as they are where batches aren't divided.
     """
-    num_parts = current().num_parts(model)
-    if num_parts is None:
+    if current().num_parts(model) is None:
         return x, y
-    changes = {
-        "change_arrays": BatchDivision(num_parts),
-        "change_tensors": functools.partial(filled_batch, num_parts=num_parts, library=ops),
-    }
-    return changed_batches(x, y, **changes, **settings), None
+    num_parts = current().num_own_parts(model) if is_own else current().num_parts(model)
+    filled = functools.partial(filled_batch, num_parts=num_parts, library=ops)
+    divide = functools.partial(current().divided_rows, model) if is_own else None
+    changes = {"change_arrays": BatchDivision(num_parts, is_own), "change_tensors": filled}
+    return changed_batches(x, y, **changes, divide_tensors=divide, **settings), None
 
 
 class BatchDivision:
     """Give a process its rows of each batch, after a look at whether all have the same batches.
 
     Args:
-        num_parts: int, of which each batch has a multiple of rows.
+        num_parts: int, of which each batch is to have a multiple of rows.
+        is_own: bool, whether batches hold the rows of this process only.
 
     Raises:
         ValueError: on a call, in all processes: the first batches differ.
     """
 
-    def __init__(self, num_parts):
+    def __init__(self, num_parts, is_own):
         self._num_parts = num_parts
+        self._is_own = is_own
         self._is_checked = False
 
     def __call__(self, batch):
         if not self._is_checked:
-            _check_same_batches(batch)
+            _check_same_batches(batch, self._is_own)
             self._is_checked = True
-        return rows_of_process(filled_batch(batch, self._num_parts))
+        filled = filled_batch(batch, self._num_parts)
+        return filled if self._is_own else rows_of_process(filled)
 
 
 def divided_batch(model, batch):
@@ -96,10 +123,12 @@ def rows_of_process(batch):
     return keras.tree.map_structure(lambda array: array[rows], batch)
 
 
-def _check_same_batches(batch):
+def _check_same_batches(batch, is_own):
     inputs, targets = training_pair(batch)
     images = inputs["images"] if isinstance(inputs, dict) else inputs
-    seen = tuple(images.shape), zlib.crc32(to_numpy(targets["boxes"]).tobytes())
+    # Different rows of the same batch have the shape in common.
+    checksum = 0 if is_own else zlib.crc32(to_numpy(targets["boxes"]).tobytes())
+    seen = tuple(images.shape), checksum
     by_process = gather(seen)
     if any(others != seen for others in by_process):
         raise ValueError(

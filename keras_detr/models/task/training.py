@@ -13,9 +13,8 @@ from keras_detr.models.task.data_adapter import (
     no_warning_at_the_end,
     split_batch,
     training_batch,
-    training_data,
 )
-from keras_detr.models.task.divided_batches import divided_batch, divided_data
+from keras_detr.models.task.divided_batches import checked_data, divided_batch, divided_data
 from keras_detr.models.task.trained_variables import build_optimizer
 from keras_detr.ops.backends import current
 from keras_detr.ops.keras_internals import BuiltOnce, is_validation_of_fit
@@ -143,7 +142,7 @@ class DetectorTraining(BuiltOnce):
         current().check_training()
         check_batch_size(batch_size)
         _refuse_class_weight(kwargs)
-        checked = training_data(self, x, y)
+        checked = checked_data(self, x, y)
         if checked[1] is None and not isinstance(checked[0], keras.utils.PyDataset):
             # Data sets have their own order; Keras warns if its default asks for another.
             kwargs.setdefault("shuffle", False)
@@ -174,7 +173,7 @@ class DetectorTraining(BuiltOnce):
 
         `arguments` are those of `fit` that have no effect here but by their names: a dict.
         """
-        checked = training_data(self, x, is_first_checked=True)
+        checked = checked_data(self, x, is_first_checked=True)
         x, y = divided_data(
             self,
             *checked,
@@ -198,7 +197,7 @@ class DetectorTraining(BuiltOnce):
         # Of the positional arguments, `sample_weight` comes before `steps`.
         steps = args[1] if len(args) > 1 else kwargs.get("steps")
         if not is_validation_of_fit(kwargs):
-            checked = training_data(self, x, y)
+            checked = checked_data(self, x, y)
             x, y = divided_data(self, *checked, batch_size=batch_size, steps_per_epoch=steps)
         with current().variables_kept(self), self._evaluating(), no_warning_at_the_end(steps):
             return super().evaluate(x, y, batch_size, verbose_of_process(verbose), *args, **kwargs)

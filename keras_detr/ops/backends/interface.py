@@ -290,6 +290,19 @@ class Backend(LayerComputations):
         """
         return None
 
+    def num_own_parts(self, model):
+        """Return how many of the `num_parts` are of this process, or `None` likewise."""
+        return None
+
+    def divided_rows(self, model, dataset):
+        """Return what a trainer takes where each process reads its rows of every batch itself.
+
+        Args:
+            model: `keras.Model`.
+            dataset: `tf.data.Dataset` of these rows, which `num_own_parts` divides.
+        """
+        return dataset
+
     def rows_of_process(self, num_rows):
         """Return which rows of a batch that `num_parts` divides are this process', int (rows,)."""
         return np.arange(num_rows)

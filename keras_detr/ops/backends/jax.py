@@ -92,6 +92,9 @@ class JaxBackend(Backend):
     def num_parts(self, model):
         return jax_devices.num_parts()
 
+    def num_own_parts(self, model):
+        return jax_devices.num_own_parts()
+
     @contextlib.contextmanager
     def variables_kept(self, model):
         """Give back the values that Keras' trainers take away from the variables while they run.

@@ -33,6 +33,12 @@ def num_parts():
     return None if distribution is None else _axis_size(distribution)
 
 
+def num_own_parts():
+    """See `Backend.num_own_parts`."""
+    number = num_parts()
+    return None if number is None else len(rows_of_process(number))
+
+
 def rows_of_process(num_rows):
     """See `Backend.rows_of_process`."""
     distribution = keras.distribution.distribution()

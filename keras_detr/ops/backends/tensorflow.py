@@ -17,6 +17,7 @@ from keras_detr.ops.backends import (
     xla_table_rows,
 )
 from keras_detr.ops.backends.interface import Backend, program_key
+from keras_detr.ops.backends.narrow_strides import unstrided
 from keras_detr.ops.backends.program_cache import ProgramCache
 from keras_detr.ops.keras_internals import with_strategy
 
@@ -27,9 +28,6 @@ NUM_PARALLEL_PROGRAMS = 4
 FEWEST_WEIGHTS, MOST_WEIGHTS = 2**18, 2**21
 # What a part of a convolution's kernel may take of the cache.
 MOST_BYTES_OF_KERNEL = 2**19 + 2**17
-# oneDNN's gradient of a strided 1x1 convolution (AVX512) writes past its memory where a map has
-# fewer channels than a vector has numbers.
-FEWEST_STRIDED_CHANNELS = 16
 
 
 class TensorFlowBackend(Backend):
@@ -150,14 +148,20 @@ class TensorFlowBackend(Backend):
 
     # Feature maps.
 
-    def convolution(self, inputs, kernel, bias, residual=None, *, training=False, **settings):
+    def convolution(
+        self,
+        inputs,
+        kernel,
+        bias,
+        residual=None,
+        *,
+        strides=(1, 1),
+        training=False,
+        **settings,
+    ):
         """Divide the filters where one image is convolved, and guard against damaged memory."""
-        strides = settings.get("strides", (1, 1))
-        is_strided_1x1 = max(strides) > 1 and kernel.shape[:2] == (1, 1)
-        if is_strided_1x1 and inputs.shape[-1] < FEWEST_STRIDED_CHANNELS:
-            inputs = inputs[:, :: strides[0], :: strides[1]]
-            settings = {**settings, "strides": (1, 1)}
-        convolve = functools.partial(super().convolution, inputs, **settings)
+        inputs, strides = unstrided(inputs, kernel, strides)
+        convolve = functools.partial(super().convolution, inputs, strides=strides, **settings)
         num_parts = 1 if training else _num_parts_of_kernel(inputs, kernel)
         arrays = [kernel, bias, *([] if residual is None else [residual])]
         if num_parts == 1:
@@ -222,6 +226,14 @@ class TensorFlowBackend(Backend):
 
     def num_parts(self, model):
         return tensorflow_devices.num_parts(model.distribute_strategy)
+
+    def num_own_parts(self, model):
+        if self.num_parts(model) is None:
+            return None
+        return tensorflow_devices.num_own_parts(model.distribute_strategy)
+
+    def divided_rows(self, model, dataset):
+        return tensorflow_devices.divided_rows(model.distribute_strategy, dataset)
 
     def predicting(self, model):
         """Keep Keras from dividing batches, and from giving a process those of another."""

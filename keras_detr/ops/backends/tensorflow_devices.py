@@ -133,7 +133,7 @@ class DividedPrediction:
 
     def __init__(self, model):
         self._strategy = model.distribute_strategy
-        self._num_parts = _num_local(self._strategy)
+        self._num_parts = num_own_parts(self._strategy)
 
         def predict(batch):
             return model.predict_step(batch)
@@ -178,6 +178,24 @@ def num_parts(strategy):
     return None if number == 1 else number
 
 
+def num_own_parts(strategy):
+    """Return how many replicas this process has."""
+    return len(strategy.extended.worker_devices)
+
+
+def divided_rows(strategy, dataset):
+    """See `Backend.divided_rows`: each replica takes the next of what a process reads."""
+    number = num_own_parts(strategy)
+    if number > 1:
+
+        @tf.autograph.experimental.do_not_convert
+        def parts(*batch):
+            return tf.nest.map_structure(lambda rows: tf.stack(tf.split(rows, number)), batch)
+
+        dataset = dataset.map(parts).unbatch()
+    return strategy.distribute_datasets_from_function(lambda _: dataset)
+
+
 def default_strategy():
     """Return the strategy of no scope, also where there is one."""
     # Scopes are those of a graph.
@@ -190,11 +208,6 @@ def logs_of_replica(logs):
     if isinstance(tf.distribute.get_strategy(), _Workers):
         return {name: value[None] for name, value in logs.items()}
     return logs
-
-
-def _num_local(strategy):
-    """Return how many replicas this process has."""
-    return len(strategy.extended.worker_devices)
 
 
 def _gathering_program(reference):

@@ -15,6 +15,7 @@ from torch.optim.adamw import adamw
 
 from keras_detr.ops.backends import memory_saving_dropout, memory_saving_feed_forward
 from keras_detr.ops.backends.interface import Backend, Process
+from keras_detr.ops.backends.narrow_strides import unstrided
 from keras_detr.ops.backends.program_cache import ProgramCache
 
 
@@ -133,6 +134,7 @@ class TorchBackend(Backend):
         DETR's inference.
         """
         rows, columns, channels, _ = kernel.shape
+        inputs, strides = unstrided(inputs, kernel, strides)
         if padding == "same":
             if max(strides) > 1 or not (rows % 2 and columns % 2):
                 # torch pads all sides alike.
