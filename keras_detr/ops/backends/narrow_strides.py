@@ -1,7 +1,7 @@
 """A guard against memory that oneDNN damages, for TensorFlow and torch."""
 
-# oneDNN's gradient of a strided 1x1 convolution (AVX512, channels last) writes past its memory where
-# a map has fewer channels than a vector has numbers. Programs end with SIGSEGV, or go on.
+# oneDNN's gradient of a strided 1x1 convolution (AVX512, channels last) writes past its memory if a
+# map has fewer channels than a vector has numbers. Programs end with SIGSEGV, or go on.
 FEWEST_STRIDED_CHANNELS = 16
 
 
