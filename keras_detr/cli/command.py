@@ -4,7 +4,7 @@ import argparse
 import logging
 import sys
 
-from keras_detr import cli
+from keras_detr import __version__, cli
 
 # Each is a module of this package, which is loaded when it is chosen: that takes seconds.
 COMMANDS = ("train", "predict", "evaluate", "export", "info")
@@ -16,8 +16,9 @@ DESCRIPTION = """Train, use and share DETR, Deformable DETR and DINO.
   keras-detr export my_model --format onnx         a file for other runtimes
   keras-detr info my_model                         classes, sizes, parameters
 
-A model is a .keras file, a folder of `save_to_preset`, the name of a preset such as detr_r50, or
-hf://owner/name. The environment variable KERAS_BACKEND chooses tensorflow, jax or torch.
+A model is a .keras file, the folder of a training or of `save_to_preset`, the name of a preset such
+as detr_r50, or hf://owner/name. The environment variable KERAS_BACKEND chooses tensorflow, jax or
+torch.
 """
 # Parts of the messages by which backends say that memory isn't enough.
 OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "ResourceExhausted", "out of memory", "OOM when")
@@ -33,11 +34,16 @@ def parse(arguments):
         prog="keras-detr",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage="keras-detr [-h] command ...",
+        usage="keras-detr [-h] [--version] command ...",
         epilog="`keras-detr train --help` describes a command and its arguments.",
     )
+    parser.add_argument("--version", action="version", version=f"keras_detr {__version__}")
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments:
+        parser.print_help(sys.stderr)
+        raise SystemExit(2)
     chosen = parser.parse_args(arguments)
     module = getattr(cli, chosen.command)
     parser = argparse.ArgumentParser(

@@ -128,13 +128,20 @@ def _load_data(arguments, model):
         read = functools.partial(
             load_coco_json, arguments.data, arguments.annotations, **with_masks
         )
-        dataset = _in_order(read, "class_names", class_names, arguments.annotations)
+        dataset = _in_order(
+            read, lambda names: {"class_names": names}, class_names, arguments.annotations
+        )
         return dataset, f"images of {arguments.annotations}"
     settings = {"format": arguments.format, "hold_out": arguments.hold_out, "seed": arguments.seed}
     if arguments.hold_out is None:
         settings |= _settings_of_training(arguments)
     read = functools.partial(load_folder, arguments.data, **settings, **with_masks)
-    data = _in_order(read, "classes", class_names, arguments.data)
+    data = _in_order(
+        read,
+        lambda names: {"classes": names, "absent_classes": "allow"},
+        class_names,
+        arguments.data,
+    )
     part = arguments.part or ("valid" if data.test is None else "test")
     dataset = getattr(data, part)
     if dataset is None:
@@ -155,7 +162,8 @@ def _settings_of_training(arguments):
     are held out. Without such a file the result is empty.
     """
     model = pathlib.Path(arguments.model)
-    path = model.parent / "config.json"
+    folder = model if (model / "log.csv").is_file() else model.parent
+    path = folder / "config.json"
     if not model.exists() or not path.is_file():
         return {}
     try:
@@ -168,18 +176,38 @@ def _settings_of_training(arguments):
     return {name: config[name] for name in ("format", "classes", "hold_out", "seed")}
 
 
-def _in_order(read, argument, class_names, source):
-    """Read data, with the classes in the model's order if it has their names."""
+def _in_order(read, arguments_of, class_names, source):
+    """Read data, with the model's classes in its order, if it has those of the data.
+
+    Args:
+        read: function that loads the data.
+        arguments_of: function from names of classes to those arguments of `read` that choose them.
+        class_names: sequence of str, the model's classes, or None if it has no names.
+        source: str, where the data are from.
+    """
     data = read()
     if class_names is None or list(class_names) == data.class_names:
         return data
-    if set(class_names) != set(data.class_names):
+    unknown = [name for name in data.class_names if name not in class_names]
+    if unknown:
         raise ValueError(
-            f"The model's classes, {', '.join(class_names)}, aren't those of {source}, "
-            f"{', '.join(data.class_names)}. If they mean the same, save the model with these "
-            "names: `keras_detr.load(model, class_names=[...]).save(...)`."
+            f"The model's classes, {_brief(class_names)}, don't have all of {source}: "
+            f"{_brief(unknown)} would never be found. Give the same objects the same names in the "
+            "data, or leave these classes out of it."
         )
-    return read(**{argument: class_names})
+    num_more = len(class_names) - len(data.class_names)
+    if num_more:
+        print(
+            f"{num_more} of the model's {len(class_names)} classes aren't in {source}. What is "
+            "found of them doesn't count in AP and F1, which are means over the classes with "
+            "objects."
+        )
+    return read(**arguments_of(class_names))
+
+
+def _brief(names, most=10):
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def _batches(dataset, model, arguments):

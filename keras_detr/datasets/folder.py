@@ -82,6 +82,7 @@ def load_folder(
     bounding_box_format: str = "xyxy",
     masks: bool = False,
     classes: Sequence[str] | None = None,
+    absent_classes: str = "raise",
     hold_out: float | None = 0.2,
     seed: int = 0,
     broken_images: str = "raise",
@@ -112,6 +113,9 @@ def load_folder(
         classes: sequence of str, the only classes to load, in this order. Images without objects of
             these classes are kept, as empty ones. None is all classes of the training part; for VOC
             of all parts, sorted.
+        absent_classes: "raise" an error where `classes` has names that the folder doesn't know, or
+            "allow" them. A folder with some of a model's classes is scored with
+            `classes=model.class_names` and "allow".
         hold_out: float in (0, 1), the share of the training images that become `valid` where the
             folder has no validation part, drawn at random; or None for no `valid` then.
         seed: int, of that draw.
@@ -138,6 +142,10 @@ def load_folder(
     """
     check_options(bounding_box_format, "keep", broken_images, outside_files, exif)
     _check_share(hold_out)
+    if absent_classes not in ("raise", "allow"):
+        raise ValueError(
+            f"`absent_classes` must be 'raise' or 'allow'. Received: {absent_classes!r}."
+        )
     classes = check_class_names(classes, what="`classes`")
     folder = checked_folder(folder, "folder")
     layout, readers = readers_of_parts(folder, format, outside_files)
@@ -157,7 +165,8 @@ def load_folder(
     if layout == "voc":
         names = tuple(sorted({name for record in records.values() for name in record.names}))
     if classes is not None:
-        _check_known(classes, names, folder)
+        if absent_classes == "raise":
+            _check_known(classes, names, folder)
         records = {part: of_classes(record, classes) for part, record in records.items()}
         names = classes
     is_held_out = "valid" not in records and hold_out is not None
@@ -211,7 +220,8 @@ def _check_known(classes, names, folder):
     if missing:
         raise ValueError(
             f"`classes` must be among those of {str(folder)!r}, {brief(list(names))}. Received "
-            f"besides: {brief(missing)}."
+            f"besides: {brief(missing)}. `absent_classes='allow'` lets a model of more classes be "
+            "scored."
         )
 
 

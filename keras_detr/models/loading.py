@@ -26,8 +26,9 @@ def load(
     """Return a detector from a `.keras` file, a folder, a registered preset or the Hub.
 
     Args:
-        source: str or path: a `.keras` file of `model.save`; or what `from_preset` takes: a folder
-            from `save_to_preset`, a registered name such as "detr_r50", or "hf://owner/name".
+        source: str or path: a `.keras` file of `model.save`; the folder that `keras-detr train`
+            wrote, whose best model it is; or what `from_preset` takes: a folder from
+            `save_to_preset`, a registered name such as "detr_r50", or "hf://owner/name".
         bounding_box_format: str, of what `predict` returns and `fit` takes; None is what was saved,
             and "xyxy" for a registered preset.
         masks: bool, whether the model is to have masks: a `DETR` becomes a `DETRSegmenter` with a
@@ -55,6 +56,8 @@ def load(
     """
     if bounding_box_format is not None:
         check_box_format(bounding_box_format)
+    if isinstance(source, (str, os.PathLike)):
+        source = _best_of_training(source)
     if not isinstance(source, (str, os.PathLike)) or pathlib.Path(source).suffix != ".keras":
         cls = _with_masks(_class_of(source, settings)) if masks else SetPredictionDetector
         return cls.from_preset(source, bounding_box_format=bounding_box_format, **settings)
@@ -76,6 +79,17 @@ def load(
         with current().alone():
             save_preset(model, preset)
         return cls.from_preset(preset, bounding_box_format=bounding_box_format, **settings)
+
+
+def _best_of_training(source):
+    """Return the best model in the folder of a training, and what isn't such a folder as it is."""
+    folder = pathlib.Path(source)
+    if (folder / "log.csv").is_file():
+        # Its own config.json is that of the training; one that was interrupted has no preset yet.
+        for model, file in (("preset", "preset/config.json"), ("model.keras", "model.keras")):
+            if (folder / file).is_file():
+                return folder / model
+    return source
 
 
 def _class_of(source, settings):

@@ -2,6 +2,7 @@
 
 import pytest
 
+import keras_detr
 from keras_detr import cli
 from keras_detr.cli import command
 
@@ -12,6 +13,13 @@ def test_help_names_each_command(capsys):
     assert ended.value.code == 0
     said = capsys.readouterr().out
     assert all(f"keras-detr {name}" in said for name in command.COMMANDS)
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"keras_detr {keras_detr.__version__}\n"
 
 
 @pytest.mark.parametrize("name", command.COMMANDS)

@@ -17,7 +17,7 @@ from keras_detr.cli import command
 from keras_detr.cli.arguments import sizes_of
 from keras_detr.datasets import load_folder
 from tests.datasets.folders_of_layouts import NAMES, PARTS, write_coco, write_yolo
-from tests.models.detectors import patch_backbone, tiny_detr
+from tests.models.detectors import DETECTORS, patch_backbone, tiny_detr
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't:DeprecationWarning"
@@ -184,6 +184,11 @@ def test_images_that_training_held_out_are_scored(model, tmp_path, capsys):
     held_out = load_folder(tmp_path / "data", hold_out=0.4, seed=3).valid
     records = json.loads((tmp_path / "results" / "results.json").read_text())
     assert {record["image_id"] for record in records} == {int(e["image_id"]) for e in held_out}
+    # The folder of a training is its best model.
+    (tmp_path / "log.csv").write_text("")
+    arguments[-1] = str(tmp_path)
+    assert command.main(arguments) == 0
+    assert "held-out images of" in capsys.readouterr().out
     # Of another training nothing is known.
     (tmp_path / "config.json").write_text(json.dumps({**config, "data": "/elsewhere"}))
     assert command.main(arguments) == 1
@@ -210,7 +215,23 @@ def test_classes_are_matched_by_name(model, tmp_path, capsys):
     path = tmp_path / "other.keras"
     renamed.save(path)
     assert command.main(["evaluate", str(tmp_path / "data"), "--model", str(path)]) == 1
-    assert "The model's classes, cat, cow, aren't those of" in capsys.readouterr().err
+    assert "cat, cow, don't have all of" in (said := capsys.readouterr()).err
+    assert "dog would never be found" in said.err
+
+
+def test_data_with_some_of_the_classes(tmp_path, capsys):
+    """Figures are those of a model whose only classes these are."""
+    write_coco(tmp_path / "data")
+    model = DETECTORS["detr"].build(
+        num_classes=4, class_names=("dog", "cow", "cat", "hen"), preprocessor_sizes=(48, 80)
+    )
+    model.save(tmp_path / "model.keras")
+    arguments = ["evaluate", str(tmp_path / "data"), "--model", str(tmp_path / "model.keras")]
+    assert command.main([*arguments, "--per-class", "--output", str(tmp_path / "output")]) == 0
+    said = capsys.readouterr().out
+    assert "2 of the model's 4 classes aren't in" in said
+    figures = json.loads((tmp_path / "output" / "metrics.json").read_text())
+    assert 0 <= figures["AP"] <= 1
 
 
 def test_export(model, tmp_path, monkeypatch, capsys):

@@ -52,6 +52,15 @@ def test_another_format_of_boxes(is_file, model, inputs, tmp_path):
         keras_detr.load(path, bounding_box_format="corners")
 
 
+def test_the_folder_of_a_training(model, tmp_path):
+    (tmp_path / "log.csv").write_text("epoch,loss\n")
+    (tmp_path / "config.json").write_text("{}")
+    model.save(tmp_path / "model.keras")
+    assert keras_detr.load(tmp_path).num_queries == model.num_queries
+    keras_detr.load(tmp_path / "model.keras", num_queries=3).save_to_preset(tmp_path / "preset")
+    assert keras_detr.load(str(tmp_path)).num_queries == 3
+
+
 def test_every_process_loads_with_other_settings(model, tmp_path, monkeypatch):
     model.save(tmp_path / "detector.keras")
     monkeypatch.setattr(current(), "process", lambda: Process(1, 2))
