@@ -1,10 +1,11 @@
 """`keras-detr`: train, predict, evaluate, export and describe detectors from a terminal."""
 
 import argparse
+import importlib.metadata
 import logging
 import sys
 
-from keras_detr import __version__, cli
+from keras_detr import cli
 
 # Each is a module of this package, which is loaded when it is chosen: that takes seconds.
 COMMANDS = ("train", "predict", "evaluate", "export", "info")
@@ -37,7 +38,8 @@ def parse(arguments):
         usage="keras-detr [-h] [--version] command ...",
         epilog="`keras-detr train --help` describes a command and its arguments.",
     )
-    parser.add_argument("--version", action="version", version=f"keras_detr {__version__}")
+    version = f"keras_detr {importlib.metadata.version('keras_detr')}"
+    parser.add_argument("--version", action="version", version=version)
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     arguments = sys.argv[1:] if arguments is None else arguments

@@ -163,7 +163,7 @@ def _elements(images, boxes, bounding_box_format, shuffle_files, broken, has_mas
         # Which ones are left is known only after all are decoded.
         return dataset.filter(_has_pixels)
     dataset.undecoded = UndecodedElements(
-        rows_in_order, lambda row: tf.gather(image_sizes, row), element
+        rows_in_order, lambda row: tf.gather(image_sizes, row), element, images["size"]
     )
     return dataset
 

@@ -14,6 +14,7 @@ from keras_detr.preprocessing.undecoded_elements import (
     augmented_part,
     common_seed,
     decoded_batches,
+    num_batches,
 )
 
 
@@ -125,7 +126,8 @@ def evaluation_batches(
             `model.compile(jit_compile=False)` then: XLA would compile a program for each size.
 
     Returns:
-        tf.data.Dataset of padded batches, for `evaluate`, `COCOEvaluation` and `predict`.
+        tf.data.Dataset of padded batches, for `evaluate`, `COCOEvaluation` and `predict`. It has a
+        `len` if the data set knows the sizes of its images, as those of folders do.
 
     Raises:
         ValueError: `sizes` is None, and `batch_size` isn't.
@@ -150,21 +152,26 @@ def evaluation_batches(
             short_side, longest_side=longest_side, bounding_box_format=bounding_box_format
         )
     most_boxes = None if batch_size is None else _most_boxes(dataset, max_boxes)
+    canvases = None if batch_size is None else _canvases(sizes)
+    undecoded, number = getattr(dataset, "undecoded", None), None
+    if undecoded is not None:
+        number = num_batches(undecoded, resize, canvases, batch_size)
 
-    def batches_of(elements):
+    def batches_of(elements, number):
         if batch_size is None:
-            return _prefetched(elements.batch(1), dataset)
-        return _padded(elements, dataset, sizes, batch_size, most_boxes)
+            return _prefetched(elements.batch(1), dataset, number)
+        return _padded(elements, dataset, sizes, batch_size, most_boxes, number)
 
     def batches_of_process(process):
-        canvases = None if batch_size is None else _canvases(sizes)
-        return batches_of(decoded_batches(dataset.undecoded, resize, canvases, batch_size, process))
+        own = decoded_batches(undecoded, resize, canvases, batch_size, process)
+        share = None if number is None else len(range(process.index, number, process.count))
+        return batches_of(own, share)
 
     elements = dataset
     if resize is not None:
         elements = dataset.map(resize, num_parallel_calls=tf.data.AUTOTUNE)
-    batches = batches_of(elements)
-    if hasattr(dataset, "undecoded"):
+    batches = batches_of(elements, number)
+    if undecoded is not None:
         batches.batches_of_process = batches_of_process
     return batches
 
@@ -207,12 +214,12 @@ def _most_boxes(dataset, max_boxes):
     return max(1, report.most_boxes)
 
 
-def _padded(elements, dataset, sizes, batch_size, max_boxes):
+def _padded(elements, dataset, sizes, batch_size, max_boxes, number=None):
     """Return batches on a few canvases of elements that are resized to `sizes` at most."""
     canvases = _canvases(sizes)
     # Nobody has chosen the canvases who could choose better ones, so they aren't measured.
     batches = bucketed_batches(elements, canvases, batch_size, max_boxes=max_boxes, num_measured=0)
-    return _prefetched(batches, dataset)
+    return _prefetched(batches, dataset, number)
 
 
 def _canvases(sizes):
@@ -220,7 +227,10 @@ def _canvases(sizes):
     return scaled_canvases(short_side, longest_side=longest_side)
 
 
-def _prefetched(batches, dataset):
+def _prefetched(batches, dataset, number=None):
+    """Return batches that are made in advance, `number` of them if that is known."""
+    if number is not None:
+        batches = batches.apply(tf.data.experimental.assert_cardinality(number))
     # A batch with masks may take a few hundred MB.
     has_masks = "masks" in batches.element_spec.get("bounding_boxes", {})
     batches = batches.prefetch(1 if has_masks else tf.data.AUTOTUNE)

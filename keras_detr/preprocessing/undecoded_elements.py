@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from keras_detr.ops.processes import gather
@@ -23,11 +24,13 @@ class UndecodedElements(NamedTuple):
             seed.
         size: function from a record to the int32 (height, width) of its image.
         decode: function from a record to the element.
+        sizes: int array (images, 2) of all sizes, or `None` where the records tell them.
     """
 
     records: Callable[[int | None], Any]
     size: Callable[[Any], Any]
     decode: Callable[[Any], Any]
+    sizes: np.ndarray | None = None
 
 
 def augmented_part(undecoded, augmentation, canvases, batch_size, process, seed):
@@ -109,6 +112,23 @@ def decoded_batches(undecoded, resize, canvases, batch_size, process):
         )
         own = batches.shard(process.count, process.index).flat_map(lambda window: window)
     return own.map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def num_batches(undecoded, resize, canvases, batch_size):
+    """Return the number of batches that `bucketed_batches` makes, or `None` if it isn't known.
+
+    Arguments are those of `decoded_batches`.
+    """
+    if undecoded.sizes is None:
+        return None
+    if batch_size is None:
+        return len(undecoded.sizes)
+    sizes, counts = np.unique(undecoded.sizes, axis=0, return_counts=True)
+    places = tf.data.Dataset.from_tensor_slices(sizes.astype("int32")).map(
+        lambda size: smallest_canvas(resize.size_after(size), canvases)
+    )
+    by_canvas = np.bincount(list(places.as_numpy_iterator()), counts).astype(int)
+    return int(np.sum(-(-by_canvas // batch_size)))
 
 
 def common_seed(undecoded, seed):

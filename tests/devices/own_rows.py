@@ -29,20 +29,32 @@ def main(data, folder):
         model.compile(optimizer=keras.optimizers.SGD(0.1), run_eagerly=is_eager)
     train = training_batches(data.train, SIZES, 4, seed=3, **FORMAT)
     valid = evaluation_batches(data.train, SIZES, 2, **FORMAT)
+    if COUNT > 1:
+        check_refused(model, data, train)
     evaluation = COCOEvaluation(valid)
     logs = model.fit(train, steps_per_epoch=3, callbacks=[evaluation], verbose=0).history
     results = {f"fit {key}": value for key, value in logs.items()}
     weights = map(keras.ops.convert_to_numpy, model.trainable_variables)
     results |= {f"weight {index}": value for index, value in enumerate(weights)}
     np.savez(pathlib.Path(folder) / f"{INDEX}.npz", **results)
-    if COUNT > 1:
-        own = training_batches(data.train, SIZES, 4, seed=3, process=(INDEX, COUNT), **FORMAT)
-        try:
-            model.fit(own, steps_per_epoch=1)
-        except ValueError as error:
-            assert "the argument `process`" in str(error)
-        else:
-            raise AssertionError("A process takes rows of the rows of a process.")
+
+
+def check_refused(model, data, train):
+    """Check what `fit` refuses before it begins."""
+    own = training_batches(data.train, SIZES, 4, seed=3, process=(INDEX, COUNT), **FORMAT)
+    assert "the argument `process`" in error_of(model, own)
+    if keras.backend.backend() == "jax":
+        model.run_eagerly = True
+        assert "`run_eagerly=True`" in error_of(model, train)
+        model.run_eagerly = False
+
+
+def error_of(model, batches):
+    try:
+        model.fit(batches, steps_per_epoch=1)
+    except (NotImplementedError, ValueError) as error:
+        return str(error)
+    raise AssertionError("`fit` raises no error.")
 
 
 if __name__ == "__main__":

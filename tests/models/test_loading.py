@@ -61,6 +61,15 @@ def test_the_folder_of_a_training(model, tmp_path):
     assert keras_detr.load(str(tmp_path)).num_queries == 3
 
 
+def test_names_that_are_assigned_are_checked_and_saved(model, tmp_path):
+    named = DETECTORS["detr"].build()
+    with pytest.raises(ValueError, match=r"one name for each of 3 classes.*2 names"):
+        named.class_names = ["cat", "dog"]
+    named.class_names = ["cat", "dog", "cow "]
+    named.save(tmp_path / "detector.keras")
+    assert keras_detr.load(tmp_path / "detector.keras").class_names == ("cat", "dog", "cow")
+
+
 def test_every_process_loads_with_other_settings(model, tmp_path, monkeypatch):
     model.save(tmp_path / "detector.keras")
     monkeypatch.setattr(current(), "process", lambda: Process(1, 2))

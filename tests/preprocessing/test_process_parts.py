@@ -164,9 +164,11 @@ def test_evaluation_shares_batches_in_turn(in_order, settings):
     batches = evaluation_batches(in_order, *settings, **FORMAT)
     wanted = list(batches.as_numpy_iterator())
     assert len({batch["images"].shape for batch in wanted}) > 2
+    assert len(batches) == len(wanted)
     for index in range(3):
         own = batches.batches_of_process(Process(index, 3))
         assert own.class_names == in_order.class_names
+        assert len(own) == len(wanted[index::3])
         assert_same(own.as_numpy_iterator(), wanted[index::3])
 
 

@@ -115,7 +115,6 @@ class SetPredictionDetector(
         self.num_classes = num_classes
         self.bounding_box_format = bounding_box_format
         self.prediction_decoder = prediction_decoder
-        self.class_names = class_names
         self.preprocessor_sizes = None if preprocessor_sizes is None else tuple(preprocessor_sizes)
         # No attribute of the class: torch would find that instead of a layer.
         self.denoising = None
@@ -124,6 +123,7 @@ class SetPredictionDetector(
         # Keras doesn't look inside, and so doesn't count these among the model's layers.
         self._untracked = SimpleNamespace(
             attention_model=None,
+            class_names=class_names,
             image_range=image_range_of(self, is_first_only=False),
             is_evaluating=False,
             preprocessor=None,
@@ -131,6 +131,15 @@ class SetPredictionDetector(
             told_unresized=[],
             trained_paths=None,
         )
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the classes 0..num_classes-1, tuple of str, or `None`; it can be assigned."""
+        return self._untracked.class_names
+
+    @class_names.setter
+    def class_names(self, names: Sequence[str] | None) -> None:
+        self._untracked.class_names = check_class_names(names, self.num_classes)
 
     def build_neck(self):
         """Build `neck` for the backbone's feature maps, if it isn't built already.

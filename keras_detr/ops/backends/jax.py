@@ -104,7 +104,7 @@ class JaxBackend(Backend):
         """
         optimizer = getattr(model, "optimizer", None)
         variables = [*model.variables, *model.metrics_variables]
-        jax_devices.check_variables(variables)
+        jax_devices.check_model(model, variables)
         variables += [] if optimizer is None else optimizer.variables
         _separate(variables)
         # References: the first step gives this memory away where it can.

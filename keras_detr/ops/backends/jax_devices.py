@@ -49,13 +49,23 @@ def rows_of_process(num_rows):
     return np.unique(np.concatenate([np.arange(num_rows)[rows] for rows in slices]))
 
 
-def check_variables(variables):
-    """Raise a `NotImplementedError` if there are several processes, and parts of variables in each.
+def check_model(model, variables):
+    """Raise a `NotImplementedError` where no process would have whole arrays, if there are several.
 
-    No process could save them, or predict with them.
+    Then none of them could save the model or predict with it, or take a step without a program.
+
+    Args:
+        model: `keras.Model`.
+        variables: list of `keras.Variable`, the model's.
     """
     if process().count == 1:
         return
+    if model.run_eagerly:
+        raise NotImplementedError(
+            "`run_eagerly=True` isn't possible with several processes of JAX, whose arrays are "
+            "divided among them outside of programs. Leave it out in `compile`, or look for an "
+            "error with one process."
+        )
     divided = [v.path for v in variables if not v.value.is_fully_replicated]
     if divided:
         raise NotImplementedError(
