@@ -149,15 +149,7 @@ class TensorFlowBackend(Backend):
     # Feature maps.
 
     def convolution(
-        self,
-        inputs,
-        kernel,
-        bias,
-        residual=None,
-        *,
-        strides=(1, 1),
-        training=False,
-        **settings,
+        self, inputs, kernel, bias, residual=None, *, strides=(1, 1), training=False, **settings
     ):
         """Divide the filters where one image is convolved, and guard against damaged memory."""
         inputs, strides = unstrided(inputs, kernel, strides)
