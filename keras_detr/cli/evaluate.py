@@ -33,6 +33,7 @@ from keras_detr.evaluation import (
     summary_table,
 )
 from keras_detr.models import load
+from keras_detr.models.training_run import is_training_folder
 from keras_detr.preprocessing import evaluation_batches
 from keras_detr.visualization import plot_confusion_matrix, plot_precision_recall
 
@@ -128,20 +129,13 @@ def _load_data(arguments, model):
         read = functools.partial(
             load_coco_json, arguments.data, arguments.annotations, **with_masks
         )
-        dataset = _in_order(
-            read, lambda names: {"class_names": names}, class_names, arguments.annotations
-        )
+        dataset = _in_order(read, "class_names", class_names, arguments.annotations)
         return dataset, f"images of {arguments.annotations}"
     settings = {"format": arguments.format, "hold_out": arguments.hold_out, "seed": arguments.seed}
     if arguments.hold_out is None:
         settings |= _settings_of_training(arguments)
     read = functools.partial(load_folder, arguments.data, **settings, **with_masks)
-    data = _in_order(
-        read,
-        lambda names: {"classes": names, "absent_classes": "allow"},
-        class_names,
-        arguments.data,
-    )
+    data = _in_order(read, "classes", class_names, arguments.data, absent_classes="allow")
     part = arguments.part or ("valid" if data.test is None else "test")
     dataset = getattr(data, part)
     if dataset is None:
@@ -162,7 +156,7 @@ def _settings_of_training(arguments):
     are held out. Without such a file the result is empty.
     """
     model = pathlib.Path(arguments.model)
-    folder = model if (model / "log.csv").is_file() else model.parent
+    folder = model if is_training_folder(model) else model.parent
     path = folder / "config.json"
     if not model.exists() or not path.is_file():
         return {}
@@ -176,14 +170,15 @@ def _settings_of_training(arguments):
     return {name: config[name] for name in ("format", "classes", "hold_out", "seed")}
 
 
-def _in_order(read, arguments_of, class_names, source):
+def _in_order(read, argument, class_names, source, **settings):
     """Read data, with the model's classes in its order, if it has those of the data.
 
     Args:
         read: function that loads the data.
-        arguments_of: function from names of classes to those arguments of `read` that choose them.
+        argument: str, the argument of `read` that chooses classes.
         class_names: sequence of str, the model's classes, or None if it has no names.
         source: str, where the data are from.
+        **settings: arguments of `read` beside that one.
     """
     data = read()
     if class_names is None or list(class_names) == data.class_names:
@@ -202,7 +197,7 @@ def _in_order(read, arguments_of, class_names, source):
             "found of them doesn't count in AP and F1, which are means over the classes with "
             "objects."
         )
-    return read(**arguments_of(class_names))
+    return read(**{argument: class_names}, **settings)
 
 
 def _brief(names, most=10):

@@ -12,6 +12,7 @@ from keras_detr.models.presets.detector_loading import find_detector_class
 from keras_detr.models.presets.saved_preset import save_preset
 from keras_detr.models.task.detector_contract import concrete_detectors
 from keras_detr.models.task.set_prediction_detector import SetPredictionDetector
+from keras_detr.models.training_run import is_training_folder
 from keras_detr.ops.backends import current
 from keras_detr.ops.boxes import check_box_format
 
@@ -56,9 +57,10 @@ def load(
     """
     if bounding_box_format is not None:
         check_box_format(bounding_box_format)
-    if isinstance(source, (str, os.PathLike)):
+    is_path = isinstance(source, (str, os.PathLike))
+    if is_path:
         source = _best_of_training(source)
-    if not isinstance(source, (str, os.PathLike)) or pathlib.Path(source).suffix != ".keras":
+    if not is_path or pathlib.Path(source).suffix != ".keras":
         cls = _with_masks(_class_of(source, settings)) if masks else SetPredictionDetector
         return cls.from_preset(source, bounding_box_format=bounding_box_format, **settings)
     if not pathlib.Path(source).is_file():
@@ -84,7 +86,7 @@ def load(
 def _best_of_training(source):
     """Return the best model in the folder of a training, and what isn't such a folder as it is."""
     folder = pathlib.Path(source)
-    if (folder / "log.csv").is_file():
+    if is_training_folder(folder):
         # Its own config.json is that of the training; one that was interrupted has no preset yet.
         for model, file in (("preset", "preset/config.json"), ("model.keras", "model.keras")):
             if (folder / file).is_file():

@@ -15,6 +15,14 @@ from keras_detr.ops.processes import by_first_process, is_first_process
 _RECORD = "run.json"
 
 
+_LOG = "log.csv"
+
+
+def is_training_folder(folder):
+    """Return whether a `TrainingRun` has written its log to a folder, whose path this is."""
+    return Path(folder, _LOG).is_file()
+
+
 class TrainingRun:
     """Keep a folder for one training: started again, it goes on or is finished.
 
@@ -85,7 +93,7 @@ class TrainingRun:
         figure = {"monitor": monitor, "mode": mode}
         callbacks = [
             keras.callbacks.ModelCheckpoint(self.best_path, save_best_only=True, **figure),
-            EpochLog(self.folder / "log.csv"),
+            EpochLog(self.folder / _LOG),
             keras.callbacks.TerminateOnNaN(raise_error=True),
         ]
         if patience is not None:

@@ -1,5 +1,6 @@
 """Elements of a data set whose images aren't decoded yet, grouped and divided among processes."""
 
+import functools
 import random
 import zlib
 from collections.abc import Callable
@@ -93,9 +94,7 @@ def decoded_batches(undecoded, resize, canvases, batch_size, process):
     # Where the order is random, it must be the same one in all processes.
     records = undecoded.records(0)
 
-    @tf.autograph.experimental.do_not_convert
-    def canvas_of(record):
-        return smallest_canvas(resize.size_after(undecoded.size(record)), canvases)
+    canvas_of = functools.partial(_canvas_of, undecoded.size, resize, canvases)
 
     @tf.autograph.experimental.do_not_convert
     def decoded(record):
@@ -114,6 +113,12 @@ def decoded_batches(undecoded, resize, canvases, batch_size, process):
     return own.map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
 
 
+@tf.autograph.experimental.do_not_convert
+def _canvas_of(size_of, resize, canvases, record):
+    """Return the place of the canvas of a record's image once it is resized."""
+    return smallest_canvas(resize.size_after(size_of(record)), canvases)
+
+
 def num_batches(undecoded, resize, canvases, batch_size):
     """Return the number of batches that `bucketed_batches` makes, or `None` if it isn't known.
 
@@ -125,7 +130,7 @@ def num_batches(undecoded, resize, canvases, batch_size):
         return len(undecoded.sizes)
     sizes, counts = np.unique(undecoded.sizes, axis=0, return_counts=True)
     places = tf.data.Dataset.from_tensor_slices(sizes.astype("int32")).map(
-        lambda size: smallest_canvas(resize.size_after(size), canvases)
+        functools.partial(_canvas_of, tf.identity, resize, canvases)
     )
     by_canvas = np.bincount(list(places.as_numpy_iterator()), counts).astype(int)
     return int(np.sum(-(-by_canvas // batch_size)))

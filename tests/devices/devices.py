@@ -7,9 +7,8 @@ import sys
 import keras
 import numpy as np
 
-from keras_detr import ContrastiveDenoising
 from tests.devices.joining import make_several_devices, several_devices
-from tests.models.detectors import DETECTORS, inputs_of, tiny_batch
+from tests.models.detectors import DETECTORS, inputs_of, smooth_detector, tiny_batch
 
 
 def results(name, scope):
@@ -22,17 +21,7 @@ def results(name, scope):
 
 def built(name):
     """Return a model, compiled."""
-    keras.utils.set_random_seed(0)
-    detector = DETECTORS[name]
-    settings = {"num_decoder_layers": 1}
-    if detector.has_denoising:
-        settings["denoising"] = ContrastiveDenoising(label_noise_ratio=0, box_noise_scale=0)
-    model = detector.build(**settings)
-    # A new deformable detector samples at the very centers of pixels, where its gradient jumps.
-    generator = np.random.default_rng(0)
-    for variable in model.trainable_variables:
-        value = keras.ops.convert_to_numpy(variable)
-        variable.assign(value + generator.normal(0, 0.02, value.shape))
+    model = smooth_detector(name, num_decoder_layers=1)
     model.compile(optimizer=keras.optimizers.SGD(0.1))
     return model
 

@@ -36,8 +36,11 @@ def make_several_devices():
         tf.config.set_logical_device_configuration(cpu, devices)
 
 
-def all_processes():
-    """Let the processes meet, and return the context in which a model is built for all."""
+def all_processes(has_chief=False):
+    """Let the processes meet, and return the context in which a model is built for all.
+
+    `has_chief` lets the first process of TensorFlow be the chief of the others.
+    """
     if COUNT == 1:
         return contextlib.nullcontext()
     addresses = os.environ["ADDRESSES"].split(",")
@@ -48,8 +51,12 @@ def all_processes():
         jax.distributed.initialize(addresses[0], COUNT, INDEX, heartbeat_timeout_seconds=10)
         keras.distribution.set_distribution(keras.distribution.DataParallel())
         return contextlib.nullcontext()
-    task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": INDEX}}
-    os.environ["TF_CONFIG"] = json.dumps(task)
+    jobs = {"worker": addresses}
+    job, index = "worker", INDEX
+    if has_chief:
+        jobs = {"chief": addresses[:1], "worker": addresses[1:]}
+        job, index = ("worker", INDEX - 1) if INDEX else ("chief", 0)
+    os.environ["TF_CONFIG"] = json.dumps({"cluster": jobs, "task": {"type": job, "index": index}})
     import tensorflow as tf
 
     return tf.distribute.MultiWorkerMirroredStrategy().scope()

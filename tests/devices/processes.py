@@ -10,6 +10,11 @@ import time
 ROOT = pathlib.Path(__file__).parents[2]
 
 
+def script(name):
+    """Return the text of a script of this folder, for `start`."""
+    return (pathlib.Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8")
+
+
 def start(script, count, folder, backend, *arguments, **environment):
     """Start a script in several processes.
 
@@ -33,7 +38,7 @@ def start(script, count, folder, backend, *arguments, **environment):
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         "PROCESS_COUNT": str(count),
-        "ADDRESSES": ",".join(f"127.0.0.1:{port}" for port in _free_ports(count)),
+        "ADDRESSES": ",".join(f"127.0.0.1:{port}" for port in free_ports(count)),
         **environment,
     }
     processes = []
@@ -79,7 +84,8 @@ def finish(processes, folder, timeout=240, expected=0):
     return [texts[f"{index}.out"] for index in range(len(processes))]
 
 
-def _free_ports(count):
+def free_ports(count):
+    """Return ports of 127.0.0.1 that nothing uses, a list of int."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for one in sockets:

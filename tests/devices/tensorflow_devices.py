@@ -1,13 +1,12 @@
 """What two devices of TensorFlow predict, and what they refuse; a script, run by its test."""
 
-import socket
-
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_detr.ops.backends import current
 from keras_detr.ops.backends.tensorflow_devices import divided_rows
+from tests.devices.processes import free_ports
 from tests.models.detectors import DETECTORS, inputs_of, tiny_batch
 
 
@@ -52,15 +51,10 @@ def fit_in(strategy, accumulate=None, **settings):
     model.fit(tiny_batch(), verbose=0)
 
 
-def free_address():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{one.getsockname()[1]}"
-
-
 def cluster():
     """Start a parameter server and a worker in this process, and return how to reach them."""
-    spec = tf.train.ClusterSpec({job: [free_address()] for job in ("worker", "ps")})
+    worker, server = (f"127.0.0.1:{port}" for port in free_ports(2))
+    spec = tf.train.ClusterSpec({"worker": [worker], "ps": [server]})
     for job in spec.jobs:
         tf.distribute.Server(spec, job_name=job, task_index=0)
     return tf.distribute.cluster_resolver.SimpleClusterResolver(spec, rpc_layer="grpc")

@@ -1,8 +1,5 @@
 """Train in one or several processes of TensorFlow; a script, run by its test."""
 
-import contextlib
-import json
-import os
 import pathlib
 import sys
 
@@ -10,39 +7,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_detr import ContrastiveDenoising
 from keras_detr.ops.backends import current
 from keras_detr.ops.processes import first_process_first, gather
-from tests.models.detectors import DETECTORS, inputs_of, tiny_batch
-
-COUNT, INDEX = int(os.environ["PROCESS_COUNT"]), int(os.environ["PROCESS_INDEX"])
-
-
-def all_processes():
-    """Let the processes meet, the first as chief, and return the scope that models are built in."""
-    if COUNT == 1:
-        return contextlib.nullcontext()
-    chief, *workers = os.environ["ADDRESSES"].split(",")
-    kind, number = ("worker", INDEX - 1) if INDEX else ("chief", 0)
-    os.environ["TF_CONFIG"] = json.dumps(
-        {
-            "cluster": {"chief": [chief], "worker": workers},
-            "task": {"type": kind, "index": number},
-        }
-    )
-    return tf.distribute.MultiWorkerMirroredStrategy().scope()
+from tests.devices.joining import COUNT, INDEX, all_processes
+from tests.models.detectors import DETECTORS, inputs_of, smooth_detector, tiny_batch
 
 
 def built():
     """Return a detector with denoising queries, compiled."""
-    keras.utils.set_random_seed(0)
-    denoising = ContrastiveDenoising(label_noise_ratio=0, box_noise_scale=0)
-    model = DETECTORS["dino_detr"].build(num_decoder_layers=1, denoising=denoising)
-    # A new deformable detector samples at the very centers of pixels, where its gradient jumps.
-    generator = np.random.default_rng(0)
-    for variable in model.trainable_variables:
-        value = keras.ops.convert_to_numpy(variable)
-        variable.assign(value + generator.normal(0, 0.02, value.shape))
+    model = smooth_detector("dino_detr", num_decoder_layers=1)
     # A program takes longer to compile than one process takes for the few steps.
     settings = {"steps_per_execution": 2} if COUNT > 1 else {"run_eagerly": True}
     model.compile(optimizer=keras.optimizers.SGD(0.1), **settings)
@@ -106,7 +79,7 @@ def check_processes():
 def main(folder):
     """Write "<index>.npz"."""
     # Detectors may also be used where they are built.
-    with all_processes():
+    with all_processes(has_chief=True):
         results = trained(built()) | predicted()
     np.savez(pathlib.Path(folder) / f"{INDEX}.npz", **results)
     if COUNT > 1:

@@ -1,7 +1,6 @@
 """Several devices and processes of JAX and of TensorFlow compute what one does."""
 
 import importlib.util
-import pathlib
 import time
 
 import numpy as np
@@ -9,11 +8,10 @@ import pytest
 
 import keras_detr
 from tests.datasets.folders_of_layouts import write_coco
-from tests.devices.processes import finish, start
+from tests.devices.processes import finish, script, start
 from tests.quick_compilation import XLA_FLAGS
 
 pytestmark = pytest.mark.slow
-FOLDER = pathlib.Path(__file__).parent
 SQUARE = (48, 48), [(0, 16, 12, 48, 36), (1, 6, 8, 24, 32)]
 BACKENDS = [
     pytest.param(
@@ -24,10 +22,6 @@ BACKENDS = [
     )
     for name in ("tensorflow", "jax")
 ]
-
-
-def script(name):
-    return (FOLDER / f"{name}.py").read_text(encoding="utf-8")
 
 
 def assert_same(found, expected, names):

@@ -1,12 +1,11 @@
 """Devices and processes of TensorFlow: what they compute together, apart, and not at all."""
 
 import importlib.util
-import pathlib
 
 import numpy as np
 import pytest
 
-from tests.devices.processes import finish, start
+from tests.devices.processes import finish, script, start
 
 pytestmark = [
     pytest.mark.slow,
@@ -14,11 +13,6 @@ pytestmark = [
         importlib.util.find_spec("tensorflow") is None, reason="tensorflow isn't installed"
     ),
 ]
-FOLDER = pathlib.Path(__file__).parent
-
-
-def script(name):
-    return (FOLDER / f"{name}.py").read_text(encoding="utf-8")
 
 
 def test_two_processes_compute_what_one_does(tmp_path):

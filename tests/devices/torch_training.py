@@ -20,13 +20,12 @@ import numpy as np
 import torch
 from torch import distributed
 
-from keras_detr import ContrastiveDenoising
 from keras_detr.evaluation import COCOMetrics, evaluate_detector
 from keras_detr.ops import processes
 from keras_detr.ops.backends import current
 from keras_detr.optimizers import detr_optimizer
 from tests.examples.examples import load_example
-from tests.models.detectors import DETECTORS, HEIGHT, WIDTH, Batches, tiny_batch
+from tests.models.detectors import HEIGHT, WIDTH, Batches, smooth_detector, tiny_batch
 
 NAMES = ("detr", "dino_detr", "detr_segmenter")
 STEPS, EPOCHS = 2, 2
@@ -47,16 +46,7 @@ def join_group():
 
 def detector(name, seed=0):
     """Build a detector whose gradients are smooth, with the paper's optimizer."""
-    keras.utils.set_random_seed(seed)
-    settings = {}
-    if DETECTORS[name].has_denoising:
-        # Each process draws noise of its own.
-        settings["denoising"] = ContrastiveDenoising(label_noise_ratio=0, box_noise_scale=0)
-    model = DETECTORS[name].build(**settings)
-    # A new deformable detector samples at the very centers of pixels, where its gradient jumps.
-    generator = np.random.default_rng(seed)
-    for variable in model.trainable_variables:
-        variable.assign_add(generator.normal(0, 0.02, variable.shape))
+    model = smooth_detector(name, seed)
     optimizer = detr_optimizer(model, 1e-3, backbone_learning_rate=1e-3)
     for one in optimizer.optimizers:
         # A gradient that is zero but for rounding would be divided by its own size.

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_detr.layers import SinePositionEmbedding
+from keras_detr.layers import ContrastiveDenoising, SinePositionEmbedding
 from keras_detr.models import (
     DETR,
     DINODETR,
@@ -229,3 +229,24 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         return self.batches[index]
+
+
+def smooth_detector(name, seed=0, **settings):
+    """Build a tiny detector whose results can be compared: of smooth gradients, and without noise.
+
+    Args:
+        name: str, of `DETECTORS`.
+        seed: int.
+        **settings: of its class.
+    """
+    keras.utils.set_random_seed(seed)
+    if DETECTORS[name].has_denoising:
+        # Each device and process draws noise of its own.
+        settings["denoising"] = ContrastiveDenoising(label_noise_ratio=0, box_noise_scale=0)
+    model = DETECTORS[name].build(**settings)
+    # A new deformable detector samples at the very centers of pixels, where its gradient jumps.
+    generator = np.random.default_rng(seed)
+    for variable in model.trainable_variables:
+        value = keras.ops.convert_to_numpy(variable)
+        variable.assign(value + generator.normal(0, 0.02, value.shape))
+    return model

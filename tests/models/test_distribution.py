@@ -16,26 +16,15 @@ import json
 import keras
 import numpy as np
 import tensorflow as tf
-from keras_detr import ContrastiveDenoising
-from tests.models.detectors import DETECTORS, inputs_of, tiny_batch
+from tests.models.detectors import inputs_of, smooth_detector, tiny_batch
 
-detector = DETECTORS["%s"]
 devices = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(devices[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 strategies = [tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])]
 results = []
 for strategy in strategies:
     with strategy.scope():
-        keras.utils.set_random_seed(0)
-        settings = {"num_decoder_layers": 1}
-        if detector.has_denoising:
-            # Each device draws noise of its own.
-            settings["denoising"] = ContrastiveDenoising(label_noise_ratio=0, box_noise_scale=0)
-        model = detector.build(**settings)
-        # A new deformable detector samples at the very centers of pixels, where its gradient jumps.
-        generator = np.random.default_rng(0)
-        for variable in model.trainable_variables:
-            variable.assign_add(generator.normal(0, 0.02, variable.shape))
+        model = smooth_detector("%s", num_decoder_layers=1)
         start = [variable.numpy() for variable in model.trainable_variables]
         # What one device does needs no program: it would be compiled for a single step.
         is_eager = strategy.num_replicas_in_sync == 1

@@ -291,8 +291,8 @@ class Backend(LayerComputations):
         return None
 
     def num_own_parts(self, model):
-        """Return how many of the `num_parts` are of this process, or `None` likewise."""
-        return None
+        """Return how many of the `num_parts`, where batches are divided, are this process'."""
+        return self.num_parts(model)
 
     def divided_rows(self, model, dataset):
         """Return what a trainer takes where each process reads its rows of every batch itself.

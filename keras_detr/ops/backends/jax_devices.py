@@ -35,8 +35,7 @@ def num_parts():
 
 def num_own_parts():
     """See `Backend.num_own_parts`."""
-    number = num_parts()
-    return None if number is None else len(rows_of_process(number))
+    return len(rows_of_process(num_parts()))
 
 
 def rows_of_process(num_rows):

@@ -220,8 +220,6 @@ class TensorFlowBackend(Backend):
         return tensorflow_devices.num_parts(model.distribute_strategy)
 
     def num_own_parts(self, model):
-        if self.num_parts(model) is None:
-            return None
         return tensorflow_devices.num_own_parts(model.distribute_strategy)
 
     def divided_rows(self, model, dataset):
