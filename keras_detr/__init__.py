@@ -1,7 +1,7 @@
 """DETR, Deformable DETR and DINO for Keras 3.
 
-Names load on first use: importing keras_detr imports Keras with its backend, but nothing else that
-takes time. After that, `keras.saving.load_model` finds every class of keras_detr.
+Names load on first use: importing keras_detr takes no time, and imports neither Keras nor its
+backend. After that, `keras.saving.load_model` finds every class of keras_detr.
 """
 
 from keras_detr.lazy_names import attach

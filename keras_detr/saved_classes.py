@@ -1,12 +1,12 @@
-"""Register the classes that saved Keras files can hold, without importing them.
+"""Register the classes that saved Keras files can hold, without importing them or Keras.
 
 `keras.saving.load_model` finds a class by its registered name. Importing a class registers it, but
-can take seconds and imports TensorFlow. Until then a light placeholder is registered.
+can take seconds and imports TensorFlow. Until then a light placeholder is registered. Keras itself
+takes seconds too: where nothing has imported it yet, the placeholders wait until something does.
 """
 
 import importlib
-
-import keras
+import sys
 
 PACKAGE = "keras_detr"
 
@@ -92,11 +92,50 @@ class DeferredClass:
         return getattr(importlib.import_module(self._module), self._name)
 
 
-def register_saved_classes():
-    """Register a placeholder for every class; importing the class replaces it.
+class KerasFinder:
+    """A finder of modules that registers the classes as soon as Keras is imported.
 
-    Classes that are imported already stay registered.
+    It finds nothing by itself: the other finders of `sys.meta_path` do.
     """
+
+    def find_spec(self, name, path=None, target=None):
+        """Return what the others find for Keras, with a loader that registers; else `None`."""
+        if name != "keras":
+            return None
+        others = [finder for finder in sys.meta_path if finder is not self]
+        found = (finder.find_spec(name, path, target) for finder in others)
+        spec = next((spec for spec in found if spec is not None), None)
+        if spec is not None and spec.loader is not None:
+            self._register_after(spec.loader)
+        return spec
+
+    def _register_after(self, loader):
+        execute = loader.exec_module
+
+        def execute_and_register(module):
+            # Where Keras can't be imported, because its backend is missing, it may be tried again.
+            execute(module)
+            del loader.exec_module
+            sys.meta_path.remove(self)
+            _register()
+
+        loader.exec_module = execute_and_register
+
+
+def register_saved_classes():
+    """Register a placeholder for every class, at once or when Keras is imported.
+
+    Importing a class replaces its placeholder. Classes that are imported already stay registered.
+    """
+    if "keras" in sys.modules:
+        _register()
+    else:
+        sys.meta_path.insert(0, KerasFinder())
+
+
+def _register():
+    import keras
+
     registered = keras.saving.get_custom_objects()
     for name, module in HOMES.items():
         deferred = DeferredClass(f"{PACKAGE}.{module}", name)

@@ -121,3 +121,52 @@ def test_what_stands_for_a_class_acts_as_the_class():
 def test_a_class_that_was_imported_first_keeps_its_place():
     keras_detr.saved_classes.register_saved_classes()
     assert keras.saving.get_registered_object("keras_detr>TokenDense") is TokenDense
+
+
+@pytest.fixture
+def light_process(tmp_path):
+    """Give a function that runs code in a process with a package that stands for Keras."""
+    keras_folder = tmp_path / "keras"
+    keras_folder.mkdir()
+    (keras_folder / "__init__.py").write_text(
+        "import os\n"
+        "if os.environ.pop('BROKEN', None):\n"
+        "    raise ImportError('no backend')\n"
+        "objects = {}\n"
+        "class saving:\n"
+        "    get_custom_objects = staticmethod(lambda: objects)\n"
+    )
+
+    def run(code, **environment):
+        path = os.pathsep.join([str(tmp_path), str(REPOSITORY)])
+        return subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": path, **environment},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    return run
+
+
+def test_classes_are_registered_when_keras_is_imported(light_process):
+    code = """if True:
+        import sys
+        finders = list(sys.meta_path)
+        import keras_detr
+        assert "keras" not in sys.modules
+        try:
+            import keras
+        except ImportError as error:
+            print(error)
+        import keras
+        print(keras.objects["keras_detr>DETR"])
+        assert sys.meta_path == finders
+        assert "exec_module" not in vars(keras.__loader__)
+    """
+    expected = "<keras_detr.models.detr.detr.DETR, not imported yet>\n"
+    assert light_process(code) == expected
+    assert light_process(code, BROKEN="1") == f"no backend\n{expected}"
+    keras_first = "import keras, keras_detr; print(keras.objects['keras_detr>DETR'])"
+    assert light_process(keras_first) == expected

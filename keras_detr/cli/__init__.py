@@ -3,5 +3,5 @@
 from keras_detr.lazy_names import attach
 
 __getattr__, __dir__, __all__ = attach(
-    __name__, {}, ("arguments", "command", "evaluate", "export", "info", "predict", "train")
+    __name__, {}, ("command", "evaluate", "export", "info", "predict", "train")
 )

@@ -3,12 +3,15 @@
 import argparse
 import importlib.metadata
 import logging
+import os
+import pathlib
+import re
 import sys
 
 from keras_detr import cli
+from keras_detr.cli.arguments import COMMANDS, add_command
+from keras_detr.cli.json_files import read_json
 
-# Each is a module of this package, which is loaded when it is chosen: that takes seconds.
-COMMANDS = ("train", "predict", "evaluate", "export", "info")
 DESCRIPTION = """Train, use and share DETR, Deformable DETR and DINO.
 
   keras-detr train my_data                         fine-tune on a folder of images
@@ -27,10 +30,12 @@ MEMORY_ADVICE = (
     "The memory isn't enough. What helps, the first most: a smaller --batch-size, a smaller "
     "--short-side, --mixed-precision, a smaller model. Close other programs that use the GPU."
 )
+# How the library calls what a command calls otherwise.
+OTHER_NAMES = {"folder": "data", "source": "model", "preset": "model", "images_dir": "data"}
 
 
-def parse(arguments):
-    """Return the module of the command that was chosen, and its arguments."""
+def make_parser():
+    """Return the parser of all commands, and a dict of those of each."""
     parser = argparse.ArgumentParser(
         prog="keras-detr",
         description=DESCRIPTION,
@@ -40,31 +45,35 @@ def parse(arguments):
     )
     version = f"keras_detr {importlib.metadata.version('keras_detr')}"
     parser.add_argument("--version", action="version", version=version)
-    parser.add_argument("command", choices=COMMANDS)
-    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments:
-        parser.print_help(sys.stderr)
-        raise SystemExit(2)
-    chosen = parser.parse_args(arguments)
-    module = getattr(cli, chosen.command)
-    parser = argparse.ArgumentParser(
-        prog=f"keras-detr {chosen.command}",
-        description=module.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    commands = parser.add_subparsers(
+        dest="command",
+        metavar="command",
+        prog="keras-detr",
+        required=True,
+        help=", ".join(COMMANDS),
     )
-    module.add_arguments(parser)
-    parser.add_argument("--debug", action="store_true", help="show where an error came from")
-    return module, parser.parse_args(chosen.rest)
+    for name in COMMANDS:
+        add_command(commands, name)
+    return parser, commands.choices
 
 
 def main(arguments=None):
     """Run a command, and return its exit code: 0, 1 for an error, 130 for Ctrl+C."""
+    # TensorFlow logs what it found of the machine when it is imported, which is below.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    module, chosen = parse(arguments)
-    name = module.__name__.rpartition(".")[-1]
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser, parsers = make_parser()
+    if not arguments:
+        parser.print_help(sys.stderr)
+        raise SystemExit(2)
+    chosen = parser.parse_args(arguments)
+    name = chosen.command
     try:
-        return module.run(chosen) or 0
+        if name == "train" and (chosen.config or chosen.resume):
+            set_defaults(parsers[name], chosen)
+            chosen = parser.parse_args(arguments)
+        return getattr(cli, name).run(chosen) or 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -77,5 +86,49 @@ def main(arguments=None):
         elif not isinstance(error, (OSError, ValueError, ImportError, FloatingPointError)):
             # It isn't known to be anyone's mistake but ours.
             raise
-        print(f"keras-detr {name}: {message}", file=sys.stderr)
+        print(f"keras-detr {name}: {as_typed(message, parsers[name])}", file=sys.stderr)
         return 1
+
+
+def set_defaults(parser, chosen):
+    """Let a parser take what isn't typed from an earlier training.
+
+    Args:
+        parser: `argparse.ArgumentParser` of `keras-detr train`.
+        chosen: `argparse.Namespace`, what was typed, with `config` or `resume`.
+
+    Raises:
+        ValueError: the file can't be used.
+    """
+    path = chosen.config
+    if chosen.resume:
+        path = pathlib.Path(chosen.resume) / "config.json"
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"--resume: {chosen.resume!r} holds no training: no config.json."
+            )
+        parser.set_defaults(output=chosen.resume)
+    for name, value in read_json(path).items():
+        if name in ("help", "debug") or not hasattr(chosen, name):
+            raise ValueError(f"{path}: there is no argument {name!r}.")
+        # Text is read, and thereby checked, as if it were typed.
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        parser.set_defaults(**{name: str(value) if is_number else value})
+
+
+def as_typed(message, parser):
+    """Return the message of an error with arguments of the library as they are typed.
+
+    Args:
+        message: str, with the names of arguments in backquotes.
+        parser: `argparse.ArgumentParser` of the command that met the error.
+    """
+    shown = parser.format_help()
+
+    def as_argument(found):
+        name = OTHER_NAMES.get(found[1], found[1]).replace("_", "-")
+        if f"--{name}" in shown:
+            return f"--{name}"
+        return name.upper() if name.upper() in shown else found[0]
+
+    return re.sub("`([a-z_]+)`", as_argument, message)

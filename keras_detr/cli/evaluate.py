@@ -1,28 +1,13 @@
-"""Score a detector on a folder of images, or on COCO, with COCO's metrics.
-
-DATA is a folder as for `keras-detr train`; or, with --annotations, a folder of images and their
-COCO-JSON file; or coco/2017, through TFDS. The test part of a folder is scored if there is one,
-otherwise the validation part; --part chooses. With a dilated backbone (DC5) images are evaluated
-one by one, because these models were trained without padding.
-
---output gets: metrics.json; curves.json and precision_recall.png, precision by recall and F1 by
-confidence at IoU 0.50; confusion_matrix.json and confusion_matrix.png, at --confidence-threshold;
-and results.json, all detections in COCO's form, if the data has COCO's ids.
-"""
+"""Score a detector on a folder of images, or on COCO: `keras-detr evaluate`."""
 
 import contextlib
 import functools
 import math
 import pathlib
 
-from keras_detr.cli.arguments import (
-    FORMAT,
-    add_model,
-    add_short_side,
-    settings_of_load,
-    sizes_of,
-)
+from keras_detr.cli.arguments import COCO
 from keras_detr.cli.json_files import read_json, write_json
+from keras_detr.cli.settings import FORMAT, settings_of_load, sizes_of
 from keras_detr.datasets import load_coco, load_coco_json, load_folder
 from keras_detr.evaluation import (
     COCOMetrics,
@@ -37,36 +22,8 @@ from keras_detr.models.training_run import is_training_folder
 from keras_detr.preprocessing import evaluation_batches
 from keras_detr.visualization import plot_confusion_matrix, plot_precision_recall
 
-COCO = "coco/2017"
 # More than any image of COCO has.
 MOST_BOXES_IN_COCO = 100
-
-
-def add_arguments(parser):
-    """Add the arguments of `keras-detr evaluate`."""
-    parser.add_argument("data", help=f"the folder of images and annotations, or {COCO}")
-    add_model(parser)
-    parser.add_argument("--annotations", metavar="FILE", help="the COCO-JSON file of the images")
-    parser.add_argument("--data-dir", metavar="FOLDER", help=f"of TFDS' data sets, for {COCO}")
-    parser.add_argument("--format", choices=("auto", "coco", "yolo", "voc"), default="auto")
-    parser.add_argument(
-        "--part",
-        choices=("train", "valid", "test"),
-        help="default: test, or valid, or what the training of the model held out",
-    )
-    parser.add_argument(
-        "--hold-out", type=float, help="score the share that a training held out, with its --seed"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of --hold-out (%(default)s)")
-    parser.add_argument("--batch-size", type=int, default=4, help="(%(default)s)")
-    add_short_side(parser)
-    parser.add_argument("--per-class", action="store_true", help="show AP and F1 of each class too")
-    parser.add_argument(
-        "--confidence-threshold",
-        type=float,
-        help="of the confusion matrix; default: the best",
-    )
-    parser.add_argument("--output", metavar="FOLDER", help="write the results")
 
 
 def run(arguments):

@@ -1,29 +1,14 @@
-"""Write a detector as a file for other runtimes: raw images in, detections out.
-
-ONNX and LiteRT need `pip install "keras_detr[export]"`. Every format needs TensorFlow. --check runs
-the file in a new process without Keras, and compares its detections and times with the model's; the
-exit code is 1 if they differ by more than a thousandth.
-"""
+"""Write a detector as a file for other runtimes: `keras-detr export`."""
 
 import pathlib
 
-from keras_detr.cli.arguments import add_weights, settings_of_load
+from keras_detr.cli.settings import settings_of_load
 from keras_detr.export import compare_export
 from keras_detr.inference import read_image
 from keras_detr.models import load
 from keras_detr.ops.boxes import BOX_FORMATS
 
 SUFFIXES = {"tf_saved_model": "_saved_model", "onnx": ".onnx", "litert": ".tflite"}
-
-
-def add_arguments(parser):
-    """Add the arguments of `keras-detr export`."""
-    parser.add_argument("model", help="a .keras file, a folder, a preset or hf://owner/name")
-    add_weights(parser)
-    parser.add_argument("--format", choices=SUFFIXES, default="tf_saved_model")
-    parser.add_argument("--output", help="default: named after the model")
-    parser.add_argument("--check", action="store_true", help="compare the file with the model")
-    parser.add_argument("--image", help="compare on this image instead of noise")
 
 
 def run(arguments):

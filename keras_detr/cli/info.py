@@ -1,18 +1,15 @@
-"""Describe a model: its classes, sizes and parameters."""
+"""Describe a model: `keras-detr info`."""
 
-from keras_detr.cli.arguments import add_weights, settings_of_load
+import pathlib
+
 from keras_detr.models import load
-
-
-def add_arguments(parser):
-    """Add the arguments of `keras-detr info`."""
-    parser.add_argument("model", help="a .keras file, a folder, a preset or hf://owner/name")
-    add_weights(parser)
 
 
 def run(arguments):
     """Print the description."""
-    model = load(arguments.model, **settings_of_load(arguments))
+    # What is told doesn't depend on the weights, and those of a preset would be downloaded.
+    is_file = pathlib.Path(arguments.model).suffix == ".keras"
+    model = load(arguments.model, **({} if is_file else {"load_weights": False}))
     names = model.class_names or [f"class {label}" for label in range(model.num_classes)]
     print(f"{type(model).__name__}, {model.count_params():,} parameters")
     print(

@@ -1,29 +1,12 @@
-"""Detect objects in image files, and write pictures and a JSON file.
-
-Takes files and folders. A file that isn't an image is reported, and the others are processed; the
-exit code is then 1. detections.json holds boxes as (left, top, right, bottom) in pixels, and the
-size of each image as (height, width).
-"""
+"""Detect objects in image files: `keras-detr predict`."""
 
 import pathlib
 
-from keras_detr.cli.arguments import add_model, add_short_side, settings_of_load, sizes_of
 from keras_detr.cli.json_files import write_json
+from keras_detr.cli.settings import settings_of_load, sizes_of
 from keras_detr.models import load
 from keras_detr.ops.printable_text import counted
 from keras_detr.preprocessing import DETRPreprocessor
-
-
-def add_arguments(parser):
-    """Add the arguments of `keras-detr predict`."""
-    parser.add_argument("images", nargs="+", help="image files, or folders of them")
-    add_model(parser)
-    parser.add_argument(
-        "--confidence-threshold", type=float, default=0.5, help="the least shown (%(default)s)"
-    )
-    add_short_side(parser)
-    parser.add_argument("--output", default="detections", help="folder (%(default)s)")
-    parser.add_argument("--no-pictures", action="store_true", help="write the JSON file alone")
 
 
 def run(arguments):

@@ -1,35 +1,13 @@
-"""Fine-tune a detector on a folder of images.
-
-The folder holds COCO-JSON, YOLO or Pascal VOC annotations, which are recognized; see
-`keras_detr.datasets.load_folder`. Without a validation part, a fifth of the training images is held
-out. The defaults suit small data sets: published weights, a frozen backbone below 1,000 images,
-learning rates that warm up and then fall to 0, and an end after ten epochs without a better AP,
-once AP can say something.
-
---output gets: batch.png, what the model is trained on (look at it while it trains); model.keras,
-with the best validation AP, and the folder preset of the same; log.csv, a line an epoch, and
-history.png, its curves; predictions.png, beside the truth; test.json, the metrics on the test part,
-if there is one; config.json, these arguments, for --config.
-
-The same command with the same --output goes on after an interruption, as does --resume. An output
-with another training isn't changed.
-"""
+"""Fine-tune a detector on a folder of images: `keras-detr train`."""
 
 import pathlib
 import time
 
 import keras
 
-from keras_detr.cli.arguments import (
-    FORMAT,
-    PLACES,
-    add_short_side,
-    add_weights,
-    read_config,
-    settings_of_load,
-    sizes_of,
-)
+from keras_detr.cli.arguments import FEW_IMAGES, FIRST_STEPS
 from keras_detr.cli.json_files import write_json
+from keras_detr.cli.settings import FORMAT, settings_of_load, sizes_of
 from keras_detr.datasets import load_folder
 from keras_detr.evaluation import COCOEvaluation, evaluate_detector, summary_table
 from keras_detr.models import TrainingRun, load
@@ -38,65 +16,19 @@ from keras_detr.optimizers import warmup_cosine
 from keras_detr.preprocessing import DETRPreprocessor, evaluation_batches, training_batches
 from keras_detr.visualization import plot_batch, plot_history, plot_predictions
 
-FEW_IMAGES = 1000
+# Arguments that say where things are, not what is computed.
+PLACES = ("command", "data", "output", "resume", "config", "debug", "tensorboard")
 FEW_BOXES = 10
-# Before these many steps AP says nothing, and epochs without a better one aren't counted.
-FIRST_STEPS = 500
 # What a model that has learned nothing may find by chance.
 CHANCE_AP = 0.001
 # The rates of `default_optimizer` are multiplied by --learning-rate divided by this one.
 PAPER_RATE = 1e-4
 
 
-def add_arguments(parser):
-    """Add the arguments of `keras-detr train`."""
-    parser.add_argument("data", nargs="?", help="the folder of images and annotations")
-    parser.add_argument("--model", default="detr_r50", help="what to start from (%(default)s)")
-    add_weights(parser)
-    parser.add_argument("--output", default="finetuned", help="folder (%(default)s)")
-    parser.add_argument("--resume", metavar="OUTPUT", help="go on with the training in a folder")
-    parser.add_argument("--config", metavar="FILE", help="arguments, as config.json holds them")
-    data = parser.add_argument_group("data")
-    data.add_argument("--format", choices=("auto", "coco", "yolo", "voc"), default="auto")
-    data.add_argument("--classes", nargs="+", metavar="NAME", help="only these; default: all")
-    data.add_argument(
-        "--masks", action="store_true", help="train masks too, of COCO-JSON with segmentations"
-    )
-    data.add_argument(
-        "--hold-out", type=float, default=0.2, help="share, without validation data (%(default)s)"
-    )
-    training = parser.add_argument_group("training")
-    training.add_argument("--epochs", type=int, default=50, help="at most (%(default)s)")
-    training.add_argument("--batch-size", type=int, default=4, help="(%(default)s)")
-    add_short_side(training)
-    training.add_argument("--num-queries", type=int, help="default: the model's")
-    training.add_argument(
-        "--learning-rate", type=float, default=1e-4, help="outside of the backbone (%(default)s)"
-    )
-    training.add_argument(
-        "--train-backbone", action="store_true", help=f"even below {FEW_IMAGES} images"
-    )
-    training.add_argument(
-        "--patience",
-        type=int,
-        default=10,
-        help=f"end after so many epochs without a better AP, beyond the first {FIRST_STEPS} steps "
-        "(%(default)s)",
-    )
-    training.add_argument(
-        "--ema",
-        type=float,
-        metavar="MOMENTUM",
-        help="evaluate and keep moving averages of the weights, such as 0.999",
-    )
-    training.add_argument("--mixed-precision", action="store_true", help="compute in bfloat16")
-    training.add_argument("--tensorboard", action="store_true", help="write logs for it too")
-    training.add_argument("--seed", type=int, default=0, help="(%(default)s)")
-
-
 def run(arguments):
     """Train, score and draw."""
-    arguments = read_config(arguments, add_arguments)
+    if arguments.data is None:
+        raise ValueError("Pass the folder of images and annotations, or --config or --resume.")
     keras.utils.set_random_seed(arguments.seed)
     if arguments.mixed_precision:
         keras.config.set_dtype_policy("mixed_bfloat16")
@@ -117,9 +49,13 @@ def run(arguments):
     if training_run.is_finished:
         print(f"the training in {training_run.folder} is finished. {_way_on(arguments)}")
         return
+    try:
+        model = _build_model(arguments, data)
+    except Exception:
+        training_run.withdraw()
+        raise
     config = {**chosen, "data": str(pathlib.Path(arguments.data).resolve())}
     write_json(training_run.folder / "config.json", config)
-    model = _build_model(arguments, data)
     _train(model, data, training_run, arguments)
     _score_and_draw(data, training_run, arguments)
     training_run.finish()
@@ -183,6 +119,8 @@ def _train(model, data, training_run, arguments):
     )
     history = model.fit(
         train,
+        # For its loss: AP comes from `COCOEvaluation`.
+        validation_data=valid,
         epochs=arguments.epochs,
         steps_per_epoch=steps,
         callbacks=[

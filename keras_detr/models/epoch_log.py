@@ -15,9 +15,9 @@ from keras_detr.checkpoints.files.atomic_files import folder_beside, move_file
 class EpochLog(keras.callbacks.Callback):
     """Write the logs of each epoch to a CSV file, as if the training had never been interrupted.
 
-    Keras' CSVLogger repeats the line of an epoch that is trained again after a crash. This file has
-    one line for each epoch of the whole training. It goes on with `BackupAndRestore`, and is
-    written completely or not at all.
+    Keras' CSVLogger repeats the line of an epoch that is trained again after a crash, and counts
+    from 0. This file has one line for each epoch of the whole training, counted from 1 as in the
+    progress bar. It goes on with `BackupAndRestore`, and is written completely or not at all.
 
     Args:
         path: str or path, of the file. A new training replaces it.
@@ -43,7 +43,7 @@ class EpochLog(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         figures = {name: float(value) for name, value in (logs or {}).items()}
-        self.rows.append({"epoch": epoch, **figures})
+        self.rows.append({"epoch": epoch + 1, **figures})
         # Validation, for example, may be left out of some epochs.
         names = dict.fromkeys(name for row in self.rows for name in row)
         text = io.StringIO()

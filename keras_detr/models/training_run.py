@@ -1,5 +1,6 @@
 """A folder with the results of one training, which never overwrites those of another."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,8 +14,6 @@ from keras_detr.models.epoch_log import EpochLog
 from keras_detr.ops.processes import by_first_process, is_first_process
 
 _RECORD = "run.json"
-
-
 _LOG = "log.csv"
 
 
@@ -117,6 +116,23 @@ class TrainingRun:
         if is_first_process():
             shutil.rmtree(self.backup_dir, ignore_errors=True)
 
+    @by_first_process
+    def withdraw(self) -> None:
+        """Delete the record of a training that can't begin, and its folder if it is empty then.
+
+        Where the folder has results, nothing is deleted.
+        """
+        if self._others():
+            return
+        (self.folder / _RECORD).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+
+    def _others(self):
+        """Return the paths in the folder beside the record."""
+        record = self.folder / _RECORD
+        return [p for p in self.folder.glob("*") if p != record and not is_unfinished(p)]
+
     def _read_record(self):
         """Return the folder's record, or an empty one if the folder may be taken."""
         path = self.folder / _RECORD
@@ -124,7 +140,7 @@ class TrainingRun:
         advice = "Choose another folder, or delete it if nothing in it is needed."
         if self.folder.exists() and not self.folder.is_dir():
             raise FileExistsError(f"`folder` must name a folder: {str(self.folder)!r} is a file.")
-        others = [p for p in self.folder.glob("*") if p != path and not is_unfinished(p)]
+        others = self._others()
         if not path.exists():
             if others:
                 raise FileExistsError(
@@ -142,7 +158,9 @@ class TrainingRun:
             ) from error
         if differing and others:
             raise FileExistsError(
-                f"{str(self.folder)!r} holds another training: {differing}. {advice}"
+                f"{str(self.folder)!r} holds another training: {differing}. What has begun goes "
+                f"on as it began. {advice} A new training can start from the old one's "
+                f"{self.best_path.name}."
             )
         # A training that has left nothing but its record may be replaced.
         return new if differing else record

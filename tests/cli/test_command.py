@@ -1,5 +1,8 @@
 """What all commands share: help, exit codes, and errors in one line."""
 
+import subprocess
+import sys
+
 import pytest
 
 import keras_detr
@@ -24,11 +27,22 @@ def test_version(capsys):
 
 @pytest.mark.parametrize("name", command.COMMANDS)
 def test_help_of_each_command(name, capsys):
-    pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
     with pytest.raises(SystemExit) as ended:
         command.main([name, "--help"])
     assert ended.value.code == 0
     assert f"usage: keras-detr {name}" in capsys.readouterr().out
+
+
+def test_help_and_mistakes_do_not_wait_for_keras():
+    code = """if True:
+        import contextlib, sys
+        from keras_detr.cli import command
+        for arguments in (["train", "--help"], ["info"], ["evaluate", "data", "--seed", "x"]):
+            with contextlib.suppress(SystemExit):
+                command.main(arguments)
+        assert "keras" not in sys.modules
+    """
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["info"], ["info", "a", "--wings", "2"]])
@@ -42,7 +56,8 @@ def test_wrong_arguments(arguments, capsys):
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [
-        (ValueError("`format` must be known."), 1, "keras-detr info: `format` must be known."),
+        (ValueError("`source` must be known."), 1, "keras-detr info: MODEL must be known."),
+        (ValueError("`load_weights` isn't typed."), 1, "`load_weights` isn't typed."),
         (FileNotFoundError("There is no file."), 1, "keras-detr info: There is no file."),
         (MemoryError(), 1, "a smaller --batch-size"),
         (RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nmore"), 1, "a smaller --batch-size"),

@@ -14,7 +14,7 @@ pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
 import keras_detr
 from keras_detr import cli
 from keras_detr.cli import command
-from keras_detr.cli.arguments import sizes_of
+from keras_detr.cli.settings import sizes_of
 from keras_detr.datasets import load_folder
 from tests.datasets.folders_of_layouts import NAMES, PARTS, write_coco, write_yolo
 from tests.models.detectors import DETECTORS, patch_backbone, tiny_detr
@@ -273,6 +273,12 @@ def test_info(model, capsys):
     assert "short side 48, long side at most 80 pixels" in said
     assert "at most 10 an image" in said
     assert "2 classes: cat, dog" in said
+
+
+def test_info_downloads_no_weights(monkeypatch, capsys):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert command.main(["info", "detr_r50"]) == 0
+    assert "80 classes: person, bicycle" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

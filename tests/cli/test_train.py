@@ -72,13 +72,13 @@ def test_killed_resumed_and_finished(preset, tmp_path, monkeypatch, capsys):
     assert "train: 5 images, 2 of them empty; 3 boxes" in said
     assert "fewer than 10 boxes of dog" in said
     assert "the backbone stays as it is" in said
-    assert [line["epoch"] for line in log_of(output)] == ["0"]
+    assert [line["epoch"] for line in log_of(output)] == ["1"]
     monkeypatch.undo()
     assert command.main(["train", "--resume", str(output)]) == 0
     said = capsys.readouterr().out
     assert "best AP" in said
     assert "test images:" in said
-    assert [line["epoch"] for line in log_of(output)] == ["0", "1"]
+    assert [line["epoch"] for line in log_of(output)] == ["1", "2"]
     expected = ["batch.png", "config.json", "history.png", "log.csv", "model.keras"]
     expected += ["predictions.png", "preset", "run.json", "test.json"]
     assert sorted(path.name for path in output.iterdir()) == expected
@@ -105,6 +105,7 @@ def test_masks_are_trained_scored_and_drawn(tmp_path, capsys):
     assert train(tmp_path / "data", output, str(tmp_path / "detector"), "--masks") == 0
     assert "test images:" in capsys.readouterr().out
     (_, line) = log_of(output)
+    assert float(line["val_dice_loss"]) > 0
     assert float(line["dice_loss"]) > 0
     assert 0 <= float(line["val_mask_AP"]) <= 1
     assert "mask_AP" in json.loads((output / "test.json").read_text())
@@ -118,33 +119,60 @@ def test_masks_are_trained_scored_and_drawn(tmp_path, capsys):
     assert "masks are read from COCO-JSON only" in capsys.readouterr().err
 
 
-def test_a_config_completes_what_is_given(tmp_path):
+def test_a_config_completes_what_is_typed(tmp_path, monkeypatch):
     path = tmp_path / "config.json"
-    path.write_text(json.dumps({"data": "my_data", "epochs": 7, "seed": 3, "classes": ["dog"]}))
-    parser = argparse.ArgumentParser()
-    cli.train.add_arguments(parser)
-    given = parser.parse_args(["--config", str(path), "--epochs", "9", "--output", "again"])
-    found = cli.arguments.read_config(given, cli.train.add_arguments)
-    assert (found.data, found.epochs, found.seed, found.classes) == ("my_data", 9, 3, ["dog"])
-    assert found.output == "again"
+    config = {"data": "my_data", "epochs": 7, "seed": 3, "patience": 4, "classes": ["dog"]}
+    path.write_text(json.dumps(config))
+    seen = []
+    monkeypatch.setattr(cli.train, "run", seen.append)
+    # 50 is also what counts where nothing is given.
+    typed = ["--config", str(path), "--epochs", "50", "--patience", "9", "--output", "again"]
+    assert command.main(["train", *typed]) == 0
+    (found,) = seen
+    assert (found.data, found.seed, found.classes) == ("my_data", 3, ["dog"])
+    assert (found.epochs, found.patience, found.output) == (50, 9, "again")
 
 
 @pytest.mark.parametrize(
     ("parts", "options", "message"),
     [
-        (PARTS, ["--classes", "cow"], "`classes` must be among"),
+        (PARTS, ["--classes", "cow"], "--classes must be among"),
         ({"train": {"c.png": PARTS["train"]["c.png"]}}, [], "too few to hold out"),
         ({**PARTS, "valid": {"c.png": PARTS["train"]["c.png"]}}, [], "validation images have no"),
         (PARTS, ["--num-queries", "1"], "pass --num-queries 2"),
         (PARTS, ["--config", "nowhere.json"], "There is no file"),
+        (PARTS, ["--resume", "nowhere"], "'nowhere' holds no training"),
         (PARTS, ["--model", "no_such_preset"], "no_such_preset"),
-        (PARTS, ["--ema", "2"], "`ema_momentum` must be in the range [0, 1]"),
     ],
 )
 def test_what_cannot_train(parts, options, message, preset, tmp_path, capsys):
     write_coco(tmp_path / "data", parts)
     assert train(tmp_path / "data", tmp_path / "output", preset, *options) == 1
     assert message in capsys.readouterr().err
+    assert not (tmp_path / "output").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--epochs", "0", "at least 1. Received: 0"),
+        ("--epochs", "2.5", "invalid int value: '2.5'"),
+        ("--hold-out", "1", "above 0 and below 1. Received: 1"),
+        ("--learning-rate", "nan", "above 0. Received: nan"),
+        ("--ema", "2", "from 0 to 1. Received: 2"),
+    ],
+)
+def test_numbers_out_of_range(option, value, message, tmp_path, capsys):
+    path = tmp_path / "config.json"
+    # JSON's NaN is a number for Python.
+    path.write_text(f'{{"{option[2:].replace("-", "_")}": {value.replace("nan", "NaN")}}}')
+    for arguments in ([option, value], ["--config", str(path)]):
+        with pytest.raises(SystemExit) as ended:
+            command.main(["train", "my_data", *arguments])
+        assert ended.value.code == 2
+        said = capsys.readouterr().err
+        assert f"argument {option}: " in said
+        assert message in said
 
 
 def test_a_folder_of_something_else_is_left_alone(preset, tmp_path, capsys):

@@ -19,8 +19,8 @@ def test_each_epoch_is_a_line(tmp_path):
     log.on_epoch_end(0, {"loss": 2.5})
     log.on_epoch_end(1, {"loss": 1.5, "val_AP": 0.25})
     assert lines(path) == [
-        {"epoch": "0", "loss": "2.5", "val_AP": ""},
-        {"epoch": "1", "loss": "1.5", "val_AP": "0.25"},
+        {"epoch": "1", "loss": "2.5", "val_AP": ""},
+        {"epoch": "2", "loss": "1.5", "val_AP": "0.25"},
     ]
     assert [file.name for file in tmp_path.iterdir()] == ["log.csv"]
 

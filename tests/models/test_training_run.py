@@ -44,7 +44,7 @@ def test_another_training_is_refused(is_finished, tmp_path):
     if is_finished:
         run.finish()
     record = (tmp_path / "run.json").read_bytes()
-    message = r"another training: epochs was 50 and is 60, seed was 'nothing' and is 1\. Choose"
+    message = r"another training: epochs was 50 and is 60, seed was 'nothing' and is 1\. What"
     with pytest.raises(FileExistsError, match=message):
         TrainingRun(tmp_path, {**SETTINGS, "epochs": 60, "seed": 1})
     assert (tmp_path / "run.json").read_bytes() == record
@@ -56,6 +56,15 @@ def test_a_record_alone_is_replaced(tmp_path):
     (tmp_path / ".keras_detr-unfinished-0").mkdir()
     TrainingRun(tmp_path, {"epochs": 1})
     assert json.loads((tmp_path / "run.json").read_text())["settings"] == {"epochs": 1}
+
+
+def test_what_cannot_begin_leaves_nothing(tmp_path):
+    folder = tmp_path / "training"
+    TrainingRun(folder, SETTINGS).withdraw()
+    assert not folder.exists()
+    run = begun(folder)
+    run.withdraw()
+    assert names(folder) == ["backup", "run.json"]
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):

@@ -1,0 +1,21 @@
+"""What several commands have in common in how they use the library."""
+
+# Fractions of the image don't change when it is resized or padded.
+FORMAT = {"bounding_box_format": "rel_xyxy"}
+PAPER_SIZES = (800, 1333)
+
+
+def settings_of_load(arguments):
+    """Return what `keras_detr.load` takes besides the model."""
+    return {} if arguments.weights is None else {"weights": arguments.weights}
+
+
+def sizes_of(model, short_side=None):
+    """Return the short side and the limit of the long one, or None, that images are resized to.
+
+    They are the model's, the paper's for one without a preprocessor, or scaled to `short_side`.
+    """
+    side, longest_side = model.preprocessor_sizes or PAPER_SIZES
+    if short_side is None:
+        return side, longest_side
+    return short_side, longest_side and round(short_side * longest_side / side)
