@@ -27,6 +27,7 @@ def parse_arguments():
     parser.add_argument("--classes", nargs="+", help="only these; default: all")
     parser.add_argument("--masks", action="store_true", help="train masks too, of COCO-JSON")
     parser.add_argument("--model", default="detr_r50", help="or folder, hf://owner/name or .keras")
+    parser.add_argument("--weights", help="a file with official or Hub names, for a preset")
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--short-side", type=int, default=800, help="of the images, in pixels")
@@ -44,10 +45,10 @@ def main():
     run = keras_detr.TrainingRun(arguments.output, settings)
     if run.is_finished:
         return print(f"the training in {run.folder} is finished: take another --output for more")
-
     sizes = arguments.short_side, round(arguments.short_side * 1333 / 800)
     model = keras_detr.load(
         arguments.model,
+        weights=arguments.weights,
         num_classes=len(data.class_names),
         class_names=data.class_names,
         masks=arguments.masks,
@@ -68,7 +69,6 @@ def main():
     model.compile(model.default_optimizer(lambda rate: warmup_cosine(rate, num_steps)))
     callbacks = [COCOEvaluation(valid), *run.callbacks(patience=10)]
     history = model.fit(train, epochs=arguments.epochs, steps_per_epoch=steps, callbacks=callbacks)
-
     plot_history(history, path=run.folder / "history.png")
     best = keras_detr.load(run.best_path)
     plot_predictions(best, next(iter(valid)), path=run.folder / "predictions.png")

@@ -19,6 +19,7 @@ def parse_arguments():
     parser.add_argument(
         "--model", default="detr_r50", help="a preset, folder, hf://owner/name or .keras file"
     )
+    parser.add_argument("--weights", help="a file with official or Hub names, for a preset")
     parser.add_argument("--confidence-threshold", type=float, default=0.5, help="the least shown")
     parser.add_argument("--output", default="detections", help="folder")
     return parser.parse_args()
@@ -26,7 +27,7 @@ def parse_arguments():
 
 def main():
     arguments = parse_arguments()
-    model = keras_detr.load(arguments.model)
+    model = keras_detr.load(arguments.model, weights=arguments.weights)
     results = model.detect(arguments.images, confidence_threshold=arguments.confidence_threshold)
 
     folder = pathlib.Path(arguments.output)
@@ -39,7 +40,7 @@ def main():
     path = folder / "detections.json"
     path.write_text(json.dumps([found.to_dict() for found in results], indent=2), encoding="utf-8")
     num_broken = sum(found.error is not None for found in results)
-    print(f"{len(results) - num_broken} images -> {path}, {num_broken} broken")
+    print(f"images read: {len(results) - num_broken}, broken: {num_broken} -> {path}")
     if num_broken:
         raise SystemExit(1)
 

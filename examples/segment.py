@@ -20,6 +20,7 @@ def parse_arguments():
     parser.add_argument(
         "--model", default="detr_r50_panoptic", help="a preset, folder, hf://owner/name or .keras"
     )
+    parser.add_argument("--weights", help="a file with official or Hub names, for a preset")
     parser.add_argument("--kind", choices=("panoptic", "instances"), default="panoptic")
     parser.add_argument("--confidence-threshold", type=float, help="default: 0.85, instances 0.5")
     parser.add_argument("--output", default="segments", help="folder")
@@ -28,7 +29,7 @@ def parse_arguments():
 
 def main():
     arguments = parse_arguments()
-    model = keras_detr.load(arguments.model)
+    model = keras_detr.load(arguments.model, weights=arguments.weights)
     if not model.has_masks:
         raise SystemExit(f"{arguments.model} has no masks: it is a {type(model).__name__}")
     find = model.segment if arguments.kind == "panoptic" else model.detect
@@ -46,7 +47,7 @@ def main():
     path = folder / f"{arguments.kind}.json"
     path.write_text(json.dumps([found.to_dict() for found in results], indent=2), encoding="utf-8")
     num_broken = sum(found.error is not None for found in results)
-    print(f"{len(results) - num_broken} images -> {path}, {num_broken} broken")
+    print(f"images read: {len(results) - num_broken}, broken: {num_broken} -> {path}")
     if num_broken:
         raise SystemExit(1)
 

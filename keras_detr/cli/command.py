@@ -61,7 +61,7 @@ def main(arguments=None):
     """Run a command, and return its exit code: 0, 1 for an error, 130 for Ctrl+C."""
     # TensorFlow logs what it found of the machine when it is imported, which is below.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    log_to_terminal()
     arguments = sys.argv[1:] if arguments is None else arguments
     parser, parsers = make_parser()
     if not arguments:
@@ -88,6 +88,15 @@ def main(arguments=None):
             raise
         print(f"keras-detr {name}: {as_typed(message, parsers[name])}", file=sys.stderr)
         return 1
+
+
+def log_to_terminal():
+    """Show what the library logs as it is; other libraries show their logs themselves."""
+    logger = logging.getLogger("keras_detr")
+    if not logger.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
 
 
 def set_defaults(parser, chosen):
@@ -131,4 +140,4 @@ def as_typed(message, parser):
             return f"--{name}"
         return name.upper() if name.upper() in shown else found[0]
 
-    return re.sub("`([a-z_]+)`", as_argument, message)
+    return re.sub("`([a-z_]+)=?`", as_argument, message)

@@ -7,7 +7,7 @@ import pathlib
 
 from keras_detr.cli.arguments import COCO
 from keras_detr.cli.json_files import read_json, write_json
-from keras_detr.cli.settings import FORMAT, settings_of_load, sizes_of
+from keras_detr.cli.settings import FORMAT, sizes_of
 from keras_detr.datasets import load_coco, load_coco_json, load_folder
 from keras_detr.evaluation import (
     COCOMetrics,
@@ -28,7 +28,9 @@ MOST_BOXES_IN_COCO = 100
 
 def run(arguments):
     """Print the metrics, and write them."""
-    model = load(arguments.model, **FORMAT, **settings_of_load(arguments))
+    if arguments.data != COCO and not pathlib.Path(arguments.data).is_dir():
+        raise FileNotFoundError(f"There is no folder {arguments.data!r}.")
+    model = load(arguments.model, weights=arguments.weights, **FORMAT)
     dataset, source = _load_data(arguments, model)
     batches = _batches(dataset, model, arguments)
     metrics = COCOMetrics(**FORMAT, num_classes=model.num_classes, class_names=dataset.class_names)
@@ -71,7 +73,6 @@ def _write(folder, metrics, curves, confidence_threshold):
 
 def _load_data(arguments, model):
     """Return the data set, with the classes in the model's order, and what it is."""
-    class_names = model.class_names
     # Other formats than COCO-JSON have no masks, and are scored by boxes.
     with_masks = {"masks": model.has_masks and arguments.format in ("auto", "coco"), **FORMAT}
     if arguments.data == COCO:
@@ -86,13 +87,13 @@ def _load_data(arguments, model):
         read = functools.partial(
             load_coco_json, arguments.data, arguments.annotations, **with_masks
         )
-        dataset = _in_order(read, "class_names", class_names, arguments.annotations)
+        dataset = _in_order(read, "class_names", model, arguments.annotations)
         return dataset, f"images of {arguments.annotations}"
     settings = {"format": arguments.format, "hold_out": arguments.hold_out, "seed": arguments.seed}
     if arguments.hold_out is None:
         settings |= _settings_of_training(arguments)
     read = functools.partial(load_folder, arguments.data, **settings, **with_masks)
-    data = _in_order(read, "classes", class_names, arguments.data, absent_classes="allow")
+    data = _in_order(read, "classes", model, arguments.data, absent_classes="allow")
     part = arguments.part or ("valid" if data.test is None else "test")
     dataset = getattr(data, part)
     if dataset is None:
@@ -127,17 +128,24 @@ def _settings_of_training(arguments):
     return {name: config[name] for name in ("format", "classes", "hold_out", "seed")}
 
 
-def _in_order(read, argument, class_names, source, **settings):
+def _in_order(read, argument, model, source, **settings):
     """Read data, with the model's classes in its order, if it has those of the data.
 
     Args:
         read: function that loads the data.
         argument: str, the argument of `read` that chooses classes.
-        class_names: sequence of str, the model's classes, or None if it has no names.
+        model: the detector.
         source: str, where the data are from.
         **settings: arguments of `read` beside that one.
     """
+    class_names, num_classes = model.class_names, model.num_classes
     data = read()
+    if class_names is None and len(data.class_names) != num_classes:
+        raise ValueError(
+            f"The model's {num_classes} classes have no names, by which they could be those of "
+            f"{source}, which has {len(data.class_names)}: {_brief(data.class_names)}. Name them "
+            "in Python (`model.class_names = [...]`), and save the model again."
+        )
     if class_names is None or list(class_names) == data.class_names:
         return data
     unknown = [name for name in data.class_names if name not in class_names]

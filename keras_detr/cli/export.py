@@ -2,7 +2,6 @@
 
 import pathlib
 
-from keras_detr.cli.settings import settings_of_load
 from keras_detr.export import compare_export
 from keras_detr.inference import read_image
 from keras_detr.models import load
@@ -14,7 +13,7 @@ SUFFIXES = {"tf_saved_model": "_saved_model", "onnx": ".onnx", "litert": ".tflit
 def run(arguments):
     """Write the file, and return 1 if it differs from the model."""
     image = None if arguments.image is None else read_image(arguments.image)
-    model = load(arguments.model, **settings_of_load(arguments))
+    model = load(arguments.model, weights=arguments.weights)
     name = pathlib.Path(arguments.model).stem + SUFFIXES[arguments.format]
     output = arguments.output or name
     model.export(output, format=arguments.format, verbose=False)

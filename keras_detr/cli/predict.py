@@ -3,7 +3,7 @@
 import pathlib
 
 from keras_detr.cli.json_files import write_json
-from keras_detr.cli.settings import settings_of_load, sizes_of
+from keras_detr.cli.settings import sizes_of
 from keras_detr.models import load
 from keras_detr.ops.printable_text import counted
 from keras_detr.preprocessing import DETRPreprocessor
@@ -11,7 +11,10 @@ from keras_detr.preprocessing import DETRPreprocessor
 
 def run(arguments):
     """Write pictures and a JSON file, and return 1 if a file couldn't be read."""
-    model = load(arguments.model, **settings_of_load(arguments))
+    missing = [path for path in arguments.images if not pathlib.Path(path).exists()]
+    if missing:
+        raise FileNotFoundError(f"There is no file {missing[0]!r}.")
+    model = load(arguments.model, weights=arguments.weights)
     if arguments.short_side is not None:
         short_side, longest_side = sizes_of(model, arguments.short_side)
         model.preprocessor = DETRPreprocessor(

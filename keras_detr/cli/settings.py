@@ -5,11 +5,6 @@ FORMAT = {"bounding_box_format": "rel_xyxy"}
 PAPER_SIZES = (800, 1333)
 
 
-def settings_of_load(arguments):
-    """Return what `keras_detr.load` takes besides the model."""
-    return {} if arguments.weights is None else {"weights": arguments.weights}
-
-
 def sizes_of(model, short_side=None):
     """Return the short side and the limit of the long one, or None, that images are resized to.
 

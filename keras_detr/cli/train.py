@@ -7,7 +7,7 @@ import keras
 
 from keras_detr.cli.arguments import FEW_IMAGES, FIRST_STEPS
 from keras_detr.cli.json_files import write_json
-from keras_detr.cli.settings import FORMAT, settings_of_load, sizes_of
+from keras_detr.cli.settings import FORMAT, sizes_of
 from keras_detr.datasets import load_folder
 from keras_detr.evaluation import COCOEvaluation, evaluate_detector, summary_table
 from keras_detr.models import TrainingRun, load
@@ -78,8 +78,8 @@ def _build_model(arguments, data):
         num_queries=arguments.num_queries,
         class_names=data.class_names,
         masks=arguments.masks,
+        weights=arguments.weights,
         **FORMAT,
-        **settings_of_load(arguments),
     )
     most_boxes = max(part.report.most_boxes for part in (data.train, data.valid))
     if most_boxes > model.num_queries:
@@ -141,7 +141,7 @@ def _train(model, data, training_run, arguments):
 def _ending(aps, best_path, arguments):
     """Return lines about how a training ended, from the AP of each epoch."""
     best = max(aps)
-    lines = [f"best AP {best:.3f}, of epoch {aps.index(best) + 1} -> {best_path}"]
+    lines = [f"best AP {best:.1%}, of epoch {aps.index(best) + 1} -> {best_path}"]
     if len(aps) < arguments.epochs:
         lines.insert(
             0,

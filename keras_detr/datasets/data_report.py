@@ -35,6 +35,7 @@ PROBLEM_KINDS = {
     "unknown_image": ("boxes of an image that isn't listed", "box"),
     "unknown_category": ("boxes of a category that isn't listed", "box"),
     "malformed_box": ("boxes that aren't the numbers of a box", "box"),
+    "no_fractions": ("boxes in other numbers than fractions of the image, such as pixels", "box"),
     "duplicate_annotation": ("boxes that repeat an earlier one and its id", "box"),
     "box_of_dropped_image": ("boxes of images that are left out", "box"),
     "non_finite_box": ("boxes with NaN or infinity", "box"),
@@ -170,9 +171,9 @@ class DataReport:
             f"{self.num_boxes_read} boxes are used."
         ]
         if self.num_crowds_left_out:
-            lines.append(f"  {self.num_crowds_left_out} boxes left out, as they stand for crowds")
+            lines.append(f"  boxes that stand for crowds: {self.num_crowds_left_out}, left out")
         if self.num_unlisted_files:
-            lines.append(f"  {self.num_unlisted_files} image files there that no entry names")
+            lines.append(f"  image files there that no entry names: {self.num_unlisted_files}")
         if not self.num_boxes_read:
             lines.append("  there are no boxes: correct the annotations if there should be some")
         elif self.classes_without_boxes:
@@ -184,7 +185,7 @@ class DataReport:
             meaning, drops = PROBLEM_KINDS[kind]
             found = [problem for problem in self.problems if problem.kind == kind]
             outcome = "left out" if drops else "kept"
-            line = f"  {count} {meaning}, {outcome} ({kind})"
+            line = f"  {meaning}: {count}, {outcome} ({kind})"
             # Their images have lines of their own.
             if kind != "box_of_dropped_image":
                 examples = "; ".join(str(problem) for problem in found[:_NUM_EXAMPLES])

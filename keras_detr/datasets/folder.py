@@ -15,7 +15,7 @@ from keras_detr.datasets.folder_layouts import readers_of_parts
 from keras_detr.datasets.image_files import checked_folder
 from keras_detr.datasets.record_parts import held_out, in_order_of_names, of_classes
 from keras_detr.datasets.records_dataset import check_options, dataset_from_records
-from keras_detr.ops.printable_text import counted, printable
+from keras_detr.ops.printable_text import counted, did_you_mean, printable
 
 logger = logging.getLogger("keras_detr")
 
@@ -220,8 +220,8 @@ def _check_known(classes, names, folder):
     if missing:
         raise ValueError(
             f"`classes` must be among those of {str(folder)!r}, {brief(list(names))}. Received "
-            f"besides: {brief(missing)}. `absent_classes='allow'` lets a model of more classes be "
-            "scored."
+            f"besides: {brief(missing)}.{did_you_mean(missing[0], names)} With "
+            "`absent_classes='allow'` a model of more classes can be scored."
         )
 
 

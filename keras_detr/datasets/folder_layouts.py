@@ -37,22 +37,30 @@ def readers_of_parts(folder, layout, outside_files):
         found["coco"] = _lone_coco_reader(folder, outside_files)
         fitting = ["coco"] if found["coco"] else []
     if not fitting:
-        # Images are many, and what isn't one says more.
-        content = sorted(path.name for path in folder.iterdir())
-        content.sort(key=lambda name: pathlib.PurePath(name).suffix.lower() in IMAGE_SUFFIXES)
-        raise FileNotFoundError(
-            f"`folder`: no training data was found in {str(folder)!r}, which holds "
-            f"{brief(content)}. Expected one of: train/_annotations.coco.json, "
-            "annotations/instances_train*.json, or a single JSON file beside the images "
-            "(COCO-JSON); data.yaml (YOLO); Annotations and JPEGImages, or XML files beside the "
-            "images in train (Pascal VOC)."
-        )
+        raise FileNotFoundError(_nothing_found(folder, layout, outside_files))
     if len(fitting) > 1:
         raise ValueError(
             f"`folder`: {str(folder)!r} can be read in several layouts. Pass `format`, one of "
             f"{fitting}."
         )
     return fitting[0], found[fitting[0]]
+
+
+def _nothing_found(folder, layout, outside_files):
+    """Return the message that a folder has no training data, in one layout or in any."""
+    # Images are many, and what isn't one says more.
+    content = sorted(path.name for path in folder.iterdir())
+    content.sort(key=lambda name: pathlib.PurePath(name).suffix.lower() in IMAGE_SUFFIXES)
+    begin = f"`folder`: no training data was found in {str(folder)!r}, which holds {brief(content)}"
+    if layout == "auto":
+        return f"{begin}. Expected one of: {'; '.join(_EXPECTED.values())}."
+    others = [
+        name
+        for name, find in LAYOUTS.items()
+        if name != layout and "train" in find(folder, outside_files)
+    ]
+    advice = f" `format` may be {others[0]!r} for this folder." if others else ""
+    return f"{begin}. Expected: {_EXPECTED[layout]}.{advice}"
 
 
 def _coco_readers(folder, outside_files):
@@ -136,4 +144,11 @@ def _voc_readers(folder, outside_files):
     return readers
 
 
+# What training data is known by.
+_EXPECTED = {
+    "coco": "train/_annotations.coco.json, annotations/instances_train*.json, or a single JSON "
+    "file beside the images (COCO-JSON)",
+    "yolo": "data.yaml (YOLO)",
+    "voc": "Annotations and JPEGImages, or XML files beside the images in train (Pascal VOC)",
+}
 LAYOUTS = {"coco": _coco_readers, "yolo": _yolo_readers, "voc": _voc_readers}

@@ -1,11 +1,15 @@
 """The lines of YOLO's label files: boxes, polygons and poses."""
 
+import math
+
 from keras_detr.datasets.data_report import UnusableEntry, brief
 from keras_detr.datasets.record_tables import BoxRow
 
 _NUM_BOX_VALUES = 5
 # What a pose says of a keypoint: not labelled, hidden, or visible.
 _VISIBILITIES = frozenset((0, 1, 2))
+# Numbers are fractions of the image. Boxes may reach over its edge, but none is as large as this.
+_LARGEST_SIDE = 2
 
 
 def values_of_line(line):
@@ -59,4 +63,6 @@ def box_of_values(values, image_row, num_classes, num_keypoint_values):
         corners = (min(xs), min(ys), max(xs), max(ys))
     else:
         raise UnusableEntry("malformed_box", brief(values))
+    if _LARGEST_SIDE < max(corners[2] - corners[0], corners[3] - corners[1]) < math.inf:
+        raise UnusableEntry("no_fractions", brief(values))
     return BoxRow(image_row, int(label), corners), kind

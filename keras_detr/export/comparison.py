@@ -14,6 +14,7 @@ import numpy as np
 from keras_detr.export.formats import FORMATS
 from keras_detr.ops.boxes import BOX_FORMATS
 from keras_detr.ops.installed_packages import is_installed
+from keras_detr.ops.printable_text import counted
 
 # The largest difference allowed, of confidences and of boxes as a share of the long side.
 TOLERANCE = 1e-3
@@ -62,9 +63,10 @@ class ExportComparison:
     def __str__(self) -> str:
         count, height, width, _ = self.images_shape
         return (
-            f"{count} of {height}x{width}: boxes differ by {self.box_difference:.1e} of the long "
-            f"side at most, confidence by {self.confidence_difference:.1e}; {self.seconds:.2f} s, "
-            f"Keras {self.model_seconds:.2f} s"
+            f"{counted(count, 'image')}, {height} pixels high and {width} wide: boxes differ by "
+            f"{self.box_difference:.1e} of the long side at most, confidence by "
+            f"{self.confidence_difference:.1e}; {self.seconds:.2f} s, Keras "
+            f"{self.model_seconds:.2f} s"
         )
 
 

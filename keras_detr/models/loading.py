@@ -22,6 +22,7 @@ def load(
     *,
     bounding_box_format: str | None = None,
     masks: bool = False,
+    weights: str | os.PathLike[str] | None = None,
     **settings: Any,
 ) -> SetPredictionDetector:
     """Return a detector from a `.keras` file, a folder, a registered preset or the Hub.
@@ -34,6 +35,8 @@ def load(
             and "xyxy" for a registered preset.
         masks: bool, whether the model is to have masks: a `DETR` becomes a `DETRSegmenter` with a
             new mask head.
+        weights: str or path of a file with official or Hub names, read instead of the weights of
+            `source`.
         settings: further arguments of `from_preset`, such as `num_classes` and `class_names`.
 
     Returns:
@@ -55,6 +58,8 @@ def load(
         same = keras_detr.load("detector.keras")
         ```
     """
+    if weights is not None:
+        settings["weights"] = weights
     if bounding_box_format is not None:
         check_box_format(bounding_box_format)
     is_path = isinstance(source, (str, os.PathLike))

@@ -21,6 +21,9 @@ _PANELS = (
     ("Dropped and clipped boxes", lambda name: name.endswith(_COUNTS)),
     ("Other figures", lambda name: True),
 )
+# Where figures are parts of 1, and 0 must not look like some value.
+_FROM_ZERO = ("COCO AP and AR", "Best F1")
+_LEAST_TOP = 0.1
 # More curves aren't readable: those at the end, such as AP by size, are left out.
 _MOST_CURVES = 6
 
@@ -28,7 +31,8 @@ _MOST_CURVES = 6
 def plot_history(history: Any, *, path: str | os.PathLike[str] | None = None) -> Any:
     """Draw the logs of `fit` by epoch, training as solid and validation as dashed lines.
 
-    Losses, COCO's metrics and the other values have panels of their own. A panel has at most six
+    Losses, COCO's metrics and the other values have panels of their own, and a figure has one color
+    in training and validation. A panel has at most six
     curves; counts of dropped and clipped boxes are drawn if there are any.
 
     Args:
@@ -61,6 +65,9 @@ def plot_history(history: Any, *, path: str | os.PathLike[str] | None = None) ->
     places = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
     for axes, (title, names) in zip(places, panels.items(), strict=False):
         _draw_curves(axes, title, names, logs)
+    if any(name.startswith(_VALIDATION) for name in logs):
+        text = "solid: training, dashed: validation"
+        figure.suptitle(text, fontsize=8, x=0.01, horizontalalignment="left")
     for axes in places[len(panels) :]:
         axes.remove()
     return written(figure, path)
@@ -83,17 +90,24 @@ def _grouped(logs):
 
 
 def _draw_curves(axes, title, names, logs):
+    curves = []
     for number, name in enumerate(names):
         for prefix, style in (("", "-"), (_VALIDATION, "--")):
             values = logs.get(prefix + name)
             if values is not None:
                 epochs = range(1, len(values) + 1)
-                color = f"C{number}"
-                axes.plot(epochs, values, style, color=color, marker=".", label=prefix + name)
+                settings = {"color": f"C{number}", "marker": ".", "label": prefix + name}
+                curves += axes.plot(epochs, values, style, **settings)
+    if title in _FROM_ZERO:
+        axes.set_ylim(0, max(axes.get_ylim()[1], _LEAST_TOP))
     axes.set_title(title, fontsize=10, loc="left", fontweight="bold")
     axes.set_xlabel("epoch", fontsize=8)
     axes.tick_params(labelsize=8)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=7, frameon=False, handlelength=3.5)
+    # One entry for training and validation, which have one color.
+    by_color = {curve.get_color(): curve for curve in reversed(curves)}
+    shown = [by_color[color] for color in sorted(by_color)]
+    labels = [curve.get_label().removeprefix(_VALIDATION) for curve in shown]
+    axes.legend(shown, labels, fontsize=7, framealpha=0.8, edgecolor="none", handlelength=3.5)

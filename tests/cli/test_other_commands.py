@@ -234,6 +234,16 @@ def test_data_with_some_of_the_classes(tmp_path, capsys):
     assert 0 <= figures["AP"] <= 1
 
 
+def test_classes_without_names_cannot_be_matched(tmp_path, capsys):
+    write_coco(tmp_path / "data")
+    tiny_detr(num_classes=4, preprocessor_sizes=(48, 80)).save(tmp_path / "model.keras")
+    arguments = ["evaluate", str(tmp_path / "data"), "--model", str(tmp_path / "model.keras")]
+    assert command.main(arguments) == 1
+    said = capsys.readouterr().err
+    assert "The model's 4 classes have no names" in said
+    assert "which has 2: cat, dog. Name them" in said
+
+
 def test_export(model, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert command.main(["export", model]) == 0

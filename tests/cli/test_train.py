@@ -201,9 +201,9 @@ def test_data_is_needed(capsys):
 @pytest.mark.parametrize(
     ("aps", "epochs", "told"),
     [
-        ([0.2, 0.5, 0.4], 3, ["best AP 0.500, of epoch 2 -> m"]),
-        ([0.2, 0.1], 9, ["ended after epoch 2 of 9: 1 without a better", "best AP 0.200"]),
-        ([0.0, 5e-6], 2, ["best AP 0.000, of epoch 2", "AP is still about 0, and the model has"]),
+        ([0.2, 0.5, 0.4], 3, ["best AP 50.0%, of epoch 2 -> m"]),
+        ([0.2, 0.1], 9, ["ended after epoch 2 of 9: 1 without a better", "best AP 20.0%"]),
+        ([0.0, 5e-6], 2, ["best AP 0.0%, of epoch 2", "AP is still about 0, and the model has"]),
     ],
 )
 def test_how_a_training_ended(aps, epochs, told):

@@ -356,7 +356,7 @@ class TestProblems:
         content["annotations"] += [{"id": i, "image_id": 5, "category_id": 3} for i in range(9)]
         text = str(load_coco_json(images_dir, content).report)
         assert "3 of 3 images (1 without boxes) and 3 of 12 boxes are used" in text
-        assert "9 boxes of an image that isn't listed, left out (unknown_image)" in text
+        assert "boxes of an image that isn't listed: 9, left out (unknown_image)" in text
         assert "image 5, annotation 2; ..." in text
 
 
@@ -420,7 +420,7 @@ class TestRefused:
     def test_nothing_left(self, images_dir):
         (images_dir / "empty").mkdir()
         with pytest.raises(
-            ValueError, match=r"(?s)No image can be used.*3 image files.*missing_file"
+            ValueError, match=r"(?s)No image can be used.*image files.*: 3, left out.*missing_file"
         ):
             load_coco_json(images_dir / "empty", sound_content())
         content = {**sound_content(), "categories": [{"id": 1, "name": "one"}]}
@@ -583,7 +583,7 @@ def test_files_that_no_entry_names_are_counted(images_dir):
         (images_dir / name).write_bytes(b"")
     report = load_coco_json(images_dir, sound_content()).report
     assert report.num_unlisted_files == 2
-    assert "2 image files there that no entry names" in str(report)
+    assert "image files there that no entry names: 2" in str(report)
     assert report.problems == []
 
 

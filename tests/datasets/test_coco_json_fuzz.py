@@ -205,7 +205,7 @@ def test_spoiled_structures(images_dir, tables):
     # Both ways are well trodden, and so is every problem that COCO-JSON can have.
     assert NUM_CASES / 5 < num_loaded < NUM_CASES * 0.9
     others = {"rotated_image", "turned_boxes", "exif_orientation"}
-    others |= {"unreadable_annotation", "no_annotation", "polygon", "pose"}
+    others |= {"unreadable_annotation", "no_annotation", "polygon", "pose", "no_fractions"}
     others |= {"group_category", "corners"}
     assert kinds == set(PROBLEM_KINDS) - others
 

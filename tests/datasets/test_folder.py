@@ -139,6 +139,8 @@ def test_a_class_that_is_not_there(tmp_path):
     write_coco(tmp_path)
     with pytest.raises(ValueError, match=r"`classes` must be among .*'cat', 'dog'.*'cow'"):
         load_folder(tmp_path, classes=["dog", "cow"])
+    with pytest.raises(ValueError, match=r"\['Dog'\]\. Did you mean 'dog'\?"):
+        load_folder(tmp_path, classes=["cat", "Dog"])
 
 
 def test_a_class_of_validation_that_training_lacks_is_refused(tmp_path):
@@ -154,6 +156,13 @@ def test_a_folder_without_training_data(names, tmp_path):
     write_coco(tmp_path, {name: PARTS[name] for name in names})
     with pytest.raises(FileNotFoundError, match="no training data was found"):
         load_folder(tmp_path)
+
+
+def test_a_folder_of_another_layout(tmp_path):
+    write_coco(tmp_path)
+    message = r"Expected: data\.yaml \(YOLO\)\. `format` may be 'coco' for this folder\.$"
+    with pytest.raises(FileNotFoundError, match=message):
+        load_folder(tmp_path, "yolo")
 
 
 def test_two_layouts_in_one_folder_need_a_choice(tmp_path):

@@ -61,6 +61,8 @@ def test_images_and_boxes(folder):
         ("cat 0.5 0.5 0.1 0.1", "malformed_annotation", False),
         ("0 0.5 0.5 0.1", "malformed_box", False),
         ("0", "malformed_box", False),
+        ("0 40 30 20 10", "no_fractions", False),
+        ("0 10 10 50 10 50 40", "no_fractions", False),
         ("0 0.5 0.5 0 0.1", "no_area_box", False),
         ("0 2.5 0.5 0.1 0.1", "outside_box", False),
         ("0 nan 0.5 0.1 0.1", "non_finite_box", False),

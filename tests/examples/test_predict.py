@@ -50,7 +50,7 @@ def test_a_folder_of_all_kinds(tmp_path, monkeypatch, capsys, caplog):
     # A script that calls it learns of the broken file, and the rest is done.
     assert stopped.value.code == 1
     assert "broken.jpg can't be read" in caplog.text
-    assert "8 images" in capsys.readouterr().out
+    assert "images read: 8, broken: 1" in capsys.readouterr().out
     content = json.loads((output / "detections.json").read_text())
     content = [entry for entry in content if entry["error"] is None]
     sizes = {pathlib.Path(entry["path"]).name: tuple(entry["image_size"]) for entry in content}

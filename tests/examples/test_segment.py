@@ -30,7 +30,7 @@ def test_pictures_and_json(photo, tmp_path, monkeypatch, capsys):
     options = ["--model", tmp_path / "preset", "--confidence-threshold", 0, "--output", tmp_path]
     for kind, entry in (("panoptic", "segments"), ("instances", "masks")):
         run_example("segment", monkeypatch, photo, "--kind", kind, *options)
-        assert "1 images" in capsys.readouterr().out
+        assert "images read: 1, broken: 0" in capsys.readouterr().out
         (content,) = json.loads((tmp_path / f"{kind}.json").read_text())
         assert content["image_size"] == [60, 80]
         assert content[entry]

@@ -10,7 +10,7 @@ pytest.importorskip("tensorflow", reason="tensorflow isn't installed")
 
 import argparse
 
-from keras_detr import cli
+from keras_detr.cli.arguments import COMMANDS as ADD
 
 MOST_LINES = 80
 # The quick start is measured as it is, and the README shows its figures.
@@ -41,7 +41,7 @@ def arguments_of(name):
 
 def arguments_of_command(name):
     parser = argparse.ArgumentParser(add_help=False)
-    getattr(cli, name).add_arguments(parser)
+    ADD[name](parser)
     return {name for action in parser._actions for name in action.option_strings or [action.dest]}
 
 

@@ -64,7 +64,8 @@ def test_boxes_are_measured_by_the_long_side(compared):
     assert one.box_difference == pytest.approx(1e-3)
     assert three.box_difference == pytest.approx(2e-3)
     assert not three.is_same
-    assert str(three).startswith("3 of 240x320: boxes differ by 2.0e-03 of the long side")
+    text = "3 images, 240 pixels high and 320 wide: boxes differ by 2.0e-03 of the long side"
+    assert str(three).startswith(text)
 
 
 def test_relative_boxes_are_measured_as_they_are(compared):

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from keras_detr.datasets import load_coco_json
-from keras_detr.ops.printable_text import counted, printable
+from keras_detr.ops.printable_text import counted, did_you_mean, printable
 from keras_detr.preprocessing.image_reading import read_image
 
 
@@ -49,3 +49,11 @@ def test_file_names_forge_no_lines(tmp_path, caplog):
 )
 def test_counted(number, noun, expected):
     assert counted(number, noun) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("Dog", " Did you mean 'dog'?"), ("carr", " Did you mean 'Car'?"), ("elephant", "")],
+)
+def test_did_you_mean(name, expected):
+    assert did_you_mean(name, ["cat", "dog", "Car"]) == expected

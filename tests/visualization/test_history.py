@@ -67,3 +67,17 @@ def test_no_panel_without_something_to_see():
 def test_no_epochs(logs):
     with pytest.raises(ValueError, match="at least one epoch"):
         plot_history(logs)
+
+
+def test_the_legend_names_a_color_once():
+    figure = plot_history(LOGS)
+    legends = [[text.get_text() for text in axes.get_legend().get_texts()] for axes in figure.axes]
+    assert legends[0] == ["loss"]
+    assert legends[2] == ["AP", "AP50"]
+    assert figure.get_suptitle() == "solid: training, dashed: validation"
+    assert plot_history({"loss": [1.0]}).get_suptitle() == ""
+
+
+def test_an_ap_of_nothing_lies_at_the_bottom():
+    (axes,) = plot_history({"val_AP": [0.0, 0.0]}).axes
+    assert axes.get_ylim() == (0, 0.1)

@@ -9,6 +9,7 @@ from keras_detr.models.presets.saved_preset import (
     read_saved_config,
     rebuild,
 )
+from keras_detr.ops.printable_text import did_you_mean
 
 NO_REVISION = (
     "`revision` must be left out for a local folder, and beside `weights`: it names a branch, tag "
@@ -52,7 +53,7 @@ def load_backbone(cls, preset, weights, load_weights, revision, arguments):
     else:
         raise ValueError(
             f"`preset` must be one of {list(cls.presets)}, or a folder or 'hf://owner/name' with a "
-            f"saved preset. Received: {described(preset)}."
+            f"saved preset. Received: {described(preset)}.{did_you_mean(preset, cls.presets)}"
         )
     if weights is not None:
         tensors = to_canonical_names(read_tensors(weights), cls.checkpoint_table).tensors

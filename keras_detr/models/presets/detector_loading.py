@@ -19,6 +19,7 @@ from keras_detr.models.presets.saved_preset import (
     saved_as,
     saved_class_name,
 )
+from keras_detr.ops.printable_text import did_you_mean
 
 DEFAULT_BOX_FORMAT = "xyxy"
 
@@ -45,6 +46,7 @@ def find_detector_class(classes, preset):
         raise ValueError(
             f"`preset` must be one of {known}, or a folder or 'hf://owner/name' with one of "
             f"{sorted(cls.__name__ for cls in classes)}. Received: {received}."
+            f"{did_you_mean(preset, known)}"
         )
     return found[0]
 
@@ -86,7 +88,7 @@ def load_detector(cls, preset, weights, load_weights, revision, arguments):
         raise ValueError(
             f"`preset` must be one of {known}, a folder with a saved preset or in the Hub's "
             f"layout (config.json and model.safetensors), or 'hf://owner/name'. Received: "
-            f"{described(preset)}."
+            f"{described(preset)}.{did_you_mean(preset, known)}"
         )
     names = repaired_class_names(settings.get("class_names"), str(preset))
     settings = {**settings, "class_names": names}

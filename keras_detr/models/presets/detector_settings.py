@@ -3,6 +3,7 @@
 from keras_detr.checkpoints import COCO_CATEGORY_IDS, COCO_CLASS_NAMES
 from keras_detr.layers.learned_position_embedding import LearnedPositionEmbedding
 from keras_detr.models.backbones.resnet_backbone import ResNetBackbone
+from keras_detr.ops.printable_text import counted
 
 COCO_SETTINGS = {
     "num_classes": len(COCO_CLASS_NAMES),
@@ -55,7 +56,18 @@ def without_other_classes(config, arguments):
     Args:
         config: dict of the constructor's arguments, the user's among them.
         arguments: dict of those that the user chose, which stay.
+
+    Raises:
+        ValueError: the user chose the names of classes alone, and of another number.
     """
+    names = arguments.get("class_names")
+    is_number_known = names is None or "num_classes" in arguments
+    if not is_number_known and len(names) != config["num_classes"]:
+        raise ValueError(
+            f"`class_names` has {counted(len(names), 'name')} for the preset's "
+            f"{config['num_classes']} classes. Pass `num_classes={len(names)}` too, for a new "
+            "class head."
+        )
     stale = {
         name: None
         for name in _ONE_A_CLASS

@@ -73,7 +73,8 @@ class DetectorPresets:
         arguments = {name: value for name, value in chosen.items() if value is not None}
         arguments.update(overrides)
         # A saved preset's own names are repaired where they are wrong; these are an error.
-        check_class_names(arguments.get("class_names"))
+        if (names := check_class_names(arguments.get("class_names"))) is not None:
+            arguments["class_names"] = names
         preset = at_revision(preset, revision)
         if DetectorPresets in cls.__bases__:
             # The abstract task itself, whose subclasses are the detectors.

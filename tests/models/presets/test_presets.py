@@ -12,10 +12,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from keras_detr.checkpoints import CorruptedFileError
-from keras_detr.models import DETR, DETRSegmenter, ResNetBackbone
+from keras_detr.models import DETR, DETRSegmenter, ResNetBackbone, SetPredictionDetector
 from keras_detr.models.presets.checkpoint_variables import read_variables
 from tests.checkpoints.checkpoint_names import RESNET50, torchvision_resnet
-from tests.models.detectors import inputs_of, tiny_batch
+from tests.models.detectors import inputs_of, tiny_batch, tiny_detr
 from tests.models.torch_oracles import random_tensors
 from tests.one_program import outputs_of
 
@@ -207,11 +207,23 @@ def test_overrides_of_a_saved_preset(tiny_preset, tmp_path):
 
 @pytest.mark.every_backend
 def test_an_unknown_preset():
-    for cls in (DETR, ResNetBackbone):
+    cases = ((DETR, "detr_r50"), (SetPredictionDetector, "detr_r50"), (ResNetBackbone, None))
+    for cls, meant in cases:
         with pytest.raises(ValueError, match="`preset` must be one of") as raised:
             cls.from_preset("detr_r51")
         assert all(name in str(raised.value) for name in cls.presets)
-        assert "'detr_r51', and there is no folder there" in str(raised.value)
+        suggestion = f" Did you mean {meant!r}?" if meant else ""
+        end = f"'detr_r51', and there is no folder there.{suggestion}"
+        assert str(raised.value).endswith(end)
+
+
+@pytest.mark.every_backend
+def test_names_of_other_classes_need_their_number(tmp_path):
+    tiny_detr(num_classes=4).save_to_preset(tmp_path / "preset")
+    for preset, number in (("detr_r50", 80), (tmp_path / "preset", 4)):
+        message = f"has 2 names for the preset's {number} classes. Pass `num_classes=2` too"
+        with pytest.raises(ValueError, match=message):
+            DETR.from_preset(preset, load_weights=False, class_names=["cat", "dog"])
 
 
 def broken_files(file):

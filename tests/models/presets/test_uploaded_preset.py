@@ -336,7 +336,7 @@ answers["requests"] = len(server.log)
 @pytest.mark.every_backend
 @pytest.mark.parametrize("cls", [DETR, SetPredictionDetector, ResNetBackbone])
 def test_a_name_of_the_hub_without_its_prefix(cls):
-    hint = r"there is no folder there\. If it is a repository of the Hub, write '{}'\.$"
+    hint = r"there is no folder there\. If it is a repository of the Hub, write '{}'\."
     for name, meant in (
         ("facebook/detr-resnet-50", "hf://facebook/detr-resnet-50"),
         ("facebook/detr-resnet-50@v1", "hf://facebook/detr-resnet-50@v1"),
@@ -344,7 +344,7 @@ def test_a_name_of_the_hub_without_its_prefix(cls):
     ):
         with pytest.raises(ValueError, match=hint.format(meant)):
             cls.from_preset(name)
-    for name in ("detr_r51", "./runs/best", "a/b/c", "/tmp/x"):
+    for name in ("my_detector", "./runs/best", "a/b/c", "/tmp/x"):
         with pytest.raises(ValueError, match=r"there is no folder there\.$"):
             cls.from_preset(name)
 
