@@ -131,6 +131,31 @@ def test_after_a_training_a_model_is_evaluated_saved_and_trained_on(tmp_path):
     check_equal(values_of(loaded), values_of(model))
 
 
+class Predictor(keras.callbacks.Callback):
+    """Predict, and evaluate, single batches at the end of each epoch, as `COCOEvaluation` does."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        batch = tiny_batch()
+        for _ in range(2):
+            self.model.predict_on_batch(inputs_of(batch))
+            self.model.test_on_batch(inputs_of(batch), batch["bounding_boxes"])
+
+
+def test_a_callback_predicts_after_the_averages_have_come():
+    batch = tiny_batch()
+    data = (inputs_of(batch), batch["bounding_boxes"])
+    results = []
+    for others in ([], [Predictor()]):
+        keras.utils.set_random_seed(3)
+        model = tiny_detr()
+        model.compile(model.default_optimizer(use_ema=True, ema_momentum=MOMENTUM))
+        swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+        model.fit(*data, epochs=2, callbacks=[swap, *others], verbose=0)
+        model.train_on_batch(*data)
+        results.append(values_of(model))
+    check_equal(*results)
+
+
 def test_an_error_in_the_first_step_is_what_is_raised(monkeypatch):
     def fail(*args, **kwargs):
         raise ArithmeticError("while the step is traced")

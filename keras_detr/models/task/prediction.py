@@ -96,6 +96,7 @@ class DetectorPrediction:
 
     def predict_on_batch(self, x: Any) -> dict[str, Any]:
         """Return detections for a batch, which isn't resized; takes arrays as `predict` does."""
+        current().variables_apart(self)
         return super().predict_on_batch(prediction_batch(self, x))
 
     def detect(

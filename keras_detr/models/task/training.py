@@ -208,12 +208,14 @@ class DetectorTraining(BuiltOnce):
         _refuse_class_weight(kwargs)
         build_optimizer(self)
         batch = training_batch(self, x, y)
+        current().variables_apart(self)
         return super().train_on_batch(*divided_batch(self, batch), **kwargs)
 
     def test_on_batch(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
         """Return the loss and its parts on a batch; takes arrays as `fit` does."""
         current().check_training()
         batch = training_batch(self, x, y)
+        current().variables_apart(self)
         return super().test_on_batch(*divided_batch(self, batch), **kwargs)
 
 

@@ -241,6 +241,12 @@ class Backend(LayerComputations):
         """
         return contextlib.nullcontext()
 
+    def variables_apart(self, model):
+        """Let a single step use the variables of a model whose weights are averaged.
+
+        `train_on_batch`, `test_on_batch` or `predict_on_batch` follows.
+        """
+
     # Devices and processes.
 
     def reserve_gpus(self, config):

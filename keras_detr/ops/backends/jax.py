@@ -118,12 +118,23 @@ class JaxBackend(Backend):
                     variable.assign(value)
             raise
 
+    def variables_apart(self, model):
+        optimizer = getattr(model, "optimizer", None)
+        if _has_averages(optimizer):
+            _separate([*model.variables, *optimizer.variables])
+
+
+def _has_averages(optimizer):
+    """Return whether an optimizer, or one of those that it consists of, averages the weights."""
+    parts = getattr(optimizer, "optimizers", None) or [optimizer]
+    return any(getattr(part, "use_ema", False) for part in parts)
+
 
 def _separate(variables):
     """Give each variable an array of its own.
 
     `SwapEMAWeights` ends a training with weights and averages in the same arrays. A step may give
-    the memory of its variables away, but not twice.
+    the memory of its variables away, but not twice, and not that of the averages.
     """
     seen = set()
     for variable in variables:

@@ -52,6 +52,7 @@ OTHERS = {
     "run",
     "strategy_scope",
     "sum_over_replicas",
+    "variables_apart",
     "variables_kept",
     "adamw_step",
     "adamw_steps",
