@@ -30,6 +30,8 @@ MEMORY_ADVICE = (
     "The memory isn't enough. What helps, the first most: a smaller --batch-size, a smaller "
     "--short-side, --mixed-precision, a smaller model. Close other programs that use the GPU."
 )
+# Errors that the library raises with an explanation.
+EXPLAINED = (OSError, ValueError, ImportError, FloatingPointError, NotImplementedError)
 # How the library calls what a command calls otherwise.
 OTHER_NAMES = {"folder": "data", "source": "model", "preset": "model", "images_dir": "data"}
 
@@ -69,6 +71,9 @@ def main(arguments=None):
         raise SystemExit(2)
     chosen = parser.parse_args(arguments)
     name = chosen.command
+    if name == "export":
+        # It takes what every backend saved.
+        os.environ["KERAS_BACKEND"] = "tensorflow"
     try:
         if name == "train" and (chosen.config or chosen.resume):
             set_defaults(parsers[name], chosen)
@@ -83,7 +88,7 @@ def main(arguments=None):
         message = str(error).strip() or type(error).__name__
         if isinstance(error, MemoryError) or any(part in message for part in OUT_OF_MEMORY):
             message = f"{MEMORY_ADVICE}\nThe backend says: {message.splitlines()[0]}"
-        elif not isinstance(error, (OSError, ValueError, ImportError, FloatingPointError)):
+        elif not isinstance(error, EXPLAINED):
             # It isn't known to be anyone's mistake but ours.
             raise
         print(f"keras-detr {name}: {as_typed(message, parsers[name])}", file=sys.stderr)

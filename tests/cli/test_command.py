@@ -59,6 +59,7 @@ def test_wrong_arguments(arguments, capsys):
         (ValueError("`source` must be known."), 1, "keras-detr info: MODEL must be known."),
         (ValueError("`load_weights` isn't typed."), 1, "`load_weights` isn't typed."),
         (FileNotFoundError("There is no file."), 1, "keras-detr info: There is no file."),
+        (NotImplementedError("Not here."), 1, "keras-detr info: Not here."),
         (MemoryError(), 1, "a smaller --batch-size"),
         (RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nmore"), 1, "a smaller --batch-size"),
         (KeyboardInterrupt(), 130, "interrupted"),
