@@ -190,10 +190,10 @@ def evaluate(parser):
 def export(parser):
     """Write a detector as a file for other runtimes: raw images in, detections out.
 
-    ONNX and LiteRT need `pip install "keras_detr[export]"`. TensorFlow writes every format, whatever
-    backend KERAS_BACKEND names, from models of all. --check runs the file in a new process without
-    Keras, and compares its detections and times with the model's; the exit code is 1 if they differ
-    by more than a thousandth.
+    ONNX and LiteRT need `pip install "keras_detr[export]"`. TensorFlow writes every format, from
+    models of all backends, whatever KERAS_BACKEND says. --check runs the file in a new process
+    without Keras, and compares its detections and times with the model's; the exit code is 1 if
+    they differ by more than a thousandth.
     """
     parser.add_argument("model", metavar="MODEL", help=MODEL)
     _add_weights(parser)

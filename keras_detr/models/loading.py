@@ -3,6 +3,7 @@
 import os
 import pathlib
 import tempfile
+import zipfile
 from typing import Any
 
 import keras
@@ -45,8 +46,8 @@ def load(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file holds another kind of model, the preset is unknown or damaged, or there
-            is no detector of its kind with `masks`.
+        ValueError: the file or the preset is damaged, the file holds another kind of model, the
+            preset is unknown, or there is no detector of its kind with `masks`.
 
     Example:
         ```python
@@ -68,9 +69,7 @@ def load(
     if not is_path or pathlib.Path(source).suffix != ".keras":
         cls = _with_masks(_class_of(source, settings)) if masks else SetPredictionDetector
         return cls.from_preset(source, bounding_box_format=bounding_box_format, **settings)
-    if not pathlib.Path(source).is_file():
-        raise FileNotFoundError(f"`source`: there is no file {str(source)!r}.")
-    model = keras.saving.load_model(source)
+    model = _read_keras_file(source)
     if not isinstance(model, SetPredictionDetector):
         raise ValueError(
             f"`source`: {str(source)!r} holds a `{type(model).__name__}`, and no detector of "
@@ -86,6 +85,25 @@ def load(
         with current().alone():
             save_preset(model, preset)
         return cls.from_preset(preset, bounding_box_format=bounding_box_format, **settings)
+
+
+def _read_keras_file(path):
+    """Return the model in a `.keras` file, or raise an error that names it."""
+    if not pathlib.Path(path).is_file():
+        raise FileNotFoundError(f"`source`: there is no file {str(path)!r}.")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"`source`: {str(path)!r} isn't what `model.save` writes, or is damaged: a .keras file "
+            "is a zip file."
+        )
+    try:
+        return keras.saving.load_model(path)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        # Keras shows the whole configuration before it.
+        reason = str(error).rsplit("Exception encountered: ", 1)[-1]
+        raise ValueError(
+            f"`source`: no model can be loaded from {str(path)!r}: {reason}"
+        ) from error
 
 
 def _best_of_training(source):

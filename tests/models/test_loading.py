@@ -1,5 +1,7 @@
 """One function loads a detector from wherever it is."""
 
+import zipfile
+
 import keras
 import numpy as np
 import pytest
@@ -112,6 +114,36 @@ def test_a_registered_name_takes_settings():
     model = keras_detr.load("detr_r50", num_classes=3, feed_forward_dim=8, **settings)
     assert type(model) is keras_detr.DETR
     assert model.num_classes == 3
+
+
+def with_entries(path, change):
+    """Write a .keras file beside another one: `change` is called with an entry and its content."""
+    changed = path.with_name("changed.keras")
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(changed, "w") as new:
+        for name in old.namelist():
+            content = change(name, old.read(name))
+            if content is not None:
+                new.writestr(name, content)
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda name, old: None if name.endswith(".h5") else old, "model.weights.h5"),
+        (lambda name, old: old.replace(b'"num_queries": ', b'"num_queries": -'), "`num_queries`"),
+        (lambda name, old: b"{" if name == "config.json" else old, "Expecting property name"),
+        (lambda name, old: old[:500] if name.endswith(".h5") else old, "Unable to .*open file"),
+    ],
+)
+def test_a_damaged_file_is_named(change, reason, model, tmp_path):
+    model.save(tmp_path / "model.keras")
+    changed = with_entries(tmp_path / "model.keras", change)
+    with pytest.raises(ValueError, match=rf"`source`: no model .*changed\.keras.*{reason}"):
+        keras_detr.load(changed)
+    changed.write_bytes((tmp_path / "model.keras").read_bytes()[:2000])
+    with pytest.raises(ValueError, match=r"changed\.keras' isn't what `model.save` writes"):
+        keras_detr.load(changed)
 
 
 def test_what_cannot_be_loaded(model, tmp_path):
