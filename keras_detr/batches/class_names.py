@@ -110,7 +110,7 @@ def check_same_classes(dataset, model):
         raise ValueError(
             "`class_names` of the data set and of the model must be the same in the same order, as "
             f"a label is a place in it. {difference} Load the data with "
-            "`class_names=model.class_names`."
+            "`class_names=model.class_names` (`load_folder`: `classes=`)."
         )
 
 

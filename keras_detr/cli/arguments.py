@@ -7,8 +7,6 @@ import argparse
 import inspect
 
 FEW_IMAGES = 1000
-# Before these many steps AP says nothing, and epochs without a better one aren't counted.
-FIRST_STEPS = 500
 COCO = "coco/2017"
 EXPORTS = ("tf_saved_model", "onnx", "litert")
 MODEL = "a .keras file, the folder of a training or of a preset, a preset's name or hf://owner/name"
@@ -96,8 +94,7 @@ def train(parser):
         type=COUNT,
         metavar="EPOCHS",
         default=10,
-        help=f"end after so many without a better AP, beyond the first {FIRST_STEPS} steps "
-        "(%(default)s)",
+        help="end after so many without a better AP, beyond the first 500 steps (%(default)s)",
     )
     training.add_argument(
         "--ema",

@@ -26,14 +26,23 @@ torch.
 """
 # Parts of the messages by which backends say that memory isn't enough.
 OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "ResourceExhausted", "out of memory", "OOM when")
-MEMORY_ADVICE = (
-    "The memory isn't enough. What helps, the first most: a smaller --batch-size, a smaller "
-    "--short-side, --mixed-precision, a smaller model. Close other programs that use the GPU."
-)
+# What lets a command do with less memory, the first most.
+SAVING_OPTIONS = {
+    "--batch-size": "a smaller --batch-size",
+    "--short-side": "a smaller --short-side",
+    "--mixed-precision": "--mixed-precision",
+}
 # Errors that the library raises with an explanation.
 EXPLAINED = (OSError, ValueError, ImportError, FloatingPointError, NotImplementedError)
 # How the library calls what a command calls otherwise.
-OTHER_NAMES = {"folder": "data", "source": "model", "preset": "model", "images_dir": "data"}
+OTHER_NAMES = {
+    "folder": "data",
+    "images_dir": "data",
+    "images": "image",
+    "source": "model",
+    "preset": "model",
+    "filepath": "output",
+}
 
 
 def make_parser():
@@ -73,21 +82,27 @@ def main(arguments=None):
     name = chosen.command
     if name == "export":
         # It takes what every backend saved.
-        os.environ["KERAS_BACKEND"] = "tensorflow"
+        os.environ.update(KERAS_BACKEND="tensorflow")
     try:
         if name == "train" and (chosen.config or chosen.resume):
             set_defaults(parsers[name], chosen)
             chosen = parser.parse_args(arguments)
         return getattr(cli, name).run(chosen) or 0
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        # The progress bar hasn't ended its line.
+        print("\ninterrupted", file=sys.stderr)
+        if name == "train" and pathlib.Path(chosen.output, "config.json").is_file():
+            print(f"To go on: keras-detr train --resume {chosen.output}", file=sys.stderr)
         return 130
     except Exception as error:
         if chosen.debug:
             raise
         message = str(error).strip() or type(error).__name__
         if isinstance(error, MemoryError) or any(part in message for part in OUT_OF_MEMORY):
-            message = f"{MEMORY_ADVICE}\nThe backend says: {message.splitlines()[0]}"
+            message = f"{memory_advice(parsers[name])}\nThe backend says: {message.splitlines()[0]}"
+        elif (checked := re.search(r"assertion failed: \[(.*)\]", message, re.DOTALL)) is not None:
+            # What the library checks within tf.data.
+            message = checked[1].replace("] [", " ").replace("\\'", "'")
         elif not isinstance(error, EXPLAINED):
             # It isn't known to be anyone's mistake but ours.
             raise
@@ -128,6 +143,16 @@ def set_defaults(parser, chosen):
         # Text is read, and thereby checked, as if it were typed.
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         parser.set_defaults(**{name: str(value) if is_number else value})
+
+
+def memory_advice(parser):
+    """Return what to do when memory runs out, with the options that a command has."""
+    shown = parser.format_help()
+    helpful = [advice for option, advice in SAVING_OPTIONS.items() if option in shown]
+    return (
+        "The memory isn't enough. What helps, the first most: "
+        f"{', '.join([*helpful, 'a smaller model'])}. Close other programs that use the GPU."
+    )
 
 
 def as_typed(message, parser):

@@ -7,7 +7,7 @@ import pathlib
 
 from keras_detr.cli.arguments import COCO
 from keras_detr.cli.json_files import read_json, write_json
-from keras_detr.cli.settings import FORMAT, sizes_of
+from keras_detr.cli.settings import FORMAT, output_folder, sizes_of
 from keras_detr.datasets import load_coco, load_coco_json, load_folder
 from keras_detr.evaluation import (
     COCOMetrics,
@@ -30,12 +30,12 @@ def run(arguments):
     """Print the metrics, and write them."""
     if arguments.data != COCO and not pathlib.Path(arguments.data).is_dir():
         raise FileNotFoundError(f"There is no folder {arguments.data!r}.")
+    folder = None if arguments.output is None else output_folder(arguments.output)
     model = load(arguments.model, weights=arguments.weights, **FORMAT)
     dataset, source = _load_data(arguments, model)
     batches = _batches(dataset, model, arguments)
     metrics = COCOMetrics(**FORMAT, num_classes=model.num_classes, class_names=dataset.class_names)
     with contextlib.ExitStack() as stack:
-        folder = None if arguments.output is None else pathlib.Path(arguments.output)
         on_batch = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -85,11 +85,17 @@ def _load_data(arguments, model):
         return dataset, f"{split} images of {COCO}"
     if arguments.annotations is not None:
         read = functools.partial(
-            load_coco_json, arguments.data, arguments.annotations, **with_masks
+            load_coco_json,
+            arguments.data,
+            arguments.annotations,
+            broken_images="find",
+            **with_masks,
         )
         dataset = _in_order(read, "class_names", model, arguments.annotations)
         return dataset, f"images of {arguments.annotations}"
     settings = {"format": arguments.format, "hold_out": arguments.hold_out, "seed": arguments.seed}
+    # As in training, where damaged images are left out too.
+    settings["broken_images"] = "find"
     if arguments.hold_out is None:
         settings |= _settings_of_training(arguments)
     read = functools.partial(load_folder, arguments.data, **settings, **with_masks)
@@ -100,11 +106,16 @@ def _load_data(arguments, model):
         raise ValueError(
             f"{arguments.data} has no {part} part. To score what `keras-detr train` held out, pass "
             "the model in the folder that it wrote, or its --hold-out (0.2 by default) and --seed. "
-            "--part train scores the images that it was trained on."
+            f"--part {_other_part(data)} scores the images of that part."
         )
     if part == "valid" and data.is_held_out:
         part = "held-out"
     return dataset, f"{part} images of {arguments.data}"
+
+
+def _other_part(data):
+    """Return the name of a part that there is."""
+    return next(part for part in ("test", "valid", "train") if getattr(data, part) is not None)
 
 
 def _settings_of_training(arguments):

@@ -3,7 +3,7 @@
 import pathlib
 
 from keras_detr.cli.json_files import write_json
-from keras_detr.cli.settings import sizes_of
+from keras_detr.cli.settings import output_folder, sizes_of
 from keras_detr.models import load
 from keras_detr.ops.printable_text import counted
 from keras_detr.preprocessing import DETRPreprocessor
@@ -11,6 +11,7 @@ from keras_detr.preprocessing import DETRPreprocessor
 
 def run(arguments):
     """Write pictures and a JSON file, and return 1 if a file couldn't be read."""
+    folder = output_folder(arguments.output)
     missing = [path for path in arguments.images if not pathlib.Path(path).exists()]
     if missing:
         raise FileNotFoundError(f"There is no file {missing[0]!r}.")
@@ -23,7 +24,6 @@ def run(arguments):
             bounding_box_format=model.bounding_box_format,
         )
     results = model.detect(arguments.images, confidence_threshold=arguments.confidence_threshold)
-    folder = pathlib.Path(arguments.output)
     folder.mkdir(parents=True, exist_ok=True)
     for found in results:
         if found.error is None and not arguments.no_pictures:

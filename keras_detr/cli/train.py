@@ -5,7 +5,7 @@ import time
 
 import keras
 
-from keras_detr.cli.arguments import FEW_IMAGES, FIRST_STEPS
+from keras_detr.cli.arguments import FEW_IMAGES
 from keras_detr.cli.json_files import write_json
 from keras_detr.cli.settings import FORMAT, sizes_of
 from keras_detr.datasets import load_folder
@@ -128,7 +128,6 @@ def _train(model, data, training_run, arguments):
             COCOEvaluation(valid),
             *training_run.callbacks(
                 patience=arguments.patience,
-                patience_from_epoch=FIRST_STEPS // steps,
                 tensorboard=arguments.tensorboard,
             ),
             _told_time(arguments.epochs),

@@ -306,5 +306,8 @@ def _report_corners(boxes, images, report):
         are_corners = (second > corners[:, :2]).all(axis=1) & (second <= limits).all(axis=1)
     is_crossing = (corners[:, 2:] > limits).any(axis=1)
     if len(boxes) >= _FEWEST_CORNERS and are_corners.all() and is_crossing.mean() > 0.5:
-        detail = f"{is_crossing.sum()} of {len(boxes)} cross the edge, and none as corners"
+        detail = (
+            f"{is_crossing.sum()} of {len(boxes)} boxes end outside of their image, and none would "
+            "with right and bottom in place of width and height"
+        )
         report.add("corners", detail=detail)

@@ -46,7 +46,10 @@ PROBLEM_KINDS = {
     "mask_of_other_size": ("boxes whose mask has another size than the image", "box"),
     "empty_mask": ("boxes whose mask has no pixel", "box"),
     "tiny_box": ("boxes of less than a pixel", None),
-    "corners": ("data sets with boxes like corners, not (left, top, width, height)", None),
+    "corners": (
+        "data sets whose boxes look like (left, top, right, bottom), which COCO-JSON hasn't",
+        None,
+    ),
     "clipped_box": ("boxes clipped at the edge of their image", None),
     "wrong_area": ("impossible areas, replaced by the box's own", None),
     "repeated_annotation_id": ("different boxes that share an id", None),

@@ -127,9 +127,8 @@ def _check_support(model, format):
     if half and not wanted.supports_half_precision:
         raise ValueError(
             f"`format` {format!r} holds float32 only, and the model computes in "
-            f"{sorted(half)}. Build it under the dtype policy 'float32' "
-            "(`keras.config.set_dtype_policy`), load its weights (`save_weights`, `load_weights`: "
-            "they are float32), and export that; or export as 'tf_saved_model'."
+            f"{sorted(half)}. Save it, load it with `keras_detr.load('model.keras', "
+            "dtype='float32')`, and export that; or export as 'tf_saved_model'."
         )
     missing = [name for name in wanted.packages if not is_installed(name)]
     if missing:

@@ -1,11 +1,13 @@
 """Find images in files, folders, and arrays of any depth."""
 
+import numbers
 import os
 import pathlib
 
 from PIL import Image
 
 from keras_detr.batches.image_range import check_raw_range
+from keras_detr.batches.shapes import described
 from keras_detr.ops.numpy_arrays import to_numpy
 from keras_detr.preprocessing.image_reading import IMAGE_SUFFIXES, rgb_of_array, rgb_of_picture
 
@@ -27,6 +29,11 @@ def find_images(images, *, exif="apply"):
         return [rgb_of_picture(images, is_turned=exif == "apply")]
     if isinstance(images, (list, tuple)):
         return [found for image in images for found in find_images(image, exif=exif)]
+    if images is None or isinstance(images, (bool, numbers.Number, dict)):
+        raise ValueError(
+            "`images` must be paths, arrays or pictures, or a list of them. Received: "
+            f"{described(images)}."
+        )
     array = to_numpy(images)
     arrays = array if array.ndim == 4 else [array]
     for array in arrays:

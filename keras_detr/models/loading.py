@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from keras_detr.checkpoints.hub.handles import hub_hint
 from keras_detr.models.presets.backbone_loading import at_revision
 from keras_detr.models.presets.detector_loading import find_detector_class
 from keras_detr.models.presets.saved_preset import save_preset
@@ -16,6 +17,7 @@ from keras_detr.models.task.set_prediction_detector import SetPredictionDetector
 from keras_detr.models.training_run import is_training_folder
 from keras_detr.ops.backends import current
 from keras_detr.ops.boxes import check_box_format
+from keras_detr.ops.printable_text import did_you_mean
 
 
 def load(
@@ -45,9 +47,9 @@ def load(
         compiled as it was saved, unless something is changed.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file or the preset is damaged, the file holds another kind of model, the
-            preset is unknown, or there is no detector of its kind with `masks`.
+        FileNotFoundError: there is no such file, or a training has no model yet.
+        ValueError: there is no such folder or preset, it or the file is damaged, the file holds
+            another kind of model, or there is no detector of its kind with `masks`.
 
     Example:
         ```python
@@ -63,10 +65,14 @@ def load(
         settings["weights"] = weights
     if bounding_box_format is not None:
         check_box_format(bounding_box_format)
-    is_path = isinstance(source, (str, os.PathLike))
-    if is_path:
-        source = _best_of_training(source)
-    if not is_path or pathlib.Path(source).suffix != ".keras":
+    if not isinstance(source, (str, os.PathLike)):
+        raise ValueError(
+            "`source` must be the path of a file or folder, the name of a preset, or "
+            f"'hf://owner/name'. Received: {source!r:.200}."
+        )
+    source = _best_of_training(source)
+    _check_is_there(source)
+    if pathlib.Path(source).suffix != ".keras":
         cls = _with_masks(_class_of(source, settings)) if masks else SetPredictionDetector
         return cls.from_preset(source, bounding_box_format=bounding_box_format, **settings)
     model = _read_keras_file(source)
@@ -89,8 +95,6 @@ def load(
 
 def _read_keras_file(path):
     """Return the model in a `.keras` file, or raise an error that names it."""
-    if not pathlib.Path(path).is_file():
-        raise FileNotFoundError(f"`source`: there is no file {str(path)!r}.")
     if not zipfile.is_zipfile(path):
         raise ValueError(
             f"`source`: {str(path)!r} isn't what `model.save` writes, or is damaged: a .keras file "
@@ -114,13 +118,38 @@ def _best_of_training(source):
         for model, file in (("preset", "preset/config.json"), ("model.keras", "model.keras")):
             if (folder / file).is_file():
                 return folder / model
+        raise FileNotFoundError(
+            f"`source`: the training in {str(folder)!r} has no model yet, because it was "
+            "interrupted before the end of an epoch. Started again, or with `keras-detr train "
+            f"--resume {folder}`, it goes on."
+        )
     return source
+
+
+def _check_is_there(source):
+    """Raise an error that says what was perhaps meant if there is nothing of a name."""
+    path = pathlib.Path(source)
+    presets = SetPredictionDetector.presets
+    backbones = {name for cls in _classes() for name in cls.backbone_presets}
+    if path.exists() or str(source).startswith("hf://") or {str(source)} & {*presets, *backbones}:
+        return
+    beside = [str(each) for each in path.parent.glob("*")]
+    hint = did_you_mean(source, [*beside, *presets]) or hub_hint(source).removeprefix(".")
+    error = FileNotFoundError if path.suffix == ".keras" else ValueError
+    raise error(
+        f"`source`: there is no file or folder {str(source)!r}, and no preset of that name.{hint} "
+        f"The presets are {', '.join(sorted(presets))}."
+    )
+
+
+def _classes():
+    return concrete_detectors(SetPredictionDetector)
 
 
 def _class_of(source, settings):
     """Return the class of the detector that `from_preset` would build."""
     preset = at_revision(source, settings.get("revision"))
-    return find_detector_class(concrete_detectors(SetPredictionDetector), preset)
+    return find_detector_class(_classes(), preset)
 
 
 def _with_masks(cls):

@@ -15,11 +15,22 @@ from keras_detr.ops.processes import by_first_process, is_first_process
 
 _RECORD = "run.json"
 _LOG = "log.csv"
+# Before these many steps AP is nearly 0, and epochs without a better one say nothing.
+FIRST_STEPS = 500
 
 
 def is_training_folder(folder):
-    """Return whether a `TrainingRun` has written its log to a folder, whose path this is."""
-    return Path(folder, _LOG).is_file()
+    """Return whether a folder, whose path this is, is that of a `TrainingRun`."""
+    return any(Path(folder, name).is_file() for name in (_RECORD, _LOG))
+
+
+class EarlyStopping(keras.callbacks.EarlyStopping):
+    """Stop early, but not before `FIRST_STEPS` where no first epoch is given."""
+
+    def on_train_begin(self, logs=None):
+        if self.start_from_epoch is None:
+            self.start_from_epoch = FIRST_STEPS // (self.params.get("steps") or FIRST_STEPS)
+        super().on_train_begin(logs)
 
 
 class TrainingRun:
@@ -70,7 +81,7 @@ class TrainingRun:
         monitor: str = "val_AP",
         mode: str = "max",
         patience: int | None = None,
-        patience_from_epoch: int = 0,
+        patience_from_epoch: int | None = None,
         tensorboard: bool = False,
     ) -> list[Any]:
         """Return callbacks that keep the results in the folder, and let an interrupted run go on.
@@ -81,8 +92,8 @@ class TrainingRun:
             monitor: str, the figure by which the best model is kept.
             mode: "max" or "min", which figure is best.
             patience: int, after how many epochs without a better figure training ends; or `None`.
-            patience_from_epoch: int, the first epoch that counts, from 0 on: AP is 0 for the first
-                hundreds of steps.
+            patience_from_epoch: int, the first epoch that counts, from 0 on. None is the first
+                after 500 steps, before which AP says nothing.
             tensorboard: bool, whether to write logs for TensorBoard too.
 
         Returns:
@@ -97,9 +108,7 @@ class TrainingRun:
         ]
         if patience is not None:
             callbacks.append(
-                keras.callbacks.EarlyStopping(
-                    patience=patience, start_from_epoch=patience_from_epoch, **figure
-                )
+                EarlyStopping(patience=patience, start_from_epoch=patience_from_epoch, **figure)
             )
         if tensorboard:
             callbacks.append(keras.callbacks.TensorBoard(self.folder / "tensorboard"))

@@ -1,10 +1,12 @@
 """From a loaded data set to batches for training and for evaluation, as the papers make them."""
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from keras_detr.batches.shapes import check_batch_size
 from keras_detr.ops.backends.interface import Process
 from keras_detr.preprocessing.bucketing import bucketed_batches, scaled_canvases
 from keras_detr.preprocessing.detr_augmentation import DETRAugmentation
@@ -57,9 +59,9 @@ def training_batches(
         tf.data.Dataset of padded batches, for `fit`, with the `class_names` of the data set.
 
     Raises:
-        ValueError: `max_boxes` is None, and the data set has no report; or `process` is given, and
-            is no such pair, has no `seed` beside it, the data set can't be read in parts, or
-            `batch_size` can't be divided so.
+        ValueError: `sizes` or `batch_size` is invalid; `max_boxes` is None, and the data set has no
+            report; or `process` is given, and is no such pair, has no `seed` beside it, the data
+            set can't be read in parts, or `batch_size` can't be divided so.
 
     Example:
         ```python
@@ -72,6 +74,8 @@ def training_batches(
         valid = evaluation_batches(data.valid, sizes, bounding_box_format="rel_xyxy")
         ```
     """
+    _check_sizes(sizes)
+    check_batch_size(batch_size)
     augmentation = DETRAugmentation.scaled_to(sizes, bounding_box_format=bounding_box_format)
     max_boxes = _most_boxes(dataset, max_boxes)
     undecoded = getattr(dataset, "undecoded", None)
@@ -145,8 +149,10 @@ def evaluation_batches(
             "`batch_size` must be None where `sizes` is: images that aren't resized have no common "
             f"size. Received: {batch_size!r}."
         )
+    check_batch_size(batch_size)
     resize = None
     if sizes is not None:
+        _check_sizes(sizes)
         short_side, longest_side = sizes
         resize = ResizeShortestSide(
             short_side, longest_side=longest_side, bounding_box_format=bounding_box_format
@@ -174,6 +180,20 @@ def evaluation_batches(
     if undecoded is not None:
         batches.batches_of_process = batches_of_process
     return batches
+
+
+def _check_sizes(sizes):
+    is_pair = isinstance(sizes, Sequence) and not isinstance(sizes, str) and len(sizes) == 2
+    short_side, longest_side = sizes if is_pair else (0, 0)
+    is_short = isinstance(short_side, numbers.Integral) and short_side >= 1
+    is_long = longest_side is None or (
+        isinstance(longest_side, numbers.Integral) and is_short and longest_side >= short_side
+    )
+    if not (is_short and is_long):
+        raise ValueError(
+            "`sizes` must be a pair of int in pixels, the short side and the limit of the long "
+            f"side, which is at least as large, or None. Received: {sizes!r}."
+        )
 
 
 def _checked_process(process, undecoded, batch_size, seed):

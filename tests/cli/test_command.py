@@ -9,6 +9,12 @@ import keras_detr
 from keras_detr import cli
 from keras_detr.cli import command
 
+MESSAGE = "keras-detr info: a.jpg can't be read Leave it out."
+
+
+class Damaged(Exception):
+    """Stand for TensorFlow's InvalidArgumentError."""
+
 
 def test_help_names_each_command(capsys):
     with pytest.raises(SystemExit) as ended:
@@ -60,8 +66,9 @@ def test_wrong_arguments(arguments, capsys):
         (ValueError("`load_weights` isn't typed."), 1, "`load_weights` isn't typed."),
         (FileNotFoundError("There is no file."), 1, "keras-detr info: There is no file."),
         (NotImplementedError("Not here."), 1, "keras-detr info: Not here."),
-        (MemoryError(), 1, "a smaller --batch-size"),
-        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nmore"), 1, "a smaller --batch-size"),
+        (MemoryError(), 1, "What helps, the first most: a smaller model."),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nmore"), 1, "The memory isn't enough."),
+        (Damaged("assertion failed: [a.jpg can\\'t be read] [Leave it out.]"), 1, MESSAGE),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )
@@ -87,3 +94,24 @@ def test_what_is_shown_whole(error, options, monkeypatch):
     monkeypatch.setattr(cli.info, "run", fail)
     with pytest.raises(type(error)):
         command.main(["info", "model.keras", *options])
+
+
+def test_memory_is_saved_by_what_a_command_has():
+    _, parsers = command.make_parser()
+    assert "a smaller --batch-size, a smaller --short-side, --mixed" in command.memory_advice(
+        parsers["train"]
+    )
+    assert "--mixed" not in command.memory_advice(parsers["evaluate"])
+
+
+def test_an_interrupted_training_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    def interrupt(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.train, "run", interrupt)
+    arguments = ["train", "my_data", "--output", str(tmp_path)]
+    assert command.main(arguments) == 130
+    assert "--resume" not in capsys.readouterr().err
+    (tmp_path / "config.json").write_text("{}")
+    assert command.main(arguments) == 130
+    assert f"To go on: keras-detr train --resume {tmp_path}" in capsys.readouterr().err

@@ -218,3 +218,16 @@ def test_epochs_before_ap_says_something_do_not_end_a_training(tmp_path):
     callbacks = run.callbacks(patience=3, patience_from_epoch=7)
     (stopping,) = [c for c in callbacks if isinstance(c, keras.callbacks.EarlyStopping)]
     assert (stopping.patience, stopping.start_from_epoch) == (3, 7)
+
+
+@pytest.mark.parametrize(("steps", "first"), [(12, 41), (500, 1), (501, 0), (None, 1)])
+def test_the_first_steps_end_no_training(steps, first, tmp_path):
+    run = keras_detr.models.TrainingRun(tmp_path / "run", {})
+    (stopping,) = [
+        callback
+        for callback in run.callbacks(patience=3)
+        if isinstance(callback, keras.callbacks.EarlyStopping)
+    ]
+    stopping.set_params({"steps": steps})
+    stopping.on_train_begin()
+    assert stopping.start_from_epoch == first

@@ -164,3 +164,9 @@ def test_arrays_that_would_be_black_pictures(array, message):
         with pytest.raises(ValueError, match=message):
             find_images(images)
     find_images([np.zeros_like(array), CORNERS.astype("float32")])
+
+
+@pytest.mark.parametrize("images", [None, 3, True, {"images": 1}, [None]])
+def test_what_is_no_image(images):
+    with pytest.raises(ValueError, match="`images` must be paths, arrays or pictures"):
+        find_images(images)

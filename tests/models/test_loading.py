@@ -147,7 +147,7 @@ def test_a_damaged_file_is_named(change, reason, model, tmp_path):
 
 
 def test_what_cannot_be_loaded(model, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"there is no file .*nowhere\.keras"):
+    with pytest.raises(FileNotFoundError, match=r"there is no file or folder .*nowhere\.keras"):
         keras_detr.load(tmp_path / "nowhere.keras")
     other = tmp_path / "other.keras"
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(other)
@@ -155,3 +155,40 @@ def test_what_cannot_be_loaded(model, tmp_path):
         keras_detr.load(other)
     with pytest.raises(ValueError, match="no_such_preset"):
         keras_detr.load("no_such_preset")
+
+
+def test_what_was_meant_is_said(model, tmp_path):
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match=r"model\.kers.* Did you mean '.*/model\.keras'\?"):
+        keras_detr.load(tmp_path / "model.kers")
+    with pytest.raises(ValueError, match=r"Did you mean 'detr_r50'\? The presets are deformable"):
+        keras_detr.load("detr_r5O")
+    with pytest.raises(ValueError, match=r"write 'hf://facebook/detr-resnet-50'"):
+        keras_detr.load("facebook/detr-resnet-50")
+    with pytest.raises(
+        ValueError, match=r"is a backbone.*`DETR.from_preset\('resnet50_imagenet', "
+    ):
+        keras_detr.load("resnet50_imagenet", num_classes=2)
+    with pytest.raises(ValueError, match=r"`source` must be the path .* Received: 5"):
+        keras_detr.load(5)
+
+
+def test_a_training_without_a_model(tmp_path):
+    keras_detr.models.TrainingRun(tmp_path / "training", {})
+    with pytest.raises(FileNotFoundError, match=r"has no model yet.*--resume .*/training"):
+        keras_detr.load(tmp_path / "training")
+
+
+def test_half_precision_becomes_float32(tmp_path, inputs):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        half = DETECTORS["deformable_detr"].build()
+    finally:
+        keras.config.set_dtype_policy(before)
+    half.save(tmp_path / "half.keras")
+    single = keras_detr.load(tmp_path / "half.keras", dtype="float32")
+    assert {layer.compute_dtype for layer in single._flatten_layers()} == {"float32"}
+    for one, other in zip(single.weights, half.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert keras_detr.load(tmp_path / "half.keras").compute_dtype == "bfloat16"

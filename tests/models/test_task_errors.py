@@ -1,5 +1,6 @@
 """Bad input to a detector: the error comes at the door, and shows what came."""
 
+import logging
 import re
 
 import numpy as np
@@ -129,6 +130,15 @@ def test_sample_weights_of_validation_data(model):
     ):
         with pytest.raises(ValueError, match="sample weights aren't supported"):
             model.fit(batch, validation_data=validation_data, verbose=0)
+
+
+def test_a_rate_for_other_networks_is_told(detector, caplog):
+    model = detector.build()
+    with caplog.at_level(logging.WARNING, "keras_detr"):
+        model.compile()
+        assert not caplog.records
+        model.compile("adam", run_eagerly=True)
+    assert "`optimizer='adam'` has Keras' default rate" in caplog.text
 
 
 def test_weights_of_classes(model):

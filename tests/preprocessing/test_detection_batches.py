@@ -1,5 +1,7 @@
 """Batches for training and evaluation, made of a loaded data set in one call."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -139,6 +141,28 @@ def test_a_data_set_without_a_report_needs_the_number(function, data):
     with pytest.raises(ValueError, match="`max_boxes` is missing"):
         function(data.train.take(2), SIZES, **FORMAT)
     assert function(data.train.take(2), SIZES, max_boxes=3, **FORMAT)
+
+
+@pytest.mark.parametrize("function", [training_batches, evaluation_batches])
+@pytest.mark.parametrize("sizes", [128, "48", (48,), (48, 40), (0, 80), (48.5, 80), ("48", 80)])
+def test_sizes_are_a_pair(function, sizes, data):
+    with pytest.raises(ValueError, match=f"`sizes` must be a pair .*{re.escape(repr(sizes))}"):
+        function(data.train, sizes, **FORMAT)
+    with pytest.raises(ValueError, match=r"`batch_size` must be an int .* Received: '4'"):
+        function(data.train, SIZES, "4", **FORMAT)
+
+
+def test_batches_without_end_need_a_number_of_steps(data):
+    model = tiny_detr(num_classes=2, class_names=data.class_names, **FORMAT)
+    model.compile(run_eagerly=True)
+    endless = training_batches(data.train, SIZES, 2, **FORMAT)
+    message = "`{}` must be given for a data set that repeats without end"
+    with pytest.raises(ValueError, match=message.format("steps_per_epoch")):
+        model.fit(endless, verbose=0)
+    with pytest.raises(ValueError, match=message.format("validation_steps")):
+        model.fit(endless, steps_per_epoch=1, validation_data=endless, verbose=0)
+    with pytest.raises(ValueError, match=message.format("steps")):
+        model.evaluate(endless, verbose=0)
 
 
 def test_an_augmentation_is_scaled_in_all_its_sizes():

@@ -37,7 +37,7 @@ def new_box_head(hidden_dim, dtype, name, side_logit=0.0):
 
     `side_logit` is what it adds to the logits of width and height at the start.
     """
-    head = MultilayerPerceptron(hidden_dim, 4, num_layers=3, dtype=dtype, name=name)
+    head = MultilayerPerceptron(hidden_dim, 4, output_dtype="float32", dtype=dtype, name=name)
     head.build((None, None, hidden_dim))
     last = head.dense_layers[-1]
     last.kernel.assign(np.zeros(last.kernel.shape, "float32"))

@@ -125,7 +125,7 @@ class DETR(SetPredictionDetector):
             name="class_head",
         )
         self.box_head = MultilayerPerceptron(
-            hidden_dim, 4, num_layers=3, dtype=self.dtype_policy, name="box_head"
+            hidden_dim, 4, output_dtype="float32", dtype=self.dtype_policy, name="box_head"
         )
         self.build_neck()
         self.encoder.build((None, None, hidden_dim))
@@ -169,7 +169,7 @@ class DETR(SetPredictionDetector):
     def _read(self, states):
         """Return the raw outputs that the heads make of the decoder's states."""
         logits = ops.cast(self.class_head(states), "float32")
-        boxes = ops.sigmoid(ops.cast(self.box_head(states), "float32"))
+        boxes = ops.sigmoid(self.box_head(states))
         return raw_outputs(logits, boxes)
 
     presets: ClassVar[dict] = DETR_PRESETS

@@ -41,6 +41,12 @@ def find_detector_class(classes, preset):
     else:
         found = [cls for cls in classes if preset in cls.presets]
         received = described(preset)
+    if not found and any(preset in cls.backbone_presets for cls in classes):
+        raise ValueError(
+            f"`preset` must name a detector, and {preset!r} is a backbone. Choose the detector "
+            f"that is to stand on it: `DETR.from_preset({preset!r}, num_classes=...)`, or that of "
+            "another class."
+        )
     if not found:
         known = sorted(name for cls in classes for name in cls.presets)
         raise ValueError(

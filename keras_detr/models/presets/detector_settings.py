@@ -50,6 +50,20 @@ def detector_arguments(settings, neck_class, **neck_arguments):
     return {**arguments, "backbone": ResNetBackbone(**settings["backbone"]), "neck": neck}
 
 
+def in_float32(config):
+    """Return a configuration, in the form that files hold, with float32 for half precision.
+
+    Variables of a mixed policy are float32, so the weights stay as they are.
+    """
+    if isinstance(config, dict):
+        if config.get("class_name") == "DTypePolicy":
+            return {**config, "config": {"name": "float32"}}
+        return {name: in_float32(value) for name, value in config.items()}
+    if isinstance(config, (list, tuple)):
+        return type(config)(in_float32(value) for value in config)
+    return config
+
+
 def without_other_classes(config, arguments):
     """Return a configuration without what it says of other classes than it has.
 

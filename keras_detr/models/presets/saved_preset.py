@@ -151,7 +151,7 @@ def described(preset):
         return repr(str(preset))
     if Path(preset).is_file():
         return (
-            f"the file {str(preset)!r}. If it holds weights, pass it as `weights=` (--weights) "
+            f"the file {str(preset)!r}. If it holds weights, pass it as `weights=` "
             "beside the name of the preset that they belong to"
         )
     return f"{str(preset)!r}, and there is no folder there{hub_hint(preset)}"

@@ -16,15 +16,25 @@ from keras_detr.ops.numpy_arrays import to_numpy
 from keras_detr.ops.processes import gather
 
 
-def checked_data(model, x, y=None, is_first_checked=False):
+def checked_data(model, x, y=None, is_first_checked=False, **steps):
     """Return what `training_data` does, and whether these are the rows of this process only.
 
     Of a data set with a function `rows_of_process`, as `training_batches` returns it, each of
     several processes reads its own rows.
 
+    `steps` is the argument for the number of steps, by its name.
+
     Raises:
-        ValueError: see `training_data`; or `x` was made to be the rows of one process.
+        ValueError: see `training_data`; `x` repeats without end, and there is no number of steps;
+            or `x` was made to be the rows of one process.
     """
+    cardinality = getattr(x, "cardinality", None)
+    # tf.data's number for an infinite data set.
+    if None in steps.values() and callable(cardinality) and int(cardinality()) == -1:
+        raise ValueError(
+            f"`{next(iter(steps))}` must be given for a data set that repeats without end, as that "
+            "of `training_batches` does: the images of the data set divided by the batch size."
+        )
     if current().num_parts(model) is None:
         return *training_data(model, x, y, is_first_checked), False
     if getattr(x, "is_part_of_process", False):

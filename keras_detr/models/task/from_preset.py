@@ -3,11 +3,13 @@
 import os
 from typing import Any
 
+import keras
+
 from keras_detr.batches.class_names import check_class_names
 from keras_detr.checkpoints.counts import check_counts
 from keras_detr.models.presets.backbone_loading import at_revision
 from keras_detr.models.presets.detector_loading import find_detector_class, load_detector
-from keras_detr.models.presets.detector_settings import without_other_classes
+from keras_detr.models.presets.detector_settings import in_float32, without_other_classes
 from keras_detr.models.presets.saved_preset import save_preset
 from keras_detr.models.task.detector_contract import concrete_detectors
 from keras_detr.ops.processes import by_first_process
@@ -49,7 +51,8 @@ class DetectorPresets:
             revision: str or `None`, the branch, tag or commit of the Hub's repository that the
                 weights are to come from; by default its newest. The log says which it was, at the
                 level "info".
-            **overrides: other arguments of the constructor.
+            **overrides: other arguments of the constructor. `dtype="float32"` lets a saved preset
+                of half precision compute in float32 in all its layers.
 
         Returns:
             The model, of this class; of the abstract class' method, of the preset's.
@@ -101,6 +104,8 @@ class DetectorPresets:
         if "num_queries" in arguments:
             check_counts(num_queries=arguments["num_queries"])
         saved_queries = config.get("num_queries")
+        if "dtype" in arguments and keras.dtype_policies.get(arguments["dtype"]).name == "float32":
+            config = in_float32(config)
         config = {**config, **arguments}
         if "backbone" in arguments:
             config["pyramid_level_inputs"] = None

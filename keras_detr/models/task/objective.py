@@ -1,5 +1,6 @@
 """What training minimizes and logs: `compile`, the loss, its parts and metrics."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from keras_detr.losses.hungarian_loss import HungarianLoss
 from keras_detr.models.task.carried_inputs import image_weights
 from keras_detr.models.task.loss_trackers import LossTrackers
 from keras_detr.ops.backends import current
+
+logger = logging.getLogger("keras_detr")
 
 
 class DetectorObjective:
@@ -63,6 +66,12 @@ class DetectorObjective:
             )
         if isinstance(optimizer, str) and optimizer == "auto":
             optimizer = self.default_optimizer()
+        elif isinstance(optimizer, str):
+            logger.warning(
+                "`optimizer=%r` has Keras' default rate, which is far too high for a transformer: "
+                "leave `optimizer` out for the paper's, or see `model.default_optimizer`.",
+                optimizer,
+            )
         # Keras gets no loss: it would trace the whole model to build one that it never calls.
         super().compile(optimizer=optimizer, loss=None, **kwargs)
         self.loss = loss

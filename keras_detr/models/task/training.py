@@ -9,11 +9,7 @@ from keras_detr.batches.shapes import check_batch_size
 from keras_detr.batches.structure import training_pair
 from keras_detr.models.task.backup.training_backup import resumable_callbacks
 from keras_detr.models.task.carried_inputs import with_targets
-from keras_detr.models.task.data_adapter import (
-    no_warning_at_the_end,
-    split_batch,
-    training_batch,
-)
+from keras_detr.models.task.data_adapter import no_warning_at_the_end, split_batch, training_batch
 from keras_detr.models.task.divided_batches import checked_data, divided_batch, divided_data
 from keras_detr.models.task.trained_variables import build_optimizer
 from keras_detr.ops.backends import current
@@ -142,7 +138,7 @@ class DetectorTraining(BuiltOnce):
         current().check_training()
         check_batch_size(batch_size)
         _refuse_class_weight(kwargs)
-        checked = checked_data(self, x, y)
+        checked = checked_data(self, x, y, steps_per_epoch=kwargs.get("steps_per_epoch"))
         if checked[1] is None and not isinstance(checked[0], keras.utils.PyDataset):
             # Data sets have their own order; Keras warns if its default asks for another.
             kwargs.setdefault("shuffle", False)
@@ -173,12 +169,13 @@ class DetectorTraining(BuiltOnce):
 
         `arguments` are those of `fit` that have no effect here but by their names: a dict.
         """
-        checked = checked_data(self, x, is_first_checked=True)
+        steps = arguments.get("validation_steps")
+        checked = checked_data(self, x, is_first_checked=True, validation_steps=steps)
         x, y = divided_data(
             self,
             *checked,
             batch_size=arguments.get("validation_batch_size") or batch_size,
-            steps_per_epoch=arguments.get("validation_steps"),
+            steps_per_epoch=steps,
         )
         return x if y is None else (x, y)
 
@@ -197,7 +194,7 @@ class DetectorTraining(BuiltOnce):
         # Of the positional arguments, `sample_weight` comes before `steps`.
         steps = args[1] if len(args) > 1 else kwargs.get("steps")
         if not is_validation_of_fit(kwargs):
-            checked = checked_data(self, x, y)
+            checked = checked_data(self, x, y, steps=steps)
             x, y = divided_data(self, *checked, batch_size=batch_size, steps_per_epoch=steps)
         with current().variables_kept(self), self._evaluating(), no_warning_at_the_end(steps):
             return super().evaluate(x, y, batch_size, verbose_of_process(verbose), *args, **kwargs)
