@@ -162,16 +162,16 @@ def _in_order(read, argument, model, source, **settings):
     unknown = [name for name in data.class_names if name not in class_names]
     if unknown:
         raise ValueError(
-            f"The model's classes, {_brief(class_names)}, don't have all of {source}: "
-            f"{_brief(unknown)} would never be found. Give the same objects the same names in the "
-            "data, or leave these classes out of it."
+            f"{source} has classes that the model hasn't: {_brief(unknown)} would never be found. "
+            f"The model's classes are {_brief(class_names)}. Give the same objects the same names "
+            "in the data, or remove these classes from it."
         )
     num_more = len(class_names) - len(data.class_names)
     if num_more:
         print(
-            f"{num_more} of the model's {len(class_names)} classes aren't in {source}. What is "
-            "found of them doesn't count in AP and F1, which are means over the classes with "
-            "objects."
+            f"{source} has only {len(class_names) - num_more} of the model's {len(class_names)} "
+            "classes. What is found of the others doesn't count in AP and F1, which are means over "
+            "the classes with objects."
         )
     return read(**{argument: class_names}, **settings)
 

@@ -87,7 +87,10 @@ def _fill_counts(images, boxes, report):
             f"No image can be used. Correct the files, or pass the right folder.\n{report}"
         )
     if report.num_boxes_read and report.num_boxes_dropped == report.num_boxes_read:
-        raise ValueError(f"No box can be used. Correct the annotations.\n{report}")
+        advice = "Correct the annotations."
+        if set(report.counts) <= {"no_mask", "box_of_dropped_image"}:
+            advice = "None has a mask ('segmentation'): load them without masks."
+        raise ValueError(f"No box can be used. {advice}\n{report}")
 
 
 def _check_images(images, report, exif, is_checked, is_decoded):

@@ -68,7 +68,7 @@ class FolderData:
                 f"them empty; {counted(report.num_boxes, 'box')}; left out "
                 f"{counted(report.num_images_dropped, 'image')} and "
                 f"{counted(report.num_boxes_dropped, 'box')}"
-                + (f", and {crowds} that stand for crowds" if crowds else "")
+                + (f", and {counted(crowds, 'box')} around a crowd" if crowds else "")
             )
             counts = [f"{name} {count}" for name, count in report.num_boxes_by_class.items()]
             lines.append(printable(f"  {', '.join(counts)}"))

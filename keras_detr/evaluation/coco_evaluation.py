@@ -67,6 +67,8 @@ class COCOEvaluation(keras.callbacks.Callback):
 
     # At the end of an epoch: `fit` says so where averages come into their place later.
     reads_weights = True
+    # What its figures begin with; callbacks that monitor them come after it.
+    logged_figures = ("val_AP", "val_AR", "val_F1", "val_mask_A")
 
     def __init__(
         self,

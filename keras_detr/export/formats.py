@@ -133,6 +133,6 @@ def _check_support(model, format):
     missing = [name for name in wanted.packages if not is_installed(name)]
     if missing:
         raise ImportError(
-            f"`format` {format!r} needs {' and '.join(missing)}, which isn't installed: "
+            f"`format` {format!r} needs {' and '.join(missing)}, which must be installed: "
             '`pip install "keras_detr[export]"`.'
         )

@@ -59,9 +59,9 @@ def training_batches(
         tf.data.Dataset of padded batches, for `fit`, with the `class_names` of the data set.
 
     Raises:
-        ValueError: `sizes` or `batch_size` is invalid; `max_boxes` is None, and the data set has no
-            report; or `process` is given, and is no such pair, has no `seed` beside it, the data
-            set can't be read in parts, or `batch_size` can't be divided so.
+        ValueError: `dataset`, `sizes` or `batch_size` is invalid; `max_boxes` is None, and the data
+            set has no report; or `process` is given, and is no such pair, has no `seed` beside it,
+            the data set can't be read in parts, or `batch_size` can't be divided so.
 
     Example:
         ```python
@@ -74,6 +74,7 @@ def training_batches(
         valid = evaluation_batches(data.valid, sizes, bounding_box_format="rel_xyxy")
         ```
     """
+    _check_dataset(dataset)
     _check_sizes(sizes)
     check_batch_size(batch_size)
     augmentation = DETRAugmentation.scaled_to(sizes, bounding_box_format=bounding_box_format)
@@ -149,6 +150,7 @@ def evaluation_batches(
             "`batch_size` must be None where `sizes` is: images that aren't resized have no common "
             f"size. Received: {batch_size!r}."
         )
+    _check_dataset(dataset)
     check_batch_size(batch_size)
     resize = None
     if sizes is not None:
@@ -180,6 +182,14 @@ def evaluation_batches(
     if undecoded is not None:
         batches.batches_of_process = batches_of_process
     return batches
+
+
+def _check_dataset(dataset):
+    if not isinstance(dataset, tf.data.Dataset):
+        raise ValueError(
+            "`dataset` must be a tf.data.Dataset of single images, such as `data.train` of "
+            f"`load_folder`. Received: {type(dataset).__name__}."
+        )
 
 
 def _check_sizes(sizes):

@@ -215,8 +215,26 @@ def test_classes_are_matched_by_name(model, tmp_path, capsys):
     path = tmp_path / "other.keras"
     renamed.save(path)
     assert command.main(["evaluate", str(tmp_path / "data"), "--model", str(path)]) == 1
-    assert "cat, cow, don't have all of" in (said := capsys.readouterr()).err
+    assert "The model's classes are cat, cow." in (said := capsys.readouterr()).err
     assert "dog would never be found" in said.err
+
+
+def test_damaged_images_are_left_out(model, tmp_path, capsys, caplog):
+    write_coco(tmp_path / "data")
+    (tmp_path / "data" / "train" / "a.png").write_bytes(b"no image")
+    arguments = ["evaluate", str(tmp_path / "data"), "--model", model, "--part", "train"]
+    assert command.main(arguments) == 0
+    assert "a.png can't be read" in caplog.text
+    assert "train images of" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["predict", "evaluate"])
+def test_a_file_is_no_output(name, model, tmp_path, capsys):
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"precious")
+    assert command.main([name, str(tmp_path), "--model", model, "--output", str(path)]) == 1
+    assert "--output must name a folder: " in capsys.readouterr().err
+    assert path.read_bytes() == b"precious"
 
 
 def test_data_with_some_of_the_classes(tmp_path, capsys):
@@ -229,7 +247,7 @@ def test_data_with_some_of_the_classes(tmp_path, capsys):
     arguments = ["evaluate", str(tmp_path / "data"), "--model", str(tmp_path / "model.keras")]
     assert command.main([*arguments, "--per-class", "--output", str(tmp_path / "output")]) == 0
     said = capsys.readouterr().out
-    assert "2 of the model's 4 classes aren't in" in said
+    assert "has only 2 of the model's 4 classes" in said
     figures = json.loads((tmp_path / "output" / "metrics.json").read_text())
     assert 0 <= figures["AP"] <= 1
 
@@ -289,6 +307,27 @@ def test_info_downloads_no_weights(monkeypatch, capsys):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert command.main(["info", "detr_r50"]) == 0
     assert "80 classes: person, bicycle" in capsys.readouterr().out
+
+
+def test_exports_are_named_after_their_training(tmp_path, monkeypatch, capsys):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        half = tiny_detr(backbone=patch_backbone())
+    finally:
+        keras.config.set_dtype_policy(before)
+    run = keras_detr.models.TrainingRun(tmp_path / "cats", {})
+    half.save(run.best_path)
+    written = []
+
+    def export(model, path, **settings):
+        written.append((path, model.backbone.layers[-1].compute_dtype))
+
+    monkeypatch.setattr(keras_detr.DETR, "export", export)
+    for source in (run.folder, run.best_path):
+        assert command.main(["export", str(source), "--format", "onnx"]) == 0
+        assert command.main(["export", str(source)]) == 0
+    assert written == [("cats.onnx", "float32"), ("cats_saved_model", "bfloat16")] * 2
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ def test_crowds_that_are_not_trained_are_counted(tmp_path):
     content["annotations"][0]["iscrowd"] = 1
     path.write_text(json.dumps(content))
     line = str(load_folder(tmp_path)).splitlines()[0]
-    assert line.endswith("left out 0 images and 0 boxes, and 1 that stand for crowds")
+    assert line.endswith("left out 0 images and 0 boxes, and 1 box around a crowd")
 
 
 def test_layout_of_coco_itself(tmp_path):

@@ -152,6 +152,12 @@ def test_sizes_are_a_pair(function, sizes, data):
         function(data.train, SIZES, "4", **FORMAT)
 
 
+@pytest.mark.parametrize("function", [training_batches, evaluation_batches])
+def test_a_part_of_the_data_is_needed(function, data):
+    with pytest.raises(ValueError, match=r"such as `data\.train` .*Received: FolderData"):
+        function(data, SIZES, **FORMAT)
+
+
 def test_batches_without_end_need_a_number_of_steps(data):
     model = tiny_detr(num_classes=2, class_names=data.class_names, **FORMAT)
     model.compile(run_eagerly=True)

@@ -5,6 +5,7 @@ import logging
 import keras
 
 from keras_detr.models.task.backup.backup_copies import BackupCopies
+from keras_detr.models.task.backup.callback_order import check_order
 from keras_detr.models.task.backup.callback_state import (
     callback_states,
     has_stopped,
@@ -116,7 +117,7 @@ def resumable_callbacks(model, callbacks, initial_epoch, epochs):
     if isinstance(callbacks, keras.callbacks.CallbackList):
         return callbacks, initial_epoch
     callbacks = keras.tree.flatten(callbacks) if callbacks else []
-    _report_early_readers(callbacks)
+    check_order(callbacks)
     backups = [callback for callback in callbacks if _is_replaced(callback)]
     if len(backups) > 1:
         raise ValueError(
@@ -153,25 +154,6 @@ def _is_replaced(callback):
     return type(callback) is keras.callbacks.BackupAndRestore and "://" not in str(
         callback.backup_dir
     )
-
-
-def _report_early_readers(callbacks):
-    """Log which callbacks come before the one that puts averages in the place of weights."""
-    swaps = [isinstance(callback, keras.callbacks.SwapEMAWeights) for callback in callbacks]
-    if True not in swaps or not callbacks[swaps.index(True)].swap_on_epoch:
-        return
-    before = [
-        type(callback).__name__
-        for callback in callbacks[: swaps.index(True)]
-        if isinstance(callback, keras.callbacks.ModelCheckpoint)
-        or getattr(callback, "reads_weights", False)
-    ]
-    if before:
-        logger.warning(
-            "`callbacks`: %s before `SwapEMAWeights`, so what is scored or saved are the weights "
-            "of the last step and not their averages. Put `SwapEMAWeights` first.",
-            " and ".join(before) + (" comes" if len(before) == 1 else " come"),
-        )
 
 
 def _writes_files(callback):
