@@ -246,7 +246,9 @@ class TestRows:
         assert (spec.shape.rank, spec.dtype) == (3, tf.bool)
 
     def test_no_mask_at_all_is_an_error(self, images_dir):
-        with pytest.raises(ValueError, match=r"None has a mask .'segmentation'.: load them without masks"):
+        with pytest.raises(
+            ValueError, match=r"None has a mask .'segmentation'.: load them without masks"
+        ):
             load_coco_json(images_dir, content_of(None, []), masks=True)
 
     def test_an_image_of_another_size_than_its_masks(self, images_dir):
