@@ -15,11 +15,11 @@ MODEL = "a .keras file, the folder of a training or of a preset, a preset's name
 def train(parser):
     """Fine-tune a detector on a folder of images.
 
-    The folder holds COCO-JSON, YOLO or Pascal VOC annotations, whose layout is recognized. Without
-    a validation part, a fifth of the training images is held out. The defaults suit small data
-    sets: published weights, a backbone that isn't trained below 1,000 images, learning rates that
-    warm up and then fall to 0, and an end after ten epochs without a better AP, once AP can say
-    something.
+    The folder holds COCO-JSON, YOLO or Pascal VOC annotations; the layout is found out. Without a
+    validation part, a fifth of the training images is held out. The defaults suit small data sets:
+    published weights, a backbone that isn't trained below 1,000 images, and learning rates that
+    warm up and then fall to 0. Training ends early after ten epochs without a better AP, not
+    counting those of the first 500 steps, in which AP is nearly 0.
 
     The output folder gets
       batch.png         what the model is trained on: look at it while it trains
@@ -29,6 +29,7 @@ def train(parser):
       history.png       their curves
       predictions.png   detections beside the true objects
       test.json         metrics of the test part, if there is one
+      problems.txt      what of DATA was left out or changed, if anything, entry by entry
       config.json       these arguments, for --config
       run.json          what the training is, so that no other one overwrites it
 
@@ -46,7 +47,7 @@ def train(parser):
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="arguments of an earlier training, its config.json; what is typed counts more",
+        help="a config.json with arguments of an earlier training; typed options replace its own",
     )
     data = parser.add_argument_group("data")
     _add_layout(data)
@@ -94,7 +95,8 @@ def train(parser):
         type=COUNT,
         metavar="EPOCHS",
         default=10,
-        help="end after so many without a better AP, beyond the first 500 steps (%(default)s)",
+        help="end after so many without a better AP, not counting the first 500 steps "
+        "(%(default)s)",
     )
     training.add_argument(
         "--ema",
@@ -127,9 +129,9 @@ def predict(parser):
     parser.add_argument(
         "--confidence-threshold",
         type=SHARE,
-        metavar="SHARE",
+        metavar="CONFIDENCE",
         default=0.5,
-        help="objects with less confidence aren't shown (%(default)s)",
+        help="from 0 to 1: objects with less aren't shown (%(default)s)",
     )
     _add_short_side(parser)
     parser.add_argument(
@@ -167,7 +169,7 @@ def evaluate(parser):
         "--hold-out",
         type=_number(float, "above 0 and below 1", lambda value: 0 < value < 1),
         metavar="SHARE",
-        help="score what a training with this --hold-out and --seed held out",
+        help="score what a training with this --hold-out and --seed has held out",
     )
     parser.add_argument(
         "--seed", type=int, metavar="N", default=0, help="of --hold-out (%(default)s)"
@@ -178,8 +180,8 @@ def evaluate(parser):
     parser.add_argument(
         "--confidence-threshold",
         type=SHARE,
-        metavar="SHARE",
-        help="of the confusion matrix (the one with the best F1)",
+        metavar="CONFIDENCE",
+        help="from 0 to 1: of the confusion matrix (the one with the best F1)",
     )
     parser.add_argument("--output", metavar="FOLDER", help="where results go (not written)")
 
@@ -230,7 +232,7 @@ def add_command(commands, name):
         name,
         usage=f"%(prog)s {USAGES[name]} [options]",
         description=inspect.getdoc(COMMANDS[name]),
-        epilog="In parentheses is what counts where an option isn't given.",
+        epilog="Defaults are in parentheses.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     COMMANDS[name](parser)

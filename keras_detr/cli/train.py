@@ -28,7 +28,10 @@ PAPER_RATE = 1e-4
 def run(arguments):
     """Train, score and draw."""
     if arguments.data is None:
-        raise ValueError("Pass the folder of images and annotations, or --config or --resume.")
+        hint = " It comes before --classes, which takes all that follows." * bool(arguments.classes)
+        raise ValueError(
+            f"Pass the folder of images and annotations, or --config or --resume.{hint}"
+        )
     keras.utils.set_random_seed(arguments.seed)
     if arguments.mixed_precision:
         keras.config.set_dtype_policy("mixed_bfloat16")
@@ -56,9 +59,23 @@ def run(arguments):
         raise
     config = {**chosen, "data": str(pathlib.Path(arguments.data).resolve())}
     write_json(training_run.folder / "config.json", config)
+    _write_problems(data, training_run.folder / "problems.txt")
     _train(model, data, training_run, arguments)
     _score_and_draw(data, training_run, arguments)
     training_run.finish()
+
+
+def _write_problems(data, path):
+    """Write a line for each entry of the data that was left out or changed, if there are any."""
+    lines = [
+        f"{part}: {problem.kind}: {problem}"
+        for part in ("train", "valid", "test")
+        if getattr(data, part) is not None
+        for problem in getattr(data, part).report.problems
+    ]
+    if lines:
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        print(f"all that was left out or changed -> {path}")
 
 
 def _check_trainable(data):

@@ -87,6 +87,12 @@ def names_of_classes(settings, path, class_names):
             f"'names' of {str(path)!r} must list the classes, or map 0, 1, 2, ... "
             f"to them without holes. Received: {brief(settings.get('names'))}."
         )
+    number = settings.get("nc")
+    if isinstance(number, str) and number.isdecimal() and int(number[:9]) != len(names):
+        raise ValueError(
+            f"'nc' of {str(path)!r} must be the number of 'names', which is {len(names)}. "
+            f"Received: {brief(number)}."
+        )
     return check_class_names(names, what=f"'names' of {str(path)!r}")
 
 

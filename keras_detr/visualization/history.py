@@ -103,6 +103,8 @@ def _draw_curves(axes, title, names, logs):
     axes.set_title(title, fontsize=10, loc="left", fontweight="bold")
     axes.set_xlabel("epoch", fontsize=8)
     axes.tick_params(labelsize=8)
+    # A single epoch would get a scale of its own, of parts of epochs.
+    axes.set_xlim(min(0.9, axes.get_xlim()[0]), max(1.1, axes.get_xlim()[1]))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

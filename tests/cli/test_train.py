@@ -119,6 +119,20 @@ def test_masks_are_trained_scored_and_drawn(tmp_path, capsys):
     assert "masks are read from COCO-JSON only" in capsys.readouterr().err
 
 
+def test_problems_are_listed(preset, tmp_path, monkeypatch, capsys):
+    write_yolo(tmp_path / "data")
+    label = tmp_path / "data" / "train" / "labels" / "a.txt"
+    label.write_text(label.read_text() + "\n9 0.5 0.5 0.1 0.1\n")
+    monkeypatch.setattr(cli.train, "_train", lambda *arguments: None)
+    monkeypatch.setattr(cli.train, "_score_and_draw", lambda *arguments: None)
+    output = tmp_path / "output"
+    assert train(tmp_path / "data", output, preset) == 0
+    assert f"-> {output / 'problems.txt'}" in capsys.readouterr().out
+    (line,) = (output / "problems.txt").read_text().splitlines()
+    assert line.startswith("train: unknown_category: ")
+    assert "a.txt" in line
+
+
 def test_a_config_completes_what_is_typed(tmp_path, monkeypatch):
     path = tmp_path / "config.json"
     config = {"data": "my_data", "epochs": 7, "seed": 3, "patience": 4, "classes": ["dog"]}
@@ -196,6 +210,8 @@ def test_a_config_that_cannot_be_used(content, tmp_path, capsys):
 def test_data_is_needed(capsys):
     assert command.main(["train"]) == 1
     assert "--config or --resume" in capsys.readouterr().err
+    assert command.main(["train", "--classes", "dog", "my_data"]) == 1
+    assert "It comes before --classes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

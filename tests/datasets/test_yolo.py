@@ -124,6 +124,7 @@ def test_other_ways_to_write_data_yaml(folder, settings):
         ("train: images/train", "must list the classes"),
         ("train: images/train\nnames: {0: cat, 2: dog}", "without holes"),
         ("train: images/train\nnames: []", "must list the classes"),
+        (SETTINGS + "nc: 3", "the number of 'names', which is 2. Received: '3'"),
         ("val: images/val\nnames: [cat]", r"of the split 'train' \(train\)"),
         ("train: {a: b}\nnames: [cat]", "must name the folder"),
         ("train: []\nnames: [cat]", "must name the folder"),
