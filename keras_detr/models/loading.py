@@ -11,7 +11,7 @@ import keras
 from keras_detr.checkpoints.hub.handles import hub_hint
 from keras_detr.models.presets.backbone_loading import at_revision
 from keras_detr.models.presets.detector_loading import find_detector_class
-from keras_detr.models.presets.saved_preset import save_preset
+from keras_detr.models.presets.saved_preset import read_saved_config, save_preset
 from keras_detr.models.task.detector_contract import concrete_detectors
 from keras_detr.models.task.set_prediction_detector import SetPredictionDetector
 from keras_detr.models.training_run import is_training_folder
@@ -118,11 +118,12 @@ def _best_of_training(source):
         for model, file in (("preset", "preset/config.json"), ("model.keras", "model.keras")):
             if (folder / file).is_file():
                 return folder / model
-        raise FileNotFoundError(
-            f"`source`: the training in {str(folder)!r} has no model yet, because it was "
-            "interrupted before the end of an epoch. Started again, or with `keras-detr train "
-            f"--resume {folder}`, it goes on."
-        )
+        if read_saved_config(folder) is None:
+            raise FileNotFoundError(
+                f"`source`: the training in {str(folder)!r} has no model yet, because it was "
+                "interrupted before the end of an epoch. Started again, or with `keras-detr train "
+                f"--resume {folder}`, it goes on."
+            )
     return source
 
 

@@ -173,10 +173,16 @@ def test_what_was_meant_is_said(model, tmp_path):
         keras_detr.load(5)
 
 
-def test_a_training_without_a_model(tmp_path):
-    keras_detr.models.TrainingRun(tmp_path / "training", {})
+def test_a_training_without_a_model(model, tmp_path):
+    folder = tmp_path / "training"
+    keras_detr.models.TrainingRun(folder, {})
+    # The arguments of the command.
+    (folder / "config.json").write_text('{"epochs": 50}')
     with pytest.raises(FileNotFoundError, match=r"has no model yet.*--resume .*/training"):
-        keras_detr.load(tmp_path / "training")
+        keras_detr.load(folder)
+    (folder / "config.json").unlink()
+    model.save_to_preset(folder)
+    assert keras_detr.load(folder).num_classes == model.num_classes
 
 
 def test_half_precision_becomes_float32(tmp_path, inputs):
