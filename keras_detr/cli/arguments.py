@@ -199,7 +199,7 @@ def export(parser):
     parser.add_argument("--format", choices=EXPORTS, default="tf_saved_model", help="(%(default)s)")
     parser.add_argument(
         "--output",
-        metavar="PATH",
+        metavar="OUTPUT",
         help="the file, or folder of a SavedModel (named after the model, in this folder)",
     )
     parser.add_argument("--check", action="store_true", help="compare the file with the model")

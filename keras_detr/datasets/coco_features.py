@@ -78,6 +78,7 @@ def elements_from_builder(
     dataset.undecoded = UndecodedElements(examples, _encoded_size, element)
     names = builder.info.features[objects_key]["label"].names
     dataset.class_names = list(check_class_names(names, what="The classes of the data set"))
+    dataset.bounding_box_format = bounding_box_format
     return dataset
 
 

@@ -71,6 +71,7 @@ def dataset_from_records(
         images, boxes, bounding_box_format, shuffle_files, broken, records.has_masks
     )
     dataset.class_names = class_names
+    dataset.bounding_box_format = bounding_box_format
     ids = records.category_ids
     dataset.category_ids = None if ids is None else tuple(map(ids.get, class_names))
     dataset.report = report

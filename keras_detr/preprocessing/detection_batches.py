@@ -74,7 +74,7 @@ def training_batches(
         valid = evaluation_batches(data.valid, sizes, bounding_box_format="rel_xyxy")
         ```
     """
-    _check_dataset(dataset)
+    _check_dataset(dataset, bounding_box_format)
     _check_sizes(sizes)
     check_batch_size(batch_size)
     augmentation = DETRAugmentation.scaled_to(sizes, bounding_box_format=bounding_box_format)
@@ -150,7 +150,7 @@ def evaluation_batches(
             "`batch_size` must be None where `sizes` is: images that aren't resized have no common "
             f"size. Received: {batch_size!r}."
         )
-    _check_dataset(dataset)
+    _check_dataset(dataset, bounding_box_format)
     check_batch_size(batch_size)
     resize = None
     if sizes is not None:
@@ -184,11 +184,18 @@ def evaluation_batches(
     return batches
 
 
-def _check_dataset(dataset):
+def _check_dataset(dataset, bounding_box_format):
     if not isinstance(dataset, tf.data.Dataset):
         raise ValueError(
             "`dataset` must be a tf.data.Dataset of single images, such as `data.train` of "
             f"`load_folder`. Received: {type(dataset).__name__}."
+        )
+    # What is mapped from a loader's data set doesn't know it, and says so with its first element.
+    expected = getattr(dataset, "bounding_box_format", bounding_box_format)
+    if bounding_box_format != expected:
+        raise ValueError(
+            f"`bounding_box_format` must be that of the data set, {expected!r}. Received: "
+            f"{bounding_box_format!r}."
         )
 
 

@@ -156,6 +156,8 @@ def test_sizes_are_a_pair(function, sizes, data):
 def test_a_part_of_the_data_is_needed(function, data):
     with pytest.raises(ValueError, match=r"such as `data\.train` .*Received: FolderData"):
         function(data, SIZES, **FORMAT)
+    with pytest.raises(ValueError, match=r"must be that of the data set, '.*'\. Received: 'yxyx'"):
+        function(data.train, SIZES, bounding_box_format="yxyx")
 
 
 def test_batches_without_end_need_a_number_of_steps(data):
