@@ -19,6 +19,7 @@ from keras_detr.visualization import plot_batch, plot_history, plot_predictions
 # Arguments that say where things are, not what is computed.
 PLACES = ("command", "data", "output", "resume", "config", "debug", "tensorboard")
 FEW_BOXES = 10
+MIXED_PRECISION = "mixed_bfloat16"
 # What a model that has learned nothing may find by chance.
 CHANCE_AP = 0.001
 # The rates of `default_optimizer` are multiplied by --learning-rate divided by this one.
@@ -34,7 +35,7 @@ def run(arguments):
         )
     keras.utils.set_random_seed(arguments.seed)
     if arguments.mixed_precision:
-        keras.config.set_dtype_policy("mixed_bfloat16")
+        keras.config.set_dtype_policy(MIXED_PRECISION)
     data = load_folder(
         arguments.data,
         arguments.format,
@@ -89,6 +90,8 @@ def _check_trainable(data):
 
 
 def _build_model(arguments, data):
+    # What was saved has a policy of its own.
+    dtype = {"dtype": MIXED_PRECISION} if arguments.mixed_precision else {}
     model = load(
         arguments.model,
         num_classes=len(data.class_names),
@@ -96,6 +99,7 @@ def _build_model(arguments, data):
         class_names=data.class_names,
         masks=arguments.masks,
         weights=arguments.weights,
+        **dtype,
         **FORMAT,
     )
     most_boxes = max(part.report.most_boxes for part in (data.train, data.valid))

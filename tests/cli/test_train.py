@@ -133,6 +133,19 @@ def test_problems_are_listed(preset, tmp_path, monkeypatch, capsys):
     assert "a.txt" in line
 
 
+def test_a_saved_model_trains_in_mixed_precision(preset, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(cli.train, "_train", lambda model, *arguments: seen.append(model))
+    monkeypatch.setattr(cli.train, "_score_and_draw", lambda *arguments: None)
+    before = keras.config.dtype_policy()
+    write_coco(tmp_path / "data")
+    try:
+        assert train(tmp_path / "data", tmp_path / "output", preset, "--mixed-precision") == 0
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert seen[0].compute_dtype == seen[0].backbone.layers[-1].compute_dtype == "bfloat16"
+
+
 def test_a_config_completes_what_is_typed(tmp_path, monkeypatch):
     path = tmp_path / "config.json"
     config = {"data": "my_data", "epochs": 7, "seed": 3, "patience": 4, "classes": ["dog"]}

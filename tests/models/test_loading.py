@@ -185,7 +185,7 @@ def test_a_training_without_a_model(model, tmp_path):
     assert keras_detr.load(folder).num_classes == model.num_classes
 
 
-def test_half_precision_becomes_float32(tmp_path, inputs):
+def test_precision_is_that_of_all_layers(tmp_path):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -198,3 +198,7 @@ def test_half_precision_becomes_float32(tmp_path, inputs):
     for one, other in zip(single.weights, half.weights, strict=True):
         np.testing.assert_array_equal(one, other)
     assert keras_detr.load(tmp_path / "half.keras").compute_dtype == "bfloat16"
+    single.save_to_preset(tmp_path / "single")
+    again = keras_detr.load(tmp_path / "single", dtype="mixed_bfloat16")
+    for one, other in zip(again._flatten_layers(), half._flatten_layers(), strict=True):
+        assert (one.name, one.compute_dtype) == (other.name, other.compute_dtype)

@@ -50,17 +50,32 @@ def detector_arguments(settings, neck_class, **neck_arguments):
     return {**arguments, "backbone": ResNetBackbone(**settings["backbone"]), "neck": neck}
 
 
-def in_float32(config):
-    """Return a configuration, in the form that files hold, with float32 for half precision.
+def in_precision(config, policy):
+    """Return a detector's configuration, in the form that files hold, with another dtype policy.
 
-    Variables of a mixed policy are float32, so the weights stay as they are.
+    Variables of a mixed policy are float32, so the weights stay as they are. Of the parts that are
+    saved with a policy, only backbone and neck may be of half precision: what decodes predictions
+    is float32 under every policy.
+
+    Args:
+        config: dict.
+        policy: str, the name of a dtype policy.
     """
+    return {
+        name: _with_policy(value, policy)
+        if policy == "float32" or name in ("backbone", "neck")
+        else value
+        for name, value in config.items()
+    }
+
+
+def _with_policy(config, policy):
     if isinstance(config, dict):
         if config.get("class_name") == "DTypePolicy":
-            return {**config, "config": {"name": "float32"}}
-        return {name: in_float32(value) for name, value in config.items()}
+            return {**config, "config": {"name": policy}}
+        return {name: _with_policy(value, policy) for name, value in config.items()}
     if isinstance(config, (list, tuple)):
-        return type(config)(in_float32(value) for value in config)
+        return type(config)(_with_policy(value, policy) for value in config)
     return config
 
 

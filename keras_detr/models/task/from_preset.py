@@ -1,5 +1,6 @@
 """Presets: build a detector from published or saved weights, and save it as a preset."""
 
+import contextlib
 import os
 from typing import Any
 
@@ -9,7 +10,7 @@ from keras_detr.batches.class_names import check_class_names
 from keras_detr.checkpoints.counts import check_counts
 from keras_detr.models.presets.backbone_loading import at_revision
 from keras_detr.models.presets.detector_loading import find_detector_class, load_detector
-from keras_detr.models.presets.detector_settings import in_float32, without_other_classes
+from keras_detr.models.presets.detector_settings import in_precision, without_other_classes
 from keras_detr.models.presets.saved_preset import save_preset
 from keras_detr.models.task.detector_contract import concrete_detectors
 from keras_detr.ops.processes import by_first_process
@@ -51,8 +52,8 @@ class DetectorPresets:
             revision: str or `None`, the branch, tag or commit of the Hub's repository that the
                 weights are to come from; by default its newest. The log says which it was, at the
                 level "info".
-            **overrides: other arguments of the constructor. `dtype="float32"` lets a saved preset
-                of half precision compute in float32 in all its layers.
+            **overrides: other arguments of the constructor. `dtype`, the name of a policy, counts
+                for all layers, the backbone's too.
 
         Returns:
             The model, of this class; of the abstract class' method, of the preset's.
@@ -82,7 +83,8 @@ class DetectorPresets:
         if DetectorPresets in cls.__bases__:
             # The abstract task itself, whose subclasses are the detectors.
             cls = find_detector_class(concrete_detectors(cls), preset)
-        return load_detector(cls, preset, weights, load_weights, revision, arguments)
+        with _default_dtype(arguments.get("dtype")):
+            return load_detector(cls, preset, weights, load_weights, revision, arguments)
 
     @by_first_process
     def save_to_preset(self, folder: str | os.PathLike[str]) -> None:
@@ -104,8 +106,8 @@ class DetectorPresets:
         if "num_queries" in arguments:
             check_counts(num_queries=arguments["num_queries"])
         saved_queries = config.get("num_queries")
-        if "dtype" in arguments and keras.dtype_policies.get(arguments["dtype"]).name == "float32":
-            config = in_float32(config)
+        if "dtype" in arguments:
+            config = in_precision(config, keras.dtype_policies.get(arguments["dtype"]).name)
         config = {**config, **arguments}
         if "backbone" in arguments:
             config["pyramid_level_inputs"] = None
@@ -116,3 +118,18 @@ class DetectorPresets:
                 settings["max_detections"] = arguments["num_queries"]
             config["prediction_decoder"] = {**decoder, "config": settings}
         return without_other_classes(config, arguments)
+
+
+@contextlib.contextmanager
+def _default_dtype(policy):
+    """Return a context in which layers have a dtype policy by default, or the usual one for None.
+
+    A backbone of a published preset, or of a class that saves no policy, is built without one.
+    """
+    before = keras.config.dtype_policy()
+    if policy is not None:
+        keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
