@@ -41,7 +41,8 @@ def test_a_saved_model_is_exported_and_checked(tmp_path):
     assert float(re.search(r"mine\.tflite: ([\d.]+) MB", size)[1]) == pytest.approx(
         output.stat().st_size / 1e6, abs=0.06
     )
-    for line, start in ((one, "1 of 480x640"), (three, "3 of 240x320")):
+    sizes = "1 image, 480 pixels high and 640 wide", "3 images, 240 pixels high and 320 wide"
+    for line, start in zip((one, three), sizes, strict=True):
         assert line.startswith(start)
         assert float(re.search(r"boxes differ by ([\d.e+-]+)", line)[1]) < 1e-4
     assert json.loads(zipfile.ZipFile(output).read("class_names.json")) == ["cat", "dog", "bird"]
