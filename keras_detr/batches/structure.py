@@ -141,6 +141,13 @@ def input_parts(x):
     return images, pixel_mask, image_ids
 
 
+def repeats_forever(data):
+    """Return whether data are a `tf.data.Dataset` without end."""
+    cardinality = getattr(data, "cardinality", None)
+    # tf.data's number for it.
+    return callable(cardinality) and int(cardinality()) == -1
+
+
 def check_element(element):
     """Check the structure of one image with its boxes, or of a batch of them, before padding.
 

@@ -8,7 +8,8 @@ import inspect
 
 FEW_IMAGES = 1000
 COCO = "coco/2017"
-EXPORTS = ("tf_saved_model", "onnx", "litert")
+# The formats of exports, and how their files' names end.
+EXPORTS = {"tf_saved_model": "_saved_model", "onnx": ".onnx", "litert": ".tflite"}
 MODEL = "a .keras file, the folder of a training or of a preset, a preset's name or hf://owner/name"
 
 
@@ -61,7 +62,7 @@ def train(parser):
     )
     data.add_argument(
         "--hold-out",
-        type=_number(float, "above 0 and below 1", lambda value: 0 < value < 1),
+        type=PART,
         metavar="SHARE",
         default=0.2,
         help="share of the training images for validation, if DATA has none (%(default)s)",
@@ -100,7 +101,7 @@ def train(parser):
     )
     training.add_argument(
         "--ema",
-        type=_number(float, "from 0 to 1", lambda value: 0 <= value <= 1),
+        type=SHARE,
         metavar="MOMENTUM",
         help="evaluate and keep moving averages of the weights, such as 0.999 (no averages)",
     )
@@ -167,7 +168,7 @@ def evaluate(parser):
     )
     parser.add_argument(
         "--hold-out",
-        type=_number(float, "above 0 and below 1", lambda value: 0 < value < 1),
+        type=PART,
         metavar="SHARE",
         help="score what a training with this --hold-out and --seed has held out",
     )
@@ -256,6 +257,7 @@ def _number(kind, range_of_it, is_valid):
 COUNT = _number(int, "at least 1", lambda value: value >= 1)
 POSITIVE = _number(float, "above 0", lambda value: value > 0)
 SHARE = _number(float, "from 0 to 1", lambda value: 0 <= value <= 1)
+PART = _number(float, "above 0 and below 1", lambda value: 0 < value < 1)
 
 
 def _add_model(parser, text):

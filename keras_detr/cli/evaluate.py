@@ -9,6 +9,7 @@ from keras_detr.cli.arguments import COCO
 from keras_detr.cli.json_files import read_json, write_json
 from keras_detr.cli.settings import FORMAT, output_folder, sizes_of
 from keras_detr.datasets import load_coco, load_coco_json, load_folder
+from keras_detr.datasets.image_files import checked_folder
 from keras_detr.evaluation import (
     COCOMetrics,
     COCOResultsWriter,
@@ -28,8 +29,8 @@ MOST_BOXES_IN_COCO = 100
 
 def run(arguments):
     """Print the metrics, and write them."""
-    if arguments.data != COCO and not pathlib.Path(arguments.data).is_dir():
-        raise FileNotFoundError(f"There is no folder {arguments.data!r}.")
+    if arguments.data != COCO:
+        checked_folder(arguments.data, "data")
     folder = None if arguments.output is None else output_folder(arguments.output)
     model = load(arguments.model, weights=arguments.weights, **FORMAT)
     dataset, source = _load_data(arguments, model)

@@ -2,13 +2,12 @@
 
 import pathlib
 
+from keras_detr.cli.arguments import EXPORTS
 from keras_detr.export import compare_export
 from keras_detr.inference import read_image
 from keras_detr.models import load
 from keras_detr.models.training_run import is_training_folder
 from keras_detr.ops.boxes import BOX_FORMATS
-
-SUFFIXES = {"tf_saved_model": "_saved_model", "onnx": ".onnx", "litert": ".tflite"}
 
 
 def run(arguments):
@@ -17,7 +16,7 @@ def run(arguments):
     # The other formats hold nothing else, and a model may have been trained in half precision.
     dtype = {} if arguments.format == "tf_saved_model" else {"dtype": "float32"}
     model = load(arguments.model, weights=arguments.weights, **dtype)
-    output = arguments.output or _name_of(arguments.model) + SUFFIXES[arguments.format]
+    output = arguments.output or _name_of(arguments.model) + EXPORTS[arguments.format]
     model.export(output, format=arguments.format, verbose=False)
     print(f"{arguments.format} -> {output}")
     box_format = model.bounding_box_format

@@ -1,9 +1,8 @@
 """Detect objects in image files: `keras-detr predict`."""
 
-import pathlib
-
 from keras_detr.cli.json_files import write_json
 from keras_detr.cli.settings import output_folder, sizes_of
+from keras_detr.inference.image_sources import find_images
 from keras_detr.models import load
 from keras_detr.ops.printable_text import counted
 from keras_detr.preprocessing import DETRPreprocessor
@@ -12,9 +11,8 @@ from keras_detr.preprocessing import DETRPreprocessor
 def run(arguments):
     """Write pictures and a JSON file, and return 1 if a file couldn't be read."""
     folder = output_folder(arguments.output)
-    missing = [path for path in arguments.images if not pathlib.Path(path).exists()]
-    if missing:
-        raise FileNotFoundError(f"There is no file {missing[0]!r}.")
+    # Before the model is loaded, which may take minutes.
+    find_images(arguments.images)
     model = load(arguments.model, weights=arguments.weights)
     if arguments.short_side is not None:
         short_side, longest_side = sizes_of(model, arguments.short_side)

@@ -8,6 +8,7 @@ import keras
 
 from keras_detr.batches.class_names import check_same_classes
 from keras_detr.batches.image_range import image_range_of
+from keras_detr.batches.structure import repeats_forever
 from keras_detr.evaluation.coco_metrics import COCOMetrics
 from keras_detr.evaluation.detector_evaluation import check_batch, evaluate_batches
 from keras_detr.evaluation.mask_scores import MaskScores
@@ -67,8 +68,8 @@ class COCOEvaluation(keras.callbacks.Callback):
 
     # At the end of an epoch: `fit` says so where averages come into their place later.
     reads_weights = True
-    # What its figures begin with; callbacks that monitor them come after it.
-    logged_figures = ("val_AP", "val_AR", "val_F1", "val_mask_A")
+    # Callbacks that monitor these come after it.
+    logs_coco_figures = True
 
     def __init__(
         self,
@@ -174,9 +175,7 @@ def _check_readable_again(batches):
             "keras.utils.PyDataset or a list of batches. Received an iterator, which is used up "
             f"by the first: {type(batches).__name__}."
         )
-    cardinality = getattr(batches, "cardinality", None)
-    # tf.data's number for an infinite data set.
-    if callable(cardinality) and int(cardinality()) == -1:
+    if repeats_forever(batches):
         raise ValueError(
             "`batches` must end: an evaluation reads all of them. Received a data set that repeats "
             "forever; leave out `repeat()`, or append `take(number_of_batches)`."

@@ -12,6 +12,7 @@ from keras_detr.preprocessing.bucketing import bucketed_batches, scaled_canvases
 from keras_detr.preprocessing.detr_augmentation import DETRAugmentation
 from keras_detr.preprocessing.random_draws import map_with_seeds
 from keras_detr.preprocessing.resize_shortest_side import ResizeShortestSide
+from keras_detr.preprocessing.short_side_sizes import is_pair_of_sizes
 from keras_detr.preprocessing.undecoded_elements import (
     augmented_part,
     common_seed,
@@ -200,13 +201,9 @@ def _check_dataset(dataset, bounding_box_format):
 
 
 def _check_sizes(sizes):
-    is_pair = isinstance(sizes, Sequence) and not isinstance(sizes, str) and len(sizes) == 2
-    short_side, longest_side = sizes if is_pair else (0, 0)
-    is_short = isinstance(short_side, numbers.Integral) and short_side >= 1
-    is_long = longest_side is None or (
-        isinstance(longest_side, numbers.Integral) and is_short and longest_side >= short_side
-    )
-    if not (is_short and is_long):
+    sides = sizes if isinstance(sizes, Sequence) else ()
+    # NumPy's integers are as good here.
+    if not is_pair_of_sizes([int(s) if isinstance(s, numbers.Integral) else s for s in sides]):
         raise ValueError(
             "`sizes` must be a pair of int in pixels, the short side and the limit of the long "
             f"side, which is at least as large, or None. Received: {sizes!r}."

@@ -36,6 +36,16 @@ def resized_size(
     return int(height), int(width)
 
 
+def is_pair_of_sizes(sizes):
+    """Return whether this is a pair of a short side, and the long side's limit or None, in int."""
+    if not isinstance(sizes, (tuple, list)) or len(sizes) != 2:
+        return False
+    short_side, longest_side = sizes
+    if not isinstance(short_side, int) or short_side < 1:
+        return False
+    return longest_side is None or (isinstance(longest_side, int) and longest_side >= short_side)
+
+
 def size_for_short_side(height, width, short_side, longest_side, library):
     """Return the whole float64 size of `resized_size`, for scalars of NumPy or TensorFlow.
 

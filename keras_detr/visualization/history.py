@@ -32,8 +32,8 @@ def plot_history(history: Any, *, path: str | os.PathLike[str] | None = None) ->
     """Draw the logs of `fit` by epoch, training as solid and validation as dashed lines.
 
     Losses, COCO's metrics and the other values have panels of their own, and a figure has one color
-    in training and validation. A panel has at most six
-    curves; counts of dropped and clipped boxes are drawn if there are any.
+    in training and validation. A panel has at most six figures; counts of dropped and clipped boxes
+    are drawn if there are any.
 
     Args:
         history: `keras.callbacks.History`, as `fit` returns it, or its dict of lists.

@@ -298,7 +298,7 @@ class DeformableDETR(SetPredictionDetector):
             memory, centers, spatial_shapes=flat["spatial_shapes"], token_mask=flat["mask"]
         )
         logits = ops.cast(self.class_heads[-1](tokens), "float32")
-        boxes = ops.cast(self.box_heads[-1](tokens), "float32") + places
+        boxes = self.box_heads[-1](tokens) + places
         # The first class stands for "an object", as in the encoder's loss.
         best = best_tokens(logits[..., 0], self.num_queries)
         chosen = ops.stop_gradient(take_tokens(boxes, best))

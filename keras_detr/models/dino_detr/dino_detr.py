@@ -237,8 +237,7 @@ class DINODETR(SetPredictionDetector):
         best = best_tokens(ops.max(logits, axis=-1), self.num_queries)
         places = take_tokens(ops.broadcast_to(places, (*ops.shape(tokens)[:2], 4)), best)
         tokens = take_tokens(tokens, best)
-        corrections = ops.cast(self.proposal_box_head(tokens), "float32")
-        return tokens, ops.sigmoid(corrections + places)
+        return tokens, ops.sigmoid(self.proposal_box_head(tokens) + places)
 
     def _read(self, states, boxes):
         """Return class logits and boxes of the decoder's states."""

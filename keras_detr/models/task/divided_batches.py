@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_detr.batches.structure import training_pair
+from keras_detr.batches.structure import repeats_forever, training_pair
 from keras_detr.models.task.carried_inputs import with_image_weights
 from keras_detr.models.task.data_adapter import training_data
 from keras_detr.ops.backends import current
@@ -28,9 +28,7 @@ def checked_data(model, x, y=None, is_first_checked=False, **steps):
         ValueError: see `training_data`; `x` repeats without end, and there is no number of steps;
             or `x` was made to be the rows of one process.
     """
-    cardinality = getattr(x, "cardinality", None)
-    # tf.data's number for an infinite data set.
-    if None in steps.values() and callable(cardinality) and int(cardinality()) == -1:
+    if None in steps.values() and repeats_forever(x):
         raise ValueError(
             f"`{next(iter(steps))}` must be given for a data set that repeats without end, as that "
             "of `training_batches` does: the images of the data set divided by the batch size."

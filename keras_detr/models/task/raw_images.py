@@ -8,7 +8,7 @@ import numpy as np
 from keras_detr.batches.image_range import image_range_of
 from keras_detr.batches.shapes import shape_of
 from keras_detr.ops.installed_packages import is_installed
-from keras_detr.preprocessing.short_side_sizes import resized_size
+from keras_detr.preprocessing.short_side_sizes import is_pair_of_sizes, resized_size
 
 logger = logging.getLogger("keras_detr")
 
@@ -25,14 +25,7 @@ def is_list_of_images(x):
 
 def check_preprocessor_sizes(sizes):
     """Raise a ValueError if sizes are neither a short side and the long side's limit nor `None`."""
-    if sizes is None:
-        return
-    is_pair = isinstance(sizes, (tuple, list)) and len(sizes) == 2
-    short_side, longest_side = sizes if is_pair else (0, None)
-    is_right = isinstance(short_side, int) and short_side >= 1
-    if longest_side is not None:
-        is_right = is_right and isinstance(longest_side, int) and longest_side >= short_side
-    if not is_right:
+    if sizes is not None and not is_pair_of_sizes(sizes):
         raise ValueError(
             "`preprocessor_sizes` must be the short side in pixels, an int of at least 1, and the "
             "long side's limit, an int not below it or None; or None instead of both, so that raw "

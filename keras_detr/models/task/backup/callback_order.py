@@ -6,8 +6,7 @@ import keras
 
 logger = logging.getLogger("keras_detr")
 
-_AVERAGES = keras.callbacks.SwapEMAWeights
-# What `COCOEvaluation` logs; a callback of the user's own might log it too.
+# What the names of the figures that `COCOEvaluation` logs begin with.
 _COCO_FIGURES = ("val_AP", "val_AR", "val_F1", "val_mask_A")
 
 
@@ -18,18 +17,19 @@ def check_order(callbacks):
         callbacks: list of `keras.callbacks.Callback`.
 
     Raises:
-        ValueError: a callback monitors a figure that a later one logs, or none.
+        ValueError: a callback monitors a figure of COCO that a later one logs, or none.
     """
     _report_early_readers(callbacks)
+    logs = [getattr(callback, "logs_coco_figures", False) for callback in callbacks]
     for index, callback in enumerate(callbacks):
         monitor = str(getattr(callback, "monitor", ""))
-        logs = [monitor.startswith(getattr(other, "logged_figures", ())) for other in callbacks]
         if any(logs[:index]) or not monitor.startswith(_COCO_FIGURES):
             continue
         reader = f"`callbacks`: `{type(callback).__name__}` reads {monitor!r}, which"
         if any(logs):
             name = type(callbacks[logs.index(True)]).__name__
             raise ValueError(f"{reader} `{name}` logs later. Put `{name}` before it.")
+        # A callback of the user's own might log it.
         if not any(_is_own(other) for other in callbacks):
             raise ValueError(f"{reader} nothing logs. Put `COCOEvaluation` before it.")
 
@@ -42,7 +42,7 @@ def _is_own(callback):
 
 def _report_early_readers(callbacks):
     """Log which callbacks come before the one that puts averages in the place of weights."""
-    swaps = [isinstance(callback, _AVERAGES) for callback in callbacks]
+    swaps = [isinstance(callback, keras.callbacks.SwapEMAWeights) for callback in callbacks]
     if True not in swaps or not callbacks[swaps.index(True)].swap_on_epoch:
         return
     before = [
